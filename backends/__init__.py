@@ -1,0 +1,1 @@
+"""The adapters: one file a framework. Each only translates, and imports its framework when it is itself imported."""

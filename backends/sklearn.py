@@ -1,0 +1,215 @@
+"""scikit-learn: the real `MLPClassifier`, taught the harness's conventions through small hooks.
+
+- Start: `_init_coef` hands over the given weights in place of random ones.
+- Batches: one `partial_fit` a run of equally long batches, without shuffling; the tail batch is a run of its own.
+- L2: the gradient here is `(X' delta + alpha W) / n`, so `alpha` is `l2 * n` for a batch of n rows (mean).
+- Sum: the gradient is scaled by n before the optimizer sees it; `alpha` is then `l2`.
+- Learning rate: its velocities contain the learning rate, so the SGD optimizer runs at 1 and its updates are scaled
+  by the step's own rate. That is `v = m*v + g; w -= lr*v` for any schedule, zeros included.
+- Adam: written with "epsilon hat". The paper's epsilon times `sqrt(1 - beta_2**t)` makes the two equal.
+"""
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+
+import numpy as np
+from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
+from sklearn.preprocessing import LabelBinarizer
+
+from harness.trainer import (
+    OPTIMIZER_CONSTANTS,
+    AfterEpoch,
+    Batches,
+    Config,
+    Diverged,
+    NativeFit,
+    Trainer,
+    Weights,
+)
+
+ACTIVATION = {"sigmoid": "logistic", "tanh": "tanh", "relu": "relu"}
+
+
+class GivenStart(MLPClassifier):
+    """An `MLPClassifier` that can be built before it sees data, with the start it is given."""
+
+    def build(self, layers: tuple[int, ...], start: Weights) -> None:
+        """What the first `partial_fit` would do: so `logits` answers before the training begins."""
+        self._start = iter(start)
+        self._label_binarizer = LabelBinarizer().fit(np.arange(layers[-1]))
+        self.classes_ = self._label_binarizer.classes_
+        self.n_features_in_ = layers[0]
+        self._initialize(np.empty((0, layers[-1])), layers, start[0]["W"].dtype)
+
+    def _init_coef(self, fan_in, fan_out, dtype):
+        layer = next(self._start)
+        return np.array(layer["W"], dtype), np.array(layer["b"], dtype)
+
+
+class ScheduledSGD(SGDOptimizer):
+    """SGD, momentum and Nesterov at a learning rate of 1, each update scaled by `step_rates` and `gradient_scale`."""
+
+    step_rates: Iterator[float]
+    gradient_scale: int
+
+    def _get_updates(self, grads):
+        learning_rate = next(self.step_rates)
+        updates = super()._get_updates(scaled(grads, self.gradient_scale))
+        return [learning_rate * update for update in updates]
+
+
+class PaperAdam(AdamOptimizer):
+    """Adam with the epsilon of Kingma and Ba's Algorithm 1, at the rate that `step_rates` gives next."""
+
+    step_rates: Iterator[float]
+    gradient_scale: int
+
+    def __init__(self, params, beta_1, beta_2, epsilon):
+        super().__init__(params, beta_1=beta_1, beta_2=beta_2)
+        self.paper_epsilon = epsilon
+
+    def _get_updates(self, grads):
+        self.learning_rate_init = next(self.step_rates)
+        self.epsilon = self.paper_epsilon * math.sqrt(1 - self.beta_2 ** (self.t + 1))
+        return super()._get_updates(scaled(grads, self.gradient_scale))
+
+
+def scaled(grads: list[np.ndarray], scale: int) -> list[np.ndarray]:
+    """The gradients of a mean over `scale` rows as those of the sum; unchanged when `scale` is 1."""
+    return grads if scale == 1 else [g * scale for g in grads]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Neither overflow nor scikit-learn's advice (short batches, few epochs) is news in a comparison."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="sklearn")
+        yield
+
+
+class SklearnTrainer(Trainer):
+    """`sklearn.neural_network.MLPClassifier`."""
+
+    name = "sklearn"
+    requires = ("sklearn",)
+    arithmetic = (
+        "sklearn.neural_network._multilayer_perceptron.safe_sparse_dot",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer._get_updates",
+    )
+
+    @classmethod
+    def unsupported(cls, config: Config) -> str | None:
+        if len(set(config.activation)) > 1:
+            return f"MLPClassifier has one activation for all hidden layers, not {', '.join(config.activation)}"
+        if config.n_outputs < 3:
+            return "MLPClassifier gives two classes one logistic unit, not a softmax over two"
+        return None
+
+    def __init__(self, config: Config, start: Weights | None) -> None:
+        self.config = config
+        if start is None:
+            return
+        self.model = GivenStart(
+            **network(config),
+            solver="adam" if config.optimizer == "adam" else "sgd",
+            shuffle=False,
+            tol=0,
+            n_iter_no_change=np.inf,
+        )
+        self.model.build(config.layers, start)
+        params = self.model.coefs_ + self.model.intercepts_
+        if config.optimizer == "adam":
+            self.model._optimizer = PaperAdam(params, config.beta_1, config.beta_2, config.epsilon)
+        else:
+            momentum = 0.0 if config.optimizer == "sgd" else config.momentum
+            nesterov = config.optimizer == "nesterov"
+            self.model._optimizer = ScheduledSGD(params, learning_rate_init=1, momentum=momentum, nesterov=nesterov)
+
+    def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:
+        for e in range(len(batches)):
+            epoch = batches[e]
+            self.model._optimizer.step_rates = iter(epoch.learning_rate.tolist())
+            for n, run in groupby(epoch.batches(), key=len):
+                rows = np.concatenate(list(run))
+                self._partial_fit(X[rows], y[rows], n)
+            if after_epoch(e + 1):
+                return
+
+    def _partial_fit(self, X: np.ndarray, y: np.ndarray, n: int) -> None:
+        """One step for each `n` rows, in order."""
+        mean = self.config.reduction == "mean"
+        self.model.batch_size = n
+        self.model.alpha = self.config.l2 * n if mean else self.config.l2
+        self.model._optimizer.gradient_scale = 1 if mean else n
+        with quiet(), non_finite_is_diverged(self.model):
+            self.model.partial_fit(X, y)
+
+    def logits(self, X: np.ndarray) -> np.ndarray:
+        model = self.model
+        output_activation, model.out_activation_ = model.out_activation_, "identity"
+        try:
+            with quiet():
+                return model._forward_pass_fast(np.asarray(X, model.coefs_[0].dtype), check_input=False)
+        finally:
+            model.out_activation_ = output_activation
+
+    def weights(self) -> Weights:
+        layers = zip(self.model.coefs_, self.model.intercepts_, strict=True)
+        return tuple({"W": W.copy(), "b": b.copy()} for W, b in layers)
+
+    def set_weights(self, weights: Weights) -> None:
+        for W, b, layer in zip(self.model.coefs_, self.model.intercepts_, weights, strict=True):
+            W[...], b[...] = layer["W"], layer["b"]
+
+    def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
+        config = self.config
+        every_class_present(config, y)
+        constants = [name for name in OPTIMIZER_CONSTANTS[config.optimizer] if name in config.written]
+        self.model = MLPClassifier(
+            **network(config),
+            # "sgd" means this library's own default: momentum 0.9, Nesterov's
+            **{
+                "sgd": {"solver": "sgd"},
+                "momentum": {"solver": "sgd", "nesterovs_momentum": False},
+                "nesterov": {"solver": "sgd"},
+                "adam": {"solver": "adam"},
+            }[config.optimizer],
+            **{name: getattr(config, name) for name in constants},
+            alpha=config.l2,
+            batch_size=config.batch_size,
+            learning_rate_init=config.learning_rate,
+            max_iter=config.epochs,
+            random_state=seed,
+        )
+        with quiet(), non_finite_is_diverged(self.model):
+            self.model.fit(X.astype(config.dtype) if "dtype" in config.written else X, y)
+        return NativeFit(self.model.n_iter_, {"loss": [float(loss) for loss in self.model.loss_curve_]})
+
+
+def network(config: Config) -> dict:
+    """The arguments that describe the network; without hidden layers the activation is left at its default."""
+    if not config.hidden:
+        return {"hidden_layer_sizes": ()}
+    return {"hidden_layer_sizes": config.hidden, "activation": ACTIVATION[config.activation[0]]}
+
+
+@contextmanager
+def non_finite_is_diverged(model: MLPClassifier) -> Iterator[None]:
+    """scikit-learn ends every fit with a check of its weights; any other error of its own passes through."""
+    try:
+        yield
+    except ValueError as error:
+        if all(np.isfinite(w).all() for w in [*getattr(model, "coefs_", []), *getattr(model, "intercepts_", [])]):
+            raise
+        raise Diverged(str(error)) from error
+
+
+def every_class_present(config: Config, y: np.ndarray) -> None:
+    """`fit` counts the classes that it sees: without one of them every later output would stand for another class."""
+    present = len(np.unique(y))
+    if present < config.n_outputs:
+        raise ValueError(f"the training rows hold {present} of the {config.n_outputs} classes; fit needs all of them")

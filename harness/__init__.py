@@ -1,0 +1,53 @@
+"""Train the same network through any backend, from the same start, on the same batches, and see why results differ.
+
+    import harness
+
+    results = harness.run("digits-quick", backends=["numpy", "sklearn"])
+    results.frame()                       # one row a trial
+    results.heatmap("test_accuracy")      # a matplotlib figure
+
+Importing this package imports no framework: each is imported in its own worker process.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import RequestError
+from harness.trainer import Batches, Config, Diverged, Epoch, NativeFit, Trainer, Weights
+
+if TYPE_CHECKING:
+    from harness.experiment import Experiment, load
+    from harness.results import Results
+    from harness.runner import run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Batches",
+    "Config",
+    "Diverged",
+    "Epoch",
+    "Experiment",
+    "NativeFit",
+    "RequestError",
+    "Results",
+    "Trainer",
+    "Weights",
+    "__version__",
+    "load",
+    "run",
+]
+
+# These need pandas and SQLAlchemy, which an adapter in its worker, or `harness list`, should not have to wait for.
+_ON_DEMAND = {
+    "Experiment": "harness.experiment",
+    "load": "harness.experiment",
+    "Results": "harness.results",
+    "run": "harness.runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_DEMAND:
+        return getattr(import_module(_ON_DEMAND[name]), name)
+    raise AttributeError(f"module 'harness' has no attribute {name!r}")

@@ -1,0 +1,432 @@
+"""The conformance suite: what a trainer must do, as small named checks against the reference.
+
+`harness check NAME` runs them, and so do our tests and those of third-party adapters. A check raises `CheckFailed`
+with what was seen and what was expected; `CHECKS` holds all of them by name.
+"""
+
+import pkgutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+from unittest import mock
+
+import numpy as np
+
+from harness.draws import Permutations, draw_start, generator
+from harness.parity import deviation, tolerance
+from harness.reference import Reference
+from harness.trainer import (
+    ACTIVATIONS,
+    OPTIMIZER_CONSTANTS,
+    REDUCTIONS,
+    Batches,
+    Config,
+    Diverged,
+    Epoch,
+    Trainer,
+    Weights,
+)
+from harness.training import is_finite, train_reference
+
+TrainerClass = type[Trainer]
+
+
+class CheckFailed(AssertionError):
+    """A trainer does not do what the contract says. The message gives what was seen and what was expected."""
+
+
+class Unsupported(Exception):
+    """The backend says that it cannot train this check's network; the message is its reason."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """How one check went; `message` is the failure, the reason, or what was measured."""
+
+    name: str
+    status: Literal["passed", "failed", "unsupported"]
+    message: str = ""
+
+
+# -- a small problem ------------------------------------------------------------------------------------------------
+
+# 23 rows in batches of 6 leave a last batch of 5; 5 inputs into 5 hidden units make a square matrix, which a
+# transposition does not give away by its shape.
+SMALL = Config(
+    n_inputs=5,
+    n_outputs=4,
+    hidden=(5,),
+    activation=("tanh",),
+    optimizer="sgd",
+    learning_rate=0.3,
+    batch_size=6,
+    epochs=5,
+    l2=1e-2,
+)
+N_ROWS = 23
+
+
+def problem(dtype: str = "float64", config: Config = SMALL) -> tuple[np.ndarray, np.ndarray]:
+    """`N_ROWS` random inputs, and labels of every class that the inputs depend on."""
+    rng = generator(0, "check", 0)
+    X = rng.normal(size=(N_ROWS, config.n_inputs))
+    y = np.arange(N_ROWS) % config.n_outputs
+    X += rng.normal(size=(config.n_outputs, config.n_inputs))[y]
+    return X.astype(dtype), y
+
+
+def start_of(config: Config) -> Weights:
+    """A start whose biases are not zero: a penalty on them then shows from the first step."""
+    rng = generator(0, "check-biases", 0)
+    start = draw_start(config.layers, config.init, config.dtype, 0, 0)
+    return tuple({**layer, "b": rng.normal(0.0, 0.5, layer["b"].shape).astype(config.dtype)} for layer in start)
+
+
+def batches_of(config: Config) -> Permutations:
+    """A permutation an epoch, the last batch shorter."""
+    return Permutations(N_ROWS, config.batch_size, config.epochs, config.learning_rate, 0, 0)
+
+
+def build(trainer_class: TrainerClass, config: Config) -> Trainer:
+    """The trainer on its start; `Unsupported` where the backend says so."""
+    reason = trainer_class.unsupported(config)
+    if reason is not None:
+        raise Unsupported(reason)
+    return trainer_class(config, start_of(config))
+
+
+def train(trainer_class: TrainerClass, config: Config, batches: Batches | None = None) -> Weights:
+    """The weights at the end of a training of the small problem."""
+    trainer = build(trainer_class, config)
+    trainer.train(*problem(config.dtype, config), batches or batches_of(config), lambda epoch: False)
+    return trainer.weights()
+
+
+def compare(trainer_class: TrainerClass, config: Config, batches: Batches | None = None) -> str:
+    """Train with backend and reference, and hold the deviation against the floor."""
+    batches = batches or batches_of(config)
+    weights = train(trainer_class, config, batches)
+    reference = train_reference(config, start_of(config), batches, *problem(config.dtype, config))
+    expect_shapes(weights, config)
+    return expect_close(weights, reference.weights, reference.floor, config.dtype)
+
+
+def expect_close(weights: Weights, expected: Weights | None, floor: float | None, dtype: str) -> str:
+    """Fail when the weights deviate by more than the floor allows."""
+    assert expected is not None, "the reference diverged on a check's own problem"
+    measured = deviation(weights, expected)
+    allowed = tolerance(floor, dtype)
+    assert measured is not None
+    if not measured <= allowed:
+        raise CheckFailed(f"deviation {measured:.2g} from the reference, allowed {allowed:.2g} (floor {floor:.2g})")
+    return f"deviation {measured:.1e}, floor {floor:.1e}"
+
+
+def expect_shapes(weights: Weights, config: Config) -> None:
+    """Fail when shapes or dtype are not the contract's."""
+    expected = [(n_in, n_out) for n_in, n_out in zip(config.layers[:-1], config.layers[1:], strict=True)]
+    seen = [layer["W"].shape for layer in weights]
+    if seen != expected or [layer["b"].shape for layer in weights] != [(n_out,) for _, n_out in expected]:
+        raise CheckFailed(f"weights have shapes {seen}, expected {expected}, and biases (n_out,)")
+    dtypes = {str(value.dtype) for layer in weights for value in layer.values()}
+    if dtypes != {config.dtype}:
+        raise CheckFailed(f"weights have dtype {', '.join(sorted(dtypes))}, expected {config.dtype}")
+
+
+# -- the checks -----------------------------------------------------------------------------------------------------
+
+
+def check_weights_round_trip(trainer_class: TrainerClass) -> str:
+    """The start comes back exactly; other weights that are set come back exactly; what comes back is a copy."""
+    for dtype in ("float64", "float32"):
+        config = replace(SMALL, dtype=dtype)
+        trainer, start = build(trainer_class, config), start_of(config)
+        expect_shapes(trainer.weights(), config)
+        if deviation(trainer.weights(), start) != 0:
+            raise CheckFailed("weights() right after construction are not the start")
+        other = tuple({key: value * 2 for key, value in layer.items()} for layer in start)
+        trainer.set_weights(other)
+        if deviation(trainer.weights(), other) != 0:
+            raise CheckFailed("weights() are not those given to set_weights()")
+        trainer.weights()[0]["W"][:] = 0
+        if deviation(trainer.weights(), other) != 0:
+            raise CheckFailed("weights() hands out the trainer's own array, not a copy")
+    return "start and set weights come back exactly"
+
+
+def check_logits(trainer_class: TrainerClass) -> str:
+    """Before any training the logits equal the reference's, for every activation."""
+    worst = 0.0
+    for activation in ACTIVATIONS:
+        config = replace(SMALL, activation=(activation,))
+        X, _ = problem()
+        seen = np.asarray(build(trainer_class, config).logits(X))
+        expected = Reference(config, start_of(config)).logits(X)
+        if seen.shape != expected.shape:
+            raise CheckFailed(f"logits have shape {seen.shape}, expected {expected.shape}")
+        worst = max(worst, float(np.abs(seen - expected).max()))
+        if not worst <= 1e-12:
+            raise CheckFailed(f"logits with {activation} are off by {worst:.2g}, allowed 1e-12")
+    return f"largest difference {worst:.1e}"
+
+
+def check_one_step(trainer_class: TrainerClass) -> str:
+    """One step of plain gradient descent on one full batch, without penalty."""
+    return compare(trainer_class, replace(SMALL, l2=0.0, epochs=1, batch_size=N_ROWS))
+
+
+def check_partial_last_batch(trainer_class: TrainerClass) -> str:
+    """One epoch whose last batch is shorter: it is neither dropped nor padded, and its mean is over its own rows."""
+    return compare(trainer_class, replace(SMALL, l2=0.0, epochs=1))
+
+
+def check_batch_of_one(trainer_class: TrainerClass) -> str:
+    """Batches of a single row."""
+    return compare(trainer_class, replace(SMALL, batch_size=1, epochs=2))
+
+
+def check_batch_order(trainer_class: TrainerClass) -> str:
+    """The batches are seen as they were drawn, each epoch's own, in their order."""
+    return compare(trainer_class, replace(SMALL, l2=0.0, epochs=3))
+
+
+def check_l2(trainer_class: TrainerClass) -> str:
+    """A strong L2: gradient `l2 * W`, whatever the batch, with the mean and with the summed loss."""
+    compare(trainer_class, replace(SMALL, l2=0.3, reduction="sum", learning_rate=0.05))
+    return compare(trainer_class, replace(SMALL, l2=0.3))
+
+
+def check_biases_not_penalised(trainer_class: TrainerClass) -> str:
+    """L2 leaves the biases alone: one step from biases that are not zero."""
+    return compare(trainer_class, replace(SMALL, l2=0.3, epochs=1, batch_size=N_ROWS))
+
+
+def check_adam_epsilon(trainer_class: TrainerClass) -> str:
+    """Adam's epsilon stands outside the root, after bias correction: a large epsilon makes other forms visible."""
+    return compare(trainer_class, replace(SMALL, optimizer="adam", learning_rate=0.01, epsilon=1e-2))
+
+
+def check_optimizer_constants(trainer_class: TrainerClass) -> str:
+    """Momentum and betas are taken from the configuration, in full precision."""
+    for optimizer in ("momentum", "nesterov"):
+        compare(trainer_class, replace(SMALL, optimizer=optimizer, momentum=0.7, learning_rate=0.1))
+    return compare(
+        trainer_class, replace(SMALL, optimizer="adam", beta_1=0.8, beta_2=0.97, epsilon=1e-6, learning_rate=0.01)
+    )
+
+
+@dataclass(frozen=True)
+class _Schedule:
+    """Batches whose learning rate falls from step to step."""
+
+    batches: Permutations
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, epoch: int) -> Epoch:
+        drawn = self.batches[epoch]
+        steps = epoch * len(drawn.learning_rate) + np.arange(len(drawn.learning_rate))
+        return Epoch(drawn.rows, drawn.learning_rate / (1 + 0.1 * steps))
+
+
+def check_learning_rate_per_step(trainer_class: TrainerClass) -> str:
+    """The learning rate is the schedule's at every step, with every optimizer."""
+    for optimizer in OPTIMIZER_CONSTANTS:
+        config = replace(SMALL, optimizer=optimizer, learning_rate=0.03)
+        message = compare(trainer_class, config, _Schedule(batches_of(config)))
+    return message
+
+
+def check_no_hidden_layer(trainer_class: TrainerClass) -> str:
+    """Multinomial logistic regression: no hidden layer at all."""
+    return compare(trainer_class, replace(SMALL, hidden=(), activation=()))
+
+
+def check_two_hidden_layers(trainer_class: TrainerClass) -> str:
+    """Two hidden layers of different width."""
+    return compare(trainer_class, replace(SMALL, hidden=(8, 3), activation=("tanh", "tanh")))
+
+
+def check_mixed_activations(trainer_class: TrainerClass) -> str:
+    """Another activation in each hidden layer."""
+    return compare(trainer_class, replace(SMALL, hidden=(6, 5, 4), activation=("relu", "sigmoid", "tanh")))
+
+
+def check_stops_early(trainer_class: TrainerClass) -> str:
+    """`after_epoch` is called with 1, 2, …, sees the weights of that moment, and True ends the training at once."""
+    trainer, X, y = build(trainer_class, SMALL), *problem()
+    called: list[int] = []
+    seen: list[Weights] = []
+
+    def after_epoch(epoch: int) -> bool:
+        called.append(epoch)
+        seen.append(trainer.weights())
+        return epoch == 2
+
+    trainer.train(X, y, batches_of(SMALL), after_epoch)
+    if called != [1, 2]:
+        raise CheckFailed(f"after_epoch was called with {called}, expected [1, 2] when it returns True at 2")
+    for epoch, weights in enumerate([*seen, trainer.weights()], start=1):
+        expected = train(Reference, replace(SMALL, epochs=min(epoch, 2)))
+        expect_close(weights, expected, 0.0, "float64")
+    return "stopped after epoch 2 of 5, with the weights of that moment"
+
+
+def check_same_result_twice(trainer_class: TrainerClass) -> str:
+    """Two trainers with one configuration end with the same bits."""
+    if deviation(train(trainer_class, SMALL), train(trainer_class, SMALL)) != 0:
+        raise CheckFailed("two trainings of one configuration end with different weights")
+    return "the same bits"
+
+
+def check_two_trainers_at_once(trainer_class: TrainerClass) -> str:
+    """A second trainer, of another dtype, leaves the first one undisturbed."""
+    first = build(trainer_class, SMALL)
+    train(trainer_class, replace(SMALL, dtype="float32", hidden=(3,), optimizer="adam", learning_rate=0.01))
+    first.train(*problem(), batches_of(SMALL), lambda epoch: False)
+    return expect_close(first.weights(), train(Reference, SMALL), 0.0, "float64")
+
+
+def check_inputs_not_mutated(trainer_class: TrainerClass) -> str:
+    """Inputs, labels, batches and start are the harness's; a trainer only reads them."""
+    (X, y), start = problem(), start_of(SMALL)
+    epoch = batches_of(SMALL)[0]
+    before = [X.copy(), y.copy(), epoch.rows.copy(), epoch.learning_rate.copy()]
+    kept = tuple({key: value.copy() for key, value in layer.items()} for layer in start)
+
+    class Fixed:
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, number: int) -> Epoch:
+            return epoch
+
+    trainer = trainer_class(SMALL, start)
+    trainer.train(X, y, Fixed(), lambda number: False)
+    trainer.logits(X)
+    names = ("X", "y", "batches", "learning rates")
+    for name, array, copy in zip(names, (X, y, epoch.rows, epoch.learning_rate), before, strict=True):
+        if not np.array_equal(array, copy):
+            raise CheckFailed(f"training changed {name}")
+    if deviation(start, kept) != 0:
+        raise CheckFailed("training changed the start")
+    return "X, y, batches and start are as they were"
+
+
+def check_divergence_is_reported(trainer_class: TrainerClass) -> str:
+    """A training that overflows ends with weights that are not finite, or with `Diverged`; with no other exception."""
+    config = replace(SMALL, activation=("relu",), learning_rate=1e200, l2=1.0)
+    try:
+        weights = train(trainer_class, config)
+    except Diverged as error:
+        return f"Diverged: {error}"
+    if is_finite(weights):
+        raise CheckFailed("a learning rate of 1e200 ended with finite weights")
+    return "weights not finite"
+
+
+def check_own_arithmetic(trainer_class: TrainerClass) -> str:
+    """Each function named in `arithmetic` is disturbed in turn, and the weights must follow.
+
+    An adapter that computes elsewhere, behind a framework's name, does not notice.
+    """
+    if not trainer_class.arithmetic:
+        raise CheckFailed("`arithmetic` names no function of the framework")
+    for number, path in enumerate(trainer_class.arithmetic):
+        if path.split(".")[0] not in trainer_class.requires:
+            raise CheckFailed(f"{path} belongs to none of the packages that `requires` names")
+        # a width used nowhere else, so that no graph traced before the disturbance is at hand
+        config = replace(SMALL, hidden=(11 + number,), epochs=2)
+        with disturbed(path):
+            weights = train(trainer_class, config)
+        if not (deviation(weights, train(Reference, config)) or 0.0) > 1e-9:
+            raise CheckFailed(f"disturbing {path} changed nothing: the training does not use it")
+    return f"follows {', '.join(trainer_class.arithmetic)}"
+
+
+@contextmanager
+def disturbed(path: str) -> Iterator[None]:
+    """Replace a function by one whose result is 1 % too large (or, where it returns nothing, that acts twice)."""
+    owner_path, _, name = path.rpartition(".")
+    owner = pkgutil.resolve_name(owner_path)
+    original = getattr(owner, name)
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        return original(*args, **kwargs) if result is None else _enlarged(result, in_place="out" in kwargs)
+
+    with mock.patch.object(owner, name, wrapper):
+        yield
+
+
+def _enlarged(result: Any, in_place: bool) -> Any:
+    if isinstance(result, list | tuple):
+        return type(result)(_enlarged(item, in_place) for item in result)
+    if in_place:
+        result *= 1.01
+        return result
+    return result * 1.01
+
+
+def check_native(trainer_class: TrainerClass) -> str:
+    """The native fit gives finite weights in the contract's shapes, logits that belong to them, and repeats itself."""
+    if trainer_class.fit_native is Trainer.fit_native:
+        raise Unsupported("no native mode")
+    X, y = problem()
+    fits = []
+    for _ in range(2):
+        trainer = trainer_class(SMALL, None)
+        fit = trainer.fit_native(X, y, 7)
+        fits.append(trainer.weights())
+        if not 1 <= fit.epochs_run <= SMALL.epochs:
+            raise CheckFailed(f"fit_native ran {fit.epochs_run} epochs of {SMALL.epochs}")
+    if not is_finite(fits[0]):
+        raise CheckFailed("fit_native ended with weights that are not finite")
+    dtype = str(fits[0][0]["W"].dtype)
+    config = replace(SMALL, dtype=dtype)
+    expect_shapes(fits[0], config)
+    if deviation(fits[0], fits[1]) != 0:
+        raise CheckFailed("two native fits with one seed end with different weights")
+    off = float(np.abs(trainer.logits(X) - Reference(config, fits[1]).logits(X.astype(dtype))).max())
+    if not off <= (1e-10 if dtype == "float64" else 1e-4):
+        raise CheckFailed(f"logits after fit_native are off by {off:.2g} from those of its weights")
+    return f"repeatable, {dtype}"
+
+
+def _five_epochs(optimizer: str, activation: str, reduction: str, dtype: str) -> Callable[[TrainerClass], str]:
+    rate = {"sgd": 0.3, "momentum": 0.05, "nesterov": 0.05, "adam": 0.01}[optimizer]
+    config = replace(
+        SMALL,
+        optimizer=optimizer,
+        activation=(activation,),
+        reduction=reduction,
+        dtype=dtype,
+        learning_rate=rate / (4 if reduction == "sum" else 1),
+    )
+    return lambda trainer_class: compare(trainer_class, config)
+
+
+CHECKS: dict[str, Callable[[TrainerClass], str]] = {
+    name.removeprefix("check_"): function for name, function in list(globals().items()) if name.startswith("check_")
+} | {
+    f"five_epochs[{optimizer}-{activation}-{reduction}-{dtype}]": _five_epochs(optimizer, activation, reduction, dtype)
+    for optimizer in OPTIMIZER_CONSTANTS
+    for activation in ACTIVATIONS
+    for reduction in REDUCTIONS
+    for dtype in ("float64", "float32")
+}
+"""Every check by name, in the order in which they are run."""
+
+
+def run_check(name: str, trainer_class: TrainerClass) -> CheckResult:
+    """Run one check; an exception of the adapter's own is a failure of that check."""
+    try:
+        return CheckResult(name, "passed", CHECKS[name](trainer_class))
+    except Unsupported as reason:
+        return CheckResult(name, "unsupported", str(reason))
+    except CheckFailed as failure:
+        return CheckResult(name, "failed", str(failure))
+    except Exception as error:
+        return CheckResult(name, "failed", f"{type(error).__name__}: {error}")

@@ -1,0 +1,78 @@
+"""`harness export`."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from harness.cli.options import STORE, StoreOption
+from harness.errors import RequestError
+from harness.results import open_results
+from harness.store import Store
+
+EXAMPLES = (
+    "harness export > trials.csv",
+    "harness export --experiment digits-quick --format json -o trials.json",
+)
+
+
+class Format(StrEnum):
+    """What `harness export` can write."""
+
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+
+
+def command(
+    store: StoreOption = STORE,
+    experiment: Annotated[str | None, typer.Option(metavar="NAME", help="Only this experiment.")] = None,
+    format: Annotated[Format, typer.Option("--format", help="csv, json or parquet.")] = Format.csv,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Instead of the screen.")
+    ] = None,
+) -> None:
+    """Write one row a finished trial and experiment. What is missing is empty in CSV and null in JSON."""
+    opened = Store(store, must_exist=True)
+    frames = [results.export() for results in open_results(opened, [experiment] if experiment else None)]
+    opened.close()
+    if not frames:
+        raise RequestError(f"store {store}: no experiment in it yet")
+    data = _render(pd.concat(frames, ignore_index=True), format)
+    if output is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+        return
+    try:
+        output.write_bytes(data)
+    except OSError as error:
+        raise RequestError(f"-o {output}: cannot be written: {error.strerror}") from None
+
+
+def _render(frame: pd.DataFrame, format: Format) -> bytes:
+    if format is Format.csv:
+        return frame.to_csv(index=False).encode()
+    if format is Format.json:
+        return _json(frame).encode()
+    try:
+        return bytes(frame.to_parquet(index=False))
+    except ImportError:
+        raise RequestError("--format parquet: needs the package pyarrow; run: pip install pyarrow") from None
+
+
+def _json(frame: pd.DataFrame) -> str:
+    """JSON has no infinity: an infinite deviation stands as the text "inf"."""
+    records = [{key: _plain(value) for key, value in record.items()} for record in frame.to_dict("records")]
+    return json.dumps(records, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _plain(value: object) -> object:
+    if value is None or value != value:
+        return None
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return str(value)
+    return value

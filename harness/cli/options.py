@@ -1,0 +1,60 @@
+"""Arguments and options that several subcommands share, and how their text is read."""
+
+import math
+from typing import Annotated
+
+import typer
+
+from harness.errors import RequestError
+from harness.experiment import Cell, Experiment
+from harness.store import DEFAULT_STORE
+
+ExperimentArgument = Annotated[
+    str, typer.Argument(metavar="EXP", help="An experiment file (.toml), or the name of a suite (see: harness list).")
+]
+StoreOption = Annotated[str, typer.Option("--store", metavar="URL", help="Where results are kept.")]
+CellOption = Annotated[
+    str, typer.Option("--cell", metavar="KEY=VALUE,...", help="Which cell, such as learning_rate=0.1,l2=0.001.")
+]
+STORE = DEFAULT_STORE
+
+
+def names(text: str | None) -> tuple[str, ...] | None:
+    """`"a,b"` as `("a", "b")`."""
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def pick_cell(experiment: Experiment, text: str) -> Cell:
+    """The one cell that `KEY=VALUE,...` singles out, values compared at 12 significant digits.
+
+    Raises `RequestError` that lists the cells when there is none, or more than one.
+    """
+    wanted = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = item.partition("=")
+        if not equals or key.strip() not in experiment.sweep:
+            axes = ", ".join(experiment.sweep) or "none: nothing is swept"
+            raise RequestError(f"--cell {text!r}: {item!r} is not AXIS=VALUE (axes: {axes})")
+        wanted[key.strip()] = _canonical(value.strip())
+    cells = list(experiment.cells())
+    found = [cell for cell in cells if all(_canonical(cell[key]) == value for key, value in wanted.items())]
+    if len(found) != 1:
+        shown = "; ".join(describe_cell(cell) for cell in (found or cells)[:20])
+        more = " …" if len(found or cells) > 20 else ""
+        raise RequestError(f"--cell {text!r}: singles out {len(found)} cells, not one; the cells: {shown}{more}")
+    return found[0]
+
+
+def describe_cell(cell: Cell) -> str:
+    """`learning_rate=0.1,l2=0.001`."""
+    return ",".join(f"{key}={_canonical(value)}" for key, value in cell.items())
+
+
+def _canonical(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return "[" + " ".join(map(_canonical, value)) + "]"
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return str(value)
+    return f"{number:.12g}" if math.isfinite(number) else str(value)

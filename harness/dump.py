@@ -1,0 +1,76 @@
+"""`harness dump`: everything that went into one controlled trial and came out of it, as one NPZ file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import registry, worker
+from harness.data import load_dataset
+from harness.errors import RequestError
+from harness.executor import LocalExecutor
+from harness.experiment import Cell, Experiment
+from harness.packages import check_not_shadowed
+from harness.plan import Trial, plan
+from harness.store import flatten
+from harness.trainer import Config
+
+
+def dump(experiment: Experiment, backend: str, cell: Cell, seed: int, path: Path) -> None:
+    """Train one controlled trial and write what anybody needs to redo it by hand.
+
+    Arrays: `X_train, y_train, X_test, y_test` (after scaling), `batches` (epochs x steps x rows, -1 where a batch is
+    shorter), `start/0/W`, `start/0/b`, …, `final/0/W`, …, `test_logits`, and `config`, a flat JSON text. Nothing is
+    pickled. Raises `RequestError` when the trial cannot be trained or the file cannot be written.
+    """
+    check_not_shadowed()
+    found = registry.backend(backend)
+    if found.missing():
+        raise RequestError(f"backend {backend!r}: {found.missing()}")
+    dataset = load_dataset(experiment.data.name)
+    asked = experiment.override(backends=(backend,), modes=("controlled",), seeds=seed + 1)
+    trial = next(trial for trial in plan(asked, dataset) if trial.cell == cell and trial.seed == seed)
+    with LocalExecutor(dataset) as executor:
+        limit = trial.time_limit
+        future = executor.submit(backend, found.trainer, worker.run_trial, trial, found.trainer, timeout=limit)
+        outcome = future.result()
+    if outcome.weights is None:
+        raise RequestError(f"backend {backend!r}, {cell}: the trial {outcome.status}: {outcome.reason}")
+    prepared = trial.prepare(dataset)
+    batches = trial.batches(len(prepared.train.y))
+    arrays: dict[str, Any] = {
+        "X_train": prepared.train.X,
+        "y_train": prepared.train.y,
+        "X_test": prepared.test.X,
+        "y_test": prepared.test.y,
+        "batches": np.stack([batches[epoch].rows for epoch in range(len(batches))]),
+        **flatten(trial.start(), "start/"),
+        **flatten(outcome.weights, "final/"),
+        "config": json.dumps(_config(trial)),
+    }
+    if outcome.test_logits is not None:
+        arrays["test_logits"] = outcome.test_logits
+    try:
+        with path.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+    except OSError as error:
+        raise RequestError(f"-o {path}: cannot be written: {error.strerror}") from None
+
+
+def _config(trial: Trial) -> dict[str, Any]:
+    """Every value of the trial, all constants included, on one level."""
+    config: Config = trial.config
+    values = {key: getattr(config, key) for key in Config.__dataclass_fields__ if key != "written"}
+    return {
+        **{key: list(value) if isinstance(value, tuple) else value for key, value in values.items()},
+        "backend": trial.backend,
+        "mode": trial.mode,
+        "seed": trial.seed,
+        "base_seed": trial.base_seed,
+        "trial_id": trial.id,
+        "dataset": trial.data.name,
+        "test_fraction": trial.data.test_fraction,
+        "validation_fraction": trial.data.validation_fraction,
+        "scale": trial.data.scale,
+    }

@@ -1,0 +1,130 @@
+"""Local execution: one long-lived spawned process a lane (a backend), replaced when it crashes or hangs.
+
+An executor is anything that takes a function and returns a future; this one adds the lane, so that a process
+imports one framework once, and a hard time limit.
+"""
+
+import multiprocessing
+import multiprocessing.context
+import multiprocessing.spawn
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from harness.data import Dataset
+from harness.worker import initialize, warm_up
+
+THREADS = 1
+
+WARM_UP_SECONDS = 300.0
+
+ENVIRONMENT: dict[str, str] = {
+    # threads, read by OpenMP, the BLAS libraries and TensorFlow when they are loaded, never later
+    **dict.fromkeys(
+        (
+            "OMP_NUM_THREADS",
+            "OPENBLAS_NUM_THREADS",
+            "MKL_NUM_THREADS",
+            "VECLIB_MAXIMUM_THREADS",
+            "NUMEXPR_NUM_THREADS",
+            "TF_NUM_INTRAOP_THREADS",
+            "TF_NUM_INTEROP_THREADS",
+        ),
+        str(THREADS),
+    ),
+    "CUDA_VISIBLE_DEVICES": "-1",  # every backend on the same device: the processor
+    "KERAS_BACKEND": "tensorflow",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+_spawning = threading.Lock()
+
+
+@contextmanager
+def _worker_conditions() -> Iterator[None]:
+    """Start a process with the pinned environment, and without importing the user's script once more.
+
+    Spawn makes each child import the parent's `__main__`; a plain script without an `if __name__` guard would then
+    start its own sweep in every worker. Nothing that a worker runs lives in `__main__`, so it is left out.
+    """
+    prepare = multiprocessing.spawn.get_preparation_data
+
+    def without_main(name: str) -> dict[str, Any]:
+        data = prepare(name)
+        return {key: value for key, value in data.items() if not key.startswith("init_main")}
+
+    with _spawning:
+        before = {name: os.environ.get(name) for name in ENVIRONMENT}
+        os.environ.update(ENVIRONMENT)
+        multiprocessing.spawn.get_preparation_data = without_main
+        try:
+            yield
+        finally:
+            multiprocessing.spawn.get_preparation_data = prepare
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+
+class _WorkerProcess(multiprocessing.context.SpawnProcess):
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        with _worker_conditions():
+            return multiprocessing.context.SpawnProcess._Popen(process_obj)  # type: ignore[attr-defined]
+
+
+class _WorkerContext(multiprocessing.context.SpawnContext):
+    Process = _WorkerProcess  # type: ignore[assignment]
+
+
+class Lane:
+    """One worker process. The framework is imported ahead of the first task, and again after the process died."""
+
+    def __init__(self, trainer: str | None, dataset: Dataset | None) -> None:
+        self.trainer = trainer
+        self.pool = ProcessPool(max_workers=1, initializer=initialize, initargs=(dataset,), context=_WorkerContext())
+        self.warm: Future[None] | None = None
+
+    def submit(self, function: Callable[..., Any], *args: Any, timeout: float | None = None) -> Future[Any]:
+        """Schedule one call. Its future raises `TimeoutError` or `ProcessExpired` when the process had to go."""
+        if self.warm is None and self.trainer is not None:
+            self.warm = self.pool.schedule(warm_up, args=(self.trainer,), timeout=WARM_UP_SECONDS)
+        future: Future[Any] = self.pool.schedule(function, args=args, timeout=timeout)
+        future.add_done_callback(self._notice_death)
+        return future
+
+    def _notice_death(self, future: Future[Any]) -> None:
+        if not future.cancelled() and isinstance(future.exception(), TimeoutError | ProcessExpired):
+            self.warm = None
+
+
+class LocalExecutor:
+    """Lanes by name, each started when it is first used. A context manager: leaving it ends every process."""
+
+    def __init__(self, dataset: Dataset | None = None) -> None:
+        self.dataset = dataset
+        self.lanes: dict[str, Lane] = {}
+
+    def submit(
+        self, lane: str, trainer: str | None, function: Callable[..., Any], *args: Any, timeout: float | None = None
+    ) -> Future[Any]:
+        """Run `function(*args)` in the lane's process; `trainer` is the class that this lane's process imports."""
+        if lane not in self.lanes:
+            self.lanes[lane] = Lane(trainer, self.dataset)
+        return self.lanes[lane].submit(function, *args, timeout=timeout)
+
+    def __enter__(self) -> "LocalExecutor":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for lane in self.lanes.values():
+            lane.pool.stop()
+        for lane in self.lanes.values():
+            lane.pool.join()

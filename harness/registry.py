@@ -1,0 +1,103 @@
+"""Which backends there are: a literal table of our own, and the entry points of other people's packages.
+
+Nothing here imports a framework: a backend is a string until a worker loads it.
+"""
+
+import importlib
+import importlib.metadata
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+
+from harness.errors import RequestError, unknown
+from harness.trainer import NotInstalled, Trainer
+
+ENTRY_POINTS = "harness.backends"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend by name: where its trainer is (`"module:Class"`), what it imports, how that is installed."""
+
+    name: str
+    trainer: str
+    requires: tuple[str, ...] = ()
+    install: str = ""
+    description: str = ""
+
+    def missing(self) -> str | None:
+        """Why the backend cannot run here, with the command that mends it, or None when it can."""
+        absent = [name for name in self.requires if find_spec(name) is None]
+        return f"{' and '.join(absent)} not installed; run: {self.install}" if absent else None
+
+    def version(self) -> str:
+        """The installed version of the backend's framework (the first of `requires`), or "" when there is none."""
+        return version_of(self.requires[0]) if self.requires else version_of(self.trainer.split(".")[0].split(":")[0])
+
+
+_EXTRA = "pip install 'backend-harness[{}]'"
+
+BUILT_IN: tuple[Backend, ...] = (
+    Backend("numpy", "backends.numpy:NumpyTrainer", ("numpy",), "pip install numpy", "scratch NumPy"),
+    Backend("sklearn", "backends.sklearn:SklearnTrainer", ("sklearn",), "pip install scikit-learn", "MLPClassifier"),
+    Backend(
+        "tensorflow",
+        "backends.tensorflow:TensorFlowTrainer",
+        ("tensorflow",),
+        _EXTRA.format("tensorflow"),
+        "raw operations under tf.function",
+    ),
+    Backend(
+        "keras",
+        "backends.keras:KerasTrainer",
+        ("keras", "tensorflow"),
+        _EXTRA.format("tensorflow"),
+        "Keras 3 on TensorFlow: compile and fit",
+    ),
+    Backend(
+        "torch", "backends.torch:TorchTrainer", ("torch",), _EXTRA.format("torch"), "nn.Sequential and torch.optim"
+    ),
+)
+
+
+@cache
+def backends() -> dict[str, Backend]:
+    """All backends by name: the built-in ones, then those of installed packages."""
+    known = {backend.name: backend for backend in BUILT_IN}
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        distribution = point.dist.name if point.dist else point.module
+        description = f"from the package {distribution}"
+        known.setdefault(point.name, Backend(point.name, point.value, description=description))
+    return known
+
+
+def backend(name: str) -> Backend:
+    """The backend of that name; `RequestError` with the nearest known one otherwise."""
+    if name not in backends():
+        raise RequestError(unknown("backend", name, backends()))
+    return backends()[name]
+
+
+def load_trainer(path: str) -> type[Trainer]:
+    """Import the trainer class at `"module:Class"`. This is what imports a framework; only workers call it."""
+    module, _, name = path.partition(":")
+    try:
+        trainer = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise NotInstalled(f"{error.name} not installed, which {path} imports") from None
+    if not (isinstance(trainer, type) and issubclass(trainer, Trainer)):
+        raise TypeError(f"{path} is not a subclass of harness.trainer.Trainer")
+    return trainer
+
+
+@cache
+def _distributions() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())
+
+
+@cache
+def version_of(package: str) -> str:
+    """Version of the distribution that an import name belongs to, read from its metadata without importing it."""
+    for distribution in _distributions().get(package, ()):
+        return importlib.metadata.version(distribution)
+    return ""

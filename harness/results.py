@@ -1,0 +1,191 @@
+"""The results of an experiment, read from the store: a table, curves, heatmaps, a report."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from harness.environment import harness_version, numpy_version
+from harness.errors import RequestError, unknown
+from harness.registry import backends
+from harness.store import METRICS, Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from reports import Study
+
+_FIRST = ["trial_id", "experiment", "backend", "mode", "seed", "status", "reason"]
+_MEASURED = [
+    *METRICS,
+    "deviation",
+    "deviation_first_epoch",
+    "floor",
+    "epochs_run",
+    "stack_size",
+    "build_seconds",
+    "train_seconds",
+    "predict_seconds",
+    "backend_version",
+    "harness_version",
+]
+_BESIDE = ["verdict", "numpy_version", "finished_at", "stale"]
+
+HYPERPARAMETERS = (
+    "hidden",
+    "activation",
+    "init",
+    "optimizer",
+    "learning_rate",
+    "l2",
+    "momentum",
+    "beta_1",
+    "beta_2",
+    "epsilon",
+    "batch_size",
+    "epochs",
+    "reduction",
+    "dtype",
+)
+
+
+class Results:
+    """All trials of one experiment in one store, as they were when this object was made."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        if name not in store.experiment_names():
+            known = store.experiment_names()
+            raise RequestError(
+                f"store {store.url}: {unknown('experiment', name, known)}" if known else f"store {store.url}: is empty"
+            )
+        self.name = name
+        self.store_url = store.url
+        self.experiment = store.experiment(name)
+        self._rows = store.rows(name)
+        self._curves = store.artefacts("curves", (row["trial_id"] for row in self._rows))
+
+    @property
+    def title(self) -> str:
+        """The experiment's title, or its name where it has none."""
+        return self.experiment["title"] or self.name
+
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        """The swept keys and their values, in the file's order."""
+        return dict(self.experiment["axes"])
+
+    def frame(self) -> pd.DataFrame:
+        """One row a planned trial: its hyperparameters, status, metrics, deviation, floor, times and versions.
+
+        A value that a trial does not have is missing (NaN or None). Lists stand as lists.
+        """
+        records = [self._record(row) for row in self._rows]
+        columns = [*_FIRST, *HYPERPARAMETERS, *_MEASURED, *_BESIDE]
+        frame = pd.DataFrame.from_records(records, columns=columns)
+        numbers = [*METRICS, "deviation", "deviation_first_epoch", "floor"]
+        numbers += ["build_seconds", "train_seconds", "predict_seconds"]
+        return frame.astype(dict.fromkeys(numbers, "float64"))
+
+    def _record(self, row: dict[str, Any]) -> dict[str, Any]:
+        values = {**row["settings"], **row["cell"]}
+        return {**row, **{key: values.get(key) for key in HYPERPARAMETERS}, "stale": is_stale(row)}
+
+    def export(self) -> pd.DataFrame:
+        """One row a finished trial, in the columns that `harness export` writes; lists as JSON text."""
+        frame = self.frame()
+        frame = frame.loc[frame["status"] != "pending", [*_FIRST, *HYPERPARAMETERS, *_MEASURED]].copy()
+        for column in ("hidden", "activation"):
+            frame[column] = [json.dumps(value) if isinstance(value, list) else value for value in frame[column]]
+        return frame.reset_index(drop=True)
+
+    def curves(self) -> pd.DataFrame:
+        """One row an epoch of a trial: `trial_id, epoch`, then losses and accuracies. Epoch 0 is before training.
+
+        In native mode only what the framework itself logs, as `logged_loss` and `logged_accuracy`.
+        """
+        parts = [
+            pd.DataFrame({"trial_id": trial_id, **{name: list(values) for name, values in curves.items()}})
+            for trial_id, curves in self._curves.items()
+        ]
+        columns = ["trial_id", "epoch", *METRICS, "logged_loss", "logged_accuracy"]
+        if not parts:
+            return pd.DataFrame(columns=columns)
+        return pd.concat(parts, ignore_index=True).reindex(columns=columns)
+
+    def heatmap(self, metric: str = "test_accuracy", mode: str | None = None) -> "Figure":
+        """A heatmap a backend of one accuracy ("train_accuracy", …), in one mode (the first that was run)."""
+        from reports import figures
+
+        allowed = [f"{part}_accuracy" for part in ("train", "validation", "test")]
+        if metric not in allowed:
+            raise RequestError(unknown("metric", metric, allowed))
+        study = self.study()
+        if mode is not None and mode not in study.modes:
+            raise RequestError(unknown("mode", mode, study.modes))
+        return figures.accuracy_heatmaps(study, mode or study.modes[0], metric.removesuffix("_accuracy"))
+
+    def report(self, out: str | Path) -> Path:
+        """Write `report.html`, its figures and its tables into the folder `out`; gives the page's path."""
+        import reports
+
+        return reports.write(self.study(), Path(out))
+
+    def study(self) -> "Study":
+        """The rows in the shape that `reports` reads."""
+        from reports import Study
+
+        facts = self.experiment["facts"]
+        return Study(
+            name=self.name,
+            title=self.title,
+            rows=self.frame(),
+            axes=self.axes,
+            curves=self.curves(),
+            n_classes=facts["n_classes"],
+            facts={**facts["shown"], **self._made_on()},
+            warnings=facts["warnings"],
+        )
+
+    def _made_on(self) -> dict[str, str]:
+        """Versions and machines behind the rows; several of one kind stand side by side."""
+        shown: dict[str, list[str]] = {}
+
+        def note(name: str, value: str | None) -> None:
+            if value and value not in shown.setdefault(name, []):
+                shown[name].append(value)
+
+        for row in self._rows:
+            if row["status"] in ("pending", "not_installed"):
+                continue
+            note("harness", row["harness_version"])
+            note("numpy (the reference's)", row["numpy_version"])
+            note(row["backend"], row["backend_version"])
+        for row in self._rows:
+            for name, value in (row["machine"] or {}).items():
+                note(name, value)
+        return {name: ", ".join(values) for name, values in shown.items() if values}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        counts = pd.Series([row["status"] for row in self._rows]).value_counts()
+        return f"<Results of {self.name}: " + ", ".join(f"{n} {status}" for status, n in counts.items()) + ">"
+
+
+def is_stale(row: dict[str, Any]) -> bool:
+    """Whether harness, NumPy or the backend have another version now than when the row was made."""
+    if row["status"] in ("pending", "not_installed"):
+        return False
+    if (row["harness_version"], row["numpy_version"]) != (harness_version(), numpy_version()):
+        return True
+    known = backends().get(row["backend"])
+    installed = known.version() if known else ""
+    return bool(installed) and row["backend_version"] != installed
+
+
+def open_results(store: Store, names: Iterable[str] | None = None) -> list[Results]:
+    """The results of the named experiments, or of all in the store."""
+    return [Results(store, name) for name in (names or store.experiment_names())]

@@ -1,0 +1,311 @@
+"""The store: plans, results, references and artefacts in SQLite (or another database, by URL), through SQLAlchemy.
+
+A row is written in one transaction when its trial is finished, never before: what is not finished is not in it.
+"""
+
+import io
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import (
+    JSON,
+    Column,
+    Engine,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    delete,
+    event,
+    select,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
+
+from harness.errors import RequestError
+from harness.trainer import Weights
+
+DEFAULT_STORE = "sqlite:///results/harness.db"
+
+_metadata = MetaData()
+
+METRICS = tuple(f"{part}_{metric}" for metric in ("accuracy", "loss") for part in ("train", "validation", "test"))
+
+experiments = Table(
+    "experiments",
+    _metadata,
+    Column("name", String, primary_key=True),
+    Column("title", String, nullable=False),
+    Column("definition", String, nullable=False),  # canonical JSON of all but backends, modes, seeds and title
+    Column("axes", JSON, nullable=False),
+    Column("facts", JSON, nullable=False),
+)
+
+planned = Table(
+    "planned",
+    _metadata,
+    Column("experiment", String, primary_key=True),
+    Column("backend", String, primary_key=True),
+    Column("mode", String, primary_key=True),
+    Column("seed", Integer, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("trial_id", String(64), nullable=False, index=True),
+    Column("cell", JSON, nullable=False),
+    Column("settings", JSON, nullable=False),
+)
+
+trials = Table(
+    "trials",
+    _metadata,
+    Column("trial_id", String(64), primary_key=True),
+    Column("status", String, nullable=False),
+    Column("reason", String),
+    *(Column(name, Float) for name in METRICS),
+    Column("deviation", Float),
+    Column("deviation_first_epoch", Float),
+    Column("floor", Float),
+    Column("verdict", String),
+    Column("epochs_run", Integer),
+    Column("stack_size", Integer),
+    Column("build_seconds", Float),
+    Column("train_seconds", Float),
+    Column("predict_seconds", Float),
+    Column("backend_version", String, nullable=False),
+    Column("numpy_version", String, nullable=False),
+    Column("harness_version", String, nullable=False),
+    Column("machine", JSON, nullable=False),
+    Column("finished_at", String, nullable=False),
+)
+
+references = Table(
+    "references",
+    _metadata,
+    Column("reference_id", String(64), primary_key=True),
+    Column("floor", Float),
+    Column("weights", LargeBinary),
+    Column("first_epoch_weights", LargeBinary),
+    Column("numpy_version", String, nullable=False),
+    Column("harness_version", String, nullable=False),
+)
+
+artefacts = Table(
+    "artefacts",
+    _metadata,
+    Column("trial_id", String(64), primary_key=True),
+    Column("kind", String, primary_key=True),  # "curves", "weights", "predictions"
+    Column("payload", LargeBinary, nullable=False),
+)
+
+
+def pack(arrays: Mapping[str, Any]) -> bytes:
+    """Named arrays as the bytes of an NPZ file; nothing in it is pickled."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{key: np.asarray(value) for key, value in arrays.items()})
+    return buffer.getvalue()
+
+
+def unpack(payload: bytes) -> dict[str, np.ndarray]:
+    """The arrays that `pack` packed. Pickled content is refused."""
+    with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def flatten(weights: Weights, prefix: str = "") -> dict[str, np.ndarray]:
+    """Weights as `{"0/W": …, "0/b": …}`, the layout of every NPZ that we write."""
+    return {f"{prefix}{k}/{key}": value for k, layer in enumerate(weights) for key, value in layer.items()}
+
+
+def unflatten(arrays: Mapping[str, np.ndarray]) -> Weights:
+    """The weights that `flatten` flattened."""
+    layers: dict[int, dict[str, np.ndarray]] = {}
+    for name, value in arrays.items():
+        k, key = name.split("/")
+        layers.setdefault(int(k), {})[key] = value
+    return tuple(layers[k] for k in sorted(layers))
+
+
+class Store:
+    """One database. Opening it makes the tables where they are missing."""
+
+    def __init__(self, url: str, must_exist: bool = False) -> None:
+        self.url = url
+        self.engine = _engine(url, must_exist)
+        try:
+            _metadata.create_all(self.engine)
+        except SQLAlchemyError as error:
+            raise RequestError(f"store {url}: cannot be opened: {_first_line(error)}") from None
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+
+    # -- plans
+
+    def save_plan(
+        self,
+        name: str,
+        title: str,
+        definition: str,
+        axes: dict[str, Any],
+        facts: dict[str, str],
+        rows: Iterable[dict[str, Any]],
+    ) -> None:
+        """Add planned trials to the experiment; those of an earlier, other definition under this name are dropped."""
+        with self.engine.begin() as connection:
+            known = connection.scalar(select(experiments.c.definition).where(experiments.c.name == name))
+            if known != definition:
+                connection.execute(delete(planned).where(planned.c.experiment == name))
+            connection.execute(delete(experiments).where(experiments.c.name == name))
+            connection.execute(
+                experiments.insert(),
+                {"name": name, "title": title, "definition": definition, "axes": axes, "facts": facts},
+            )
+            key = (planned.c.backend, planned.c.mode, planned.c.seed, planned.c.position)
+            there = {tuple(row) for row in connection.execute(select(*key).where(planned.c.experiment == name))}
+            missing = [
+                {"experiment": name, **row}
+                for row in rows
+                if (row["backend"], row["mode"], row["seed"], row["position"]) not in there
+            ]
+            if missing:
+                connection.execute(planned.insert(), missing)
+
+    def experiment_names(self) -> list[str]:
+        """The experiments that this store knows, oldest name first in the alphabet."""
+        with self.engine.connect() as connection:
+            return list(connection.scalars(select(experiments.c.name).order_by(experiments.c.name)))
+
+    def experiment(self, name: str) -> dict[str, Any]:
+        """Title, axes and facts of an experiment."""
+        with self.engine.connect() as connection:
+            row = connection.execute(select(experiments).where(experiments.c.name == name)).mappings().one()
+            return dict(row)
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """Every planned trial of the experiment with its result, or with the status "pending"."""
+        query = (
+            select(planned, *(column for column in trials.c if column.name != "trial_id"))
+            .join_from(planned, trials, planned.c.trial_id == trials.c.trial_id, isouter=True)
+            .where(planned.c.experiment == name)
+            .order_by(planned.c.seed, planned.c.position, planned.c.mode)
+        )
+        with self.engine.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        for row in rows:
+            row["status"] = row["status"] or "pending"
+        return rows
+
+    # -- results
+
+    def finished(self) -> dict[str, dict[str, Any]]:
+        """Trial id -> status, verdict and versions, of everything that is stored."""
+        names = ("trial_id", "status", "verdict", "backend_version", "numpy_version", "harness_version")
+        columns = [trials.c[name] for name in names]
+        with self.engine.connect() as connection:
+            return {row["trial_id"]: dict(row) for row in connection.execute(select(*columns)).mappings()}
+
+    def save_result(self, row: Mapping[str, Any], payloads: Mapping[str, bytes]) -> None:
+        """Write one finished trial, its artefacts included, in one transaction. An earlier result is replaced."""
+        row = {**row, "finished_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        with self.engine.begin() as connection:
+            for table in (trials, artefacts):
+                connection.execute(delete(table).where(table.c.trial_id == row["trial_id"]))
+            connection.execute(trials.insert(), row)
+            for kind, payload in payloads.items():
+                connection.execute(artefacts.insert(), {"trial_id": row["trial_id"], "kind": kind, "payload": payload})
+
+    def drop_artefacts(self, trial_id: str, kinds: Iterable[str]) -> None:
+        """Forget artefacts of a trial that is no longer the best of its backend."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                delete(artefacts).where(artefacts.c.trial_id == trial_id, artefacts.c.kind.in_(list(kinds)))
+            )
+
+    def artefacts(self, kind: str, trial_ids: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
+        """Trial id -> arrays of one kind, for those of the trials that have it."""
+        wanted = set(trial_ids)
+        query = select(artefacts.c.trial_id, artefacts.c.payload).where(artefacts.c.kind == kind)
+        with self.engine.connect() as connection:
+            return {row.trial_id: unpack(row.payload) for row in connection.execute(query) if row.trial_id in wanted}
+
+    # -- references
+
+    def reference_versions(self) -> dict[str, tuple[str, str]]:
+        """Reference id -> the versions of harness and NumPy that it was trained with."""
+        columns = (references.c.reference_id, references.c.harness_version, references.c.numpy_version)
+        with self.engine.connect() as connection:
+            return {key: (harness, numpy) for key, harness, numpy in connection.execute(select(*columns))}
+
+    def save_reference(self, row: Mapping[str, Any]) -> None:
+        """Write one reference. An earlier one is replaced."""
+        with self.engine.begin() as connection:
+            connection.execute(delete(references).where(references.c.reference_id == row["reference_id"]))
+            connection.execute(references.insert(), dict(row))
+
+    def reference(self, reference_id: str) -> dict[str, Any] | None:
+        """Floor and weights of one reference (weights are None where it diverged), or None when it is not stored."""
+        with self.engine.connect() as connection:
+            found = connection.execute(select(references).where(references.c.reference_id == reference_id))
+            row = found.mappings().one_or_none()
+        if row is None:
+            return None
+        reference = dict(row)
+        for key in ("weights", "first_epoch_weights"):
+            reference[key] = None if reference[key] is None else unflatten(unpack(reference[key]))
+        return reference
+
+
+def _engine(url: str, must_exist: bool) -> Engine:
+    try:
+        parsed = make_url(url)
+        engine = create_engine(parsed, json_serializer=_to_json)
+    except (ArgumentError, NoSuchModuleError):
+        raise RequestError(
+            f"store {url!r}: not a store URL; write sqlite:///FILE.db or postgresql+psycopg://HOST/NAME"
+        ) from None
+    except ModuleNotFoundError as error:
+        raise RequestError(f"store {url}: needs the package {error.name}; run: pip install {error.name}") from None
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        _prepare_file(url, Path(str(parsed.database)), must_exist)
+        event.listen(engine, "connect", _configure_sqlite)
+    return engine
+
+
+def _prepare_file(url: str, path: Path, must_exist: bool) -> None:
+    if must_exist and not path.is_file():
+        raise RequestError(f"store {url}: there is no such file; `harness run` makes one, or give --store URL")
+    if url == DEFAULT_STORE and not must_exist:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RequestError(f"store {url}: its folder cannot be made: {error.strerror}") from None
+    if not path.parent.is_dir():
+        raise RequestError(f"store {url}: the folder {str(path.parent)!r} does not exist; make it first")
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout = 60000")
+    try:
+        cursor.execute("PRAGMA journal_mode = WAL")  # readers and the writer do not wait for each other
+    except Exception as error:
+        # a file that cannot be written can still be read: reports of an archived store
+        if "readonly" not in str(error):
+            raise
+    cursor.close()
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, default=lambda item: item.item() if hasattr(item, "item") else list(item))
+
+
+def _first_line(error: SQLAlchemyError) -> str:
+    original = error.orig if isinstance(error, DatabaseError) else error
+    return str(original).splitlines()[0]

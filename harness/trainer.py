@@ -1,0 +1,162 @@
+"""The contract between the harness and a backend: all that the author of an adapter has to read.
+
+A trainer translates one `Config` into one framework, and owns no policy. The harness draws the start and the
+batches, says when to stop, computes every metric and takes every time. What each number of a `Config` means is
+defined by `harness/reference.py`, a plain NumPy trainer; an adapter is right when its weights equal those of the
+reference to rounding, which `harness check NAME` measures.
+
+Shapes: weights are `(n_in, n_out)`, biases `(n_out,)`, inputs `(n, n_inputs)`, class labels `(n,)` integers from 0.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+Weights = tuple[dict[str, np.ndarray], ...]
+"""One dict a layer, first hidden layer first: `"W"` `(n_in, n_out)` and `"b"` `(n_out,)`."""
+
+AfterEpoch = Callable[[int], bool]
+"""Called with the number of finished epochs, from 1, once the device has finished; `True` means: stop now."""
+
+OPTIMIZER_CONSTANTS: dict[str, tuple[str, ...]] = {
+    "sgd": (),
+    "momentum": ("momentum",),
+    "nesterov": ("momentum",),
+    "adam": ("beta_1", "beta_2", "epsilon"),
+}
+"""Every optimizer, with the constants that it reads beside the learning rate."""
+
+ACTIVATIONS: tuple[str, ...] = ("sigmoid", "tanh", "relu")
+REDUCTIONS: tuple[str, ...] = ("mean", "sum")
+DTYPES: tuple[str, ...] = ("float64", "float32")
+
+
+class Diverged(Exception):
+    """Raised by a trainer whose framework refuses to go on with weights that are not finite."""
+
+
+class NotInstalled(ImportError):
+    """A backend's framework is absent. The message says how to install it."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One network and one way to train it. Every number is written out; none is a library's default.
+
+    `hidden` gives the units of each hidden layer, `activation` one name for each of them. The output is softmax
+    with cross-entropy. The loss of a batch is the mean over its rows (`reduction="mean"`) or the sum ("sum"), to
+    which `(l2 / 2) * sum(W**2)` over the weight matrices, never the biases, is added in either case.
+
+    `written` names the optional settings that the experiment itself states (such as `"epsilon"` or `"dtype"`). Only
+    those are handed to a framework in native mode, where everything unsaid is left to the framework's own default.
+    """
+
+    n_inputs: int
+    n_outputs: int
+    hidden: tuple[int, ...]
+    activation: tuple[str, ...]
+    optimizer: str
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    l2: float = 0.0
+    momentum: float = 0.9
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    reduction: str = "mean"
+    init: str = "glorot_uniform"
+    dtype: str = "float64"
+    written: frozenset[str] = field(default=frozenset())
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Units of every layer, inputs and outputs included: `(64, 50, 10)`."""
+        return (self.n_inputs, *self.hidden, self.n_outputs)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What the harness drew for one epoch.
+
+    `rows` is `(steps, batch)` int64: the rows of the training set that each step sees, padded at the end of a step
+    with -1 where its batch is shorter. `learning_rate` is `(steps,)`, the schedule already evaluated. `masks` holds
+    one `(steps, batch, units)` boolean array a dropout layer, or nothing.
+    """
+
+    rows: np.ndarray
+    learning_rate: np.ndarray
+    masks: tuple[np.ndarray, ...] = ()
+
+    def batches(self) -> list[np.ndarray]:
+        """The row numbers of each step without the padding."""
+        return [rows[rows >= 0] for rows in self.rows]
+
+
+class Batches(Protocol):
+    """All epochs of a training; each is drawn when it is asked for, and is the same every time."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, epoch: int, /) -> Epoch: ...
+
+
+@dataclass(frozen=True)
+class NativeFit:
+    """What a framework's own `fit` told about itself: epochs run, and the curves that it logs (by epoch, from 1)."""
+
+    epochs_run: int
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+
+class Trainer(ABC):
+    """One network in one framework. Subclasses import their framework inside methods or lazily, never above.
+
+    `name` is what users write in `backends = [...]`. `requires` lists the import names of the packages that must be
+    installed. `arithmetic` lists functions of the framework, as dotted paths, whose result the training depends on:
+    `harness check` disturbs each in turn and expects other weights, which proves that the framework really did
+    the work.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[tuple[str, ...]] = ()
+    arithmetic: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def unsupported(cls, config: Config) -> str | None:
+        """The reason why this backend cannot train `config`, in plain words, or None when it can."""
+        return None
+
+    @abstractmethod
+    def __init__(self, config: Config, start: Weights | None) -> None:
+        """Build the network with the weights of `start` (None only before `fit_native`)."""
+
+    @abstractmethod
+    def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:
+        """Train for `len(batches)` epochs, or until `after_epoch` returns True.
+
+        `X` is `(n, n_inputs)` in `config.dtype`, `y` is `(n,)` int64. Neither may be changed.
+        May raise `Diverged`.
+        """
+
+    @abstractmethod
+    def logits(self, X: np.ndarray) -> np.ndarray:
+        """The outputs before softmax, `(n, n_outputs)`, for the weights as they are now, in inference mode."""
+
+    @abstractmethod
+    def weights(self) -> Weights:
+        """A copy of the weights as they are now, in the contract's shapes and the network's own dtype."""
+
+    @abstractmethod
+    def set_weights(self, weights: Weights) -> None:
+        """Replace the weights; the optimizer's state stays as it is."""
+
+    def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
+        """Build and train the way the framework's own tutorial would, with the same hyperparameter numbers.
+
+        Its own start, batches and defaults; `seed` makes it repeatable. Afterwards `logits` and `weights` answer.
+        """
+        raise NotImplementedError(f"backend {self.name!r} has no native mode")

@@ -1,0 +1,186 @@
+"""What a report is made from: a `Study`, the stored rows of one experiment, and the `Cell`s in them.
+
+Nothing in this package trains, predicts or opens a store: rows come in, tables, figures and a page come out.
+"""
+
+import itertools
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+MODES = ("controlled", "native")
+BACKENDS = ("numpy", "sklearn", "tensorflow", "keras", "torch")
+"""The order of display; any other backend follows in the order of its rows."""
+
+SPLITS = ("train", "validation", "test")
+STATUSES = ("ok", "diverged", "timeout", "crashed", "unsupported", "not_installed", "pending")
+VERDICTS = ("agrees", "differs", "chaotic", "unchecked")
+
+Position = tuple[int, ...]
+"""A cell's place in the grid: for each axis, the index of its value. `()` when nothing is swept."""
+
+
+def words(status: str) -> str:
+    """A status as it is written for people: `not_installed` is "not installed"."""
+    return status.replace("_", " ")
+
+
+def key(value: Any) -> str:
+    """What makes two axis values the same: numbers at 12 significant digits, lists as their JSON text."""
+    if isinstance(value, (list, tuple)):
+        return json.dumps(list(value))
+    if isinstance(value, str):
+        return value
+    try:
+        return f"{float(value):.12g}"
+    except (TypeError, ValueError):
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All repeats (seeds) of one backend, in one mode, at one value on every axis. `rows` holds a dict a trial."""
+
+    position: Position
+    rows: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def ok(self) -> list[dict[str, Any]]:
+        """The trials that finished."""
+        return [row for row in self.rows if row["status"] == "ok"]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned trial finished."""
+        return bool(self.rows) and len(self.ok) == len(self.rows)
+
+    @property
+    def mark(self) -> str:
+        """What did not finish, in words: "", "diverged", or with several seeds "1/3 diverged"."""
+        if not self.rows:
+            return "not planned"
+        failed = Counter(words(row["status"]) for row in self.rows if row["status"] != "ok")
+        if list(failed.values()) == [len(self.rows)]:
+            return next(iter(failed))
+        return ", ".join(f"{count}/{len(self.rows)} {word}" for word, count in failed.items())
+
+    @property
+    def chaotic(self) -> bool:
+        """Whether rounding alone decides at least one of its trials."""
+        return any(row["verdict"] == "chaotic" for row in self.rows)
+
+    @property
+    def differs(self) -> bool:
+        """Whether at least one of its trials is further from the reference than rounding allows."""
+        return any(row["verdict"] == "differs" for row in self.rows)
+
+    def mean(self, column: str) -> float:
+        """The mean of `column` over the trials that finished; NaN when none has a value."""
+        values = [row[column] for row in self.ok if pd.notna(row.get(column))]
+        return float(sum(values) / len(values)) if values else math.nan
+
+
+@dataclass(frozen=True)
+class Study:
+    """The stored rows of one experiment, all that a report knows.
+
+    `rows` has one row a *planned* trial: `trial_id, experiment, backend, mode, seed, status, reason`, a column for
+    every axis and hyperparameter, accuracies and losses by split, `deviation, floor, verdict`, times, versions and
+    `stale`. `axes` maps a swept hyperparameter to its values in the file's order. `curves` has one row an epoch of
+    a trial. `facts` and `warnings` are shown as they are. Missing is NaN or None.
+    """
+
+    name: str
+    title: str
+    rows: pd.DataFrame
+    axes: dict[str, list[Any]]
+    curves: pd.DataFrame
+    n_classes: int
+    facts: dict[str, str]
+    warnings: list[str]
+
+    @property
+    def modes(self) -> list[str]:
+        """The modes that were planned, `controlled` first."""
+        present = list(dict.fromkeys(self.rows["mode"]))
+        return [mode for mode in MODES if mode in present]
+
+    @property
+    def backends(self) -> list[str]:
+        """The backends that were planned, in the order of display."""
+        present = list(dict.fromkeys(self.rows["backend"]))
+        return [name for name in BACKENDS if name in present] + [name for name in present if name not in BACKENDS]
+
+    def backends_of(self, mode: str) -> list[str]:
+        """The backends that were planned in `mode`, in the order of display."""
+        present = set(self.rows.loc[self.rows["mode"] == mode, "backend"])
+        return [name for name in self.backends if name in present]
+
+    @property
+    def positions(self) -> list[Position]:
+        """Every cell of the grid, the last axis running fastest; `[()]` when nothing is swept."""
+        return list(itertools.product(*(range(len(values)) for values in self.axes.values())))
+
+    @property
+    def n_seeds(self) -> int:
+        """How many repeats were planned."""
+        return int(self.rows["seed"].nunique())
+
+    @property
+    def checked(self) -> bool:
+        """Whether any trial was compared with the reference."""
+        return bool(self.rows["verdict"].isin(["agrees", "differs", "chaotic"]).any())
+
+    def has(self, column: str) -> bool:
+        """Whether any finished trial has a value in `column`."""
+        return column in self.rows and bool(self.rows.loc[self.rows["status"] == "ok", column].notna().any())
+
+    def cell(self, mode: str, backend: str, position: Position) -> Cell:
+        """The trials of one backend at one place of the grid."""
+        return self._cells.get((mode, backend, position), Cell(position))
+
+    def cells(self, mode: str, backend: str) -> list[Cell]:
+        """Every cell of one backend, in the order of `positions`."""
+        return [self.cell(mode, backend, position) for position in self.positions]
+
+    def position(self, row: Any) -> Position:
+        """The place of a row in the grid. Raises `ValueError` for a value that its axis does not have."""
+        place = []
+        for axis, index in self._index.items():
+            if key(row[axis]) not in index:
+                raise ValueError(f"trial {row['trial_id']}: {axis} = {row[axis]!r} is not one of {self.axes[axis]}")
+            place.append(index[key(row[axis])])
+        return tuple(place)
+
+    @cached_property
+    def _index(self) -> dict[str, dict[str, int]]:
+        return {axis: {key(value): i for i, value in enumerate(values)} for axis, values in self.axes.items()}
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, str, Position], Cell]:
+        groups: dict[tuple[str, str, Position], list[dict[str, Any]]] = {}
+        for row in self.rows.to_dict("records"):
+            groups.setdefault((row["mode"], row["backend"], self.position(row)), []).append(row)
+        return {where: Cell(where[2], tuple(rows)) for where, rows in groups.items()}
+
+
+def best_cell(cells: list[Cell]) -> Cell | None:
+    """The cell with the highest mean validation accuracy, ties broken by the lower validation loss, then by order.
+
+    Only cells whose every trial finished and that are not chaotic can win; test results are never looked at. None
+    when no cell has a validation accuracy.
+    """
+    eligible = [
+        cell for cell in cells if cell.complete and not cell.chaotic and not math.isnan(cell.mean("validation_accuracy"))
+    ]
+
+    def rank(cell: Cell) -> tuple[float, float]:
+        loss = cell.mean("validation_loss")
+        return -cell.mean("validation_accuracy"), math.inf if math.isnan(loss) else loss
+
+    return min(eligible, key=rank, default=None)

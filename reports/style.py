@@ -1,0 +1,145 @@
+"""One look for every figure and one way to write every number.
+
+Axis values are written the way people type them in an experiment file (`1e-5`, `0.01`, `[100, 30]`), accuracies with
+three decimals, and "–" stands for what is missing.
+"""
+
+import math
+from typing import Any
+
+MISSING = "–"
+
+RC: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "text.parse_math": False,  # a name may hold a dollar sign
+    "text.color": "#1f2328",
+    "axes.labelcolor": "#424a53",
+    "axes.edgecolor": "#8c959f",
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "#e6e9ed",
+    "grid.linewidth": 0.8,
+    "xtick.color": "#424a53",
+    "ytick.color": "#424a53",
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "hatch.linewidth": 0.7,
+    "svg.fonttype": "none",
+}
+"""Matplotlib settings, applied only inside `matplotlib.rc_context` while a figure is drawn or saved."""
+
+INK = "#1f2328"
+MUTED = "#656d76"
+NEUTRAL = "#e4e7eb"  # a cell without a result
+ALARM = "#c8102e"  # a trial that differs
+OUTLINE = "#e3342f"  # the best cell
+
+ACCURACY = "viridis"
+DEVIATION = "Blues"
+DIFFERENCE = "RdBu_r"
+
+# Okabe and Ito's palette, which people with any of the common colour blindnesses can tell apart
+COLOURS = {
+    "numpy": "#0072B2",
+    "sklearn": "#E69F00",
+    "tensorflow": "#D55E00",
+    "keras": "#CC79A7",
+    "torch": "#009E73",
+}
+OTHER_COLOURS = ("#56B4E9", "#7A6A00", "#000000", "#8A5FBF")
+
+
+def colours(backends: list[str]) -> dict[str, str]:
+    """A colour for every backend; the built-in ones always have the same."""
+    others = [name for name in backends if name not in COLOURS]
+    return COLOURS | {name: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, name in enumerate(others)}
+
+
+def missing(value: Any) -> bool:
+    """Whether there is nothing to show: None, NaN or NaT."""
+    return value is None or (not isinstance(value, (list, tuple, str)) and bool(value != value))
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A number as people type it: `1e-5`, `0.01`, `250`, `2.154e-3`; at most `digits` significant digits."""
+    if missing(value):
+        return MISSING
+    value = float(value)
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    if -2 <= int(exponent) < 6:
+        text = f"{value:.{max(digits - 1 - int(exponent), 0)}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def plain(value: Any, digits: int = 4) -> str:
+    """Any axis value or fact as text: numbers as in `number`, lists as users write them, "–" for nothing."""
+    if missing(value):
+        return MISSING
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(plain(item, digits) for item in value) + "]"
+    try:
+        return str(int(value)) if float(value).is_integer() and abs(value) < 1e6 else number(value, digits)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def labels(values: list[Any]) -> list[str]:
+    """Axis values as text, with just enough digits (at least 4) to tell them apart."""
+    for digits in range(4, 13):
+        texts = [plain(value, digits) for value in values]
+        if len(set(texts)) == len(texts):
+            break
+    return texts
+
+
+def accuracy(value: float) -> str:
+    """An accuracy with three decimals."""
+    return MISSING if missing(value) else f"{value:.3f}"
+
+
+def signed(value: float) -> str:
+    """A difference of accuracies, its sign always shown: `+0.031`, `−0.820`, `0.000`."""
+    if missing(value):
+        return MISSING
+    text = f"{value:+.3f}"
+    return "0.000" if text in ("+0.000", "-0.000") else text.replace("-", "−")
+
+
+def exponent(value: float) -> str:
+    """`log10(value)` with one decimal: `−15.2`; "0" for exactly zero and "∞" for infinity."""
+    if missing(value):
+        return MISSING
+    if value == 0 or math.isinf(value):
+        return "0" if value == 0 else "∞"
+    return f"{math.log10(value):.1f}".replace("-", "−")
+
+
+def seconds(value: float) -> str:
+    """A duration with three significant digits: `0.0123 s`, `1.50 s`, `12.0 s`."""
+    if missing(value):
+        return MISSING
+    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f} s" if value > 0 else "0 s"
+
+
+def count(n: int, noun: str, plural: str | None = None) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{n} {noun if n == 1 else plural or noun + 's'}"
