@@ -6,6 +6,7 @@ How the conventions of `harness/reference.py` were matched:
 - Learning rate: a `LearningRateSchedule` that looks each step up. L2: a regularizer with the half that Keras's lacks.
 - Keras's SGD is ours without momentum. With it, Keras keeps `v = m*v - lr*g`, which forgets no old learning rate; its
   Adam is the paper's "epsilon-hat" form. Two small subclasses override `update_step` with the papers' rules.
+- The sigmoid is written out: TensorFlow's rounds otherwise where it saturates (see `sigmoid`).
 - Constants are `np.float64`: a Python float would go through float32 on its way into a float64 tensor.
 """
 
@@ -20,13 +21,17 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from harness.trainer import OPTIMIZER_CONSTANTS, AfterEpoch, Batches, Config, Epoch, NativeFit, Trainer, Weights
+from harness.trainer import OPTIMIZER_CONSTANTS, AfterEpoch, Batches, Config, NativeFit, Trainer, Weights
 
 if keras.backend.backend() != "tensorflow":
     raise RuntimeError(
         f"Keras runs on {keras.backend.backend()!r}, but backend 'keras' is Keras on TensorFlow: "
         "unset KERAS_BACKEND, or set it to 'tensorflow'"
     )
+
+
+# Every trial traces functions of its own, on purpose, and TensorFlow would warn about the number of them.
+tf.get_logger().setLevel("ERROR")
 
 
 @contextlib.contextmanager
@@ -40,6 +45,25 @@ def precision(dtype: str) -> Iterator[None]:
     finally:
         keras.config.set_floatx(before[0])
         keras.config.set_dtype_policy(before[1])
+
+
+@ops.custom_gradient
+def sigmoid(z):
+    """`1 / (1 + exp(-z))`, with the gradient `a * (1 - a)` that `keras.activations.sigmoid` has too.
+
+    TensorFlow's kernel divides `exp(z)` by `1 + exp(z)`. That is as exact, but near 1 it rounds to other numbers, so
+    `1 - a`, all that is left of the gradient of a saturated unit, can be twice as large, or 0.
+    """
+    a = 1 / (1 + ops.exp(-z))
+
+    def gradient(*args, upstream=None):
+        (upstream,) = args if upstream is None else (upstream,)
+        return upstream * a * (1 - a)
+
+    return a, gradient
+
+
+ACTIVATION = {"sigmoid": sigmoid, "tanh": "tanh", "relu": "relu"}
 
 
 class HalfL2(keras.regularizers.Regularizer):
@@ -92,10 +116,9 @@ class PaperAdam(keras.optimizers.Adam):
         correction_1 = rounded(1 - ops.power(self.beta_1, t))
         correction_2 = rounded(1 - ops.power(self.beta_2, t))
         self.assign(m, rounded(self.beta_1) * m + rounded(1 - self.beta_1) * gradient)
-        self.assign(v, rounded(self.beta_2) * v + rounded(1 - self.beta_2) * ops.square(gradient))
-        v_hat = ops.divide(v, correction_2)
-        step = ops.divide(ops.divide(m, correction_1), ops.sqrt(v_hat) + rounded(self.epsilon))
-        self.assign_sub(variable, ops.multiply(learning_rate, step))
+        self.assign(v, rounded(self.beta_2) * v + rounded(1 - self.beta_2) * gradient * gradient)
+        m_hat, v_hat = m / correction_1, v / correction_2
+        self.assign_sub(variable, learning_rate * m_hat / (ops.sqrt(v_hat) + rounded(self.epsilon)))
 
 
 def paper_optimizer(config: Config, learning_rate: EpochTable) -> keras.optimizers.Optimizer:
@@ -150,13 +173,15 @@ class KerasTrainer(Trainer):
     )
 
     def __init__(self, config: Config, start: Weights | None) -> None:
+        keras.utils.clear_session(free_memory=False)  # what Keras kept for earlier models; living ones go on unharmed
         self.config = config
         if start is None:
             return  # `fit_native` makes the model
         with precision(config.dtype):
             self.model = keras.Sequential([keras.Input((config.n_inputs,))])
             for units, activation in zip(config.hidden, config.activation, strict=True):
-                self.model.add(keras.layers.Dense(units, activation, kernel_regularizer=HalfL2(config.l2)))
+                dense = keras.layers.Dense(units, ACTIVATION[activation], kernel_regularizer=HalfL2(config.l2))
+                self.model.add(dense)
             self.model.add(keras.layers.Dense(config.n_outputs, kernel_regularizer=HalfL2(config.l2)))
             self.learning_rate = EpochTable(config.dtype)
             self.optimizer = paper_optimizer(config, self.learning_rate)
@@ -189,7 +214,7 @@ class KerasTrainer(Trainer):
             return self.model(tf.constant(X, dtype), training=False).numpy()
 
     def weights(self) -> Weights:
-        values = [np.array(value, self.config.dtype) for value in self.model.get_weights()]
+        values = [np.array(value) for value in self.model.get_weights()]
         return tuple({"W": W, "b": b} for W, b in zip(values[::2], values[1::2], strict=True))
 
     def set_weights(self, weights: Weights) -> None:

@@ -4,8 +4,12 @@ How the conventions of `harness/reference.py` were matched:
 
 - The loss is `tf.nn.sparse_softmax_cross_entropy_with_logits`, reduced by mean or sum, plus `l2 * tf.nn.l2_loss(W)`:
   TensorFlow's `l2_loss` has the half that our definition has.
+- The sigmoid is written out: that of `tf.nn` rounds otherwise where it saturates (see `sigmoid`).
 - TensorFlow's fused optimizer kernels put epsilon elsewhere; the updates below are those of the papers.
 - Every constant enters as a float64 tensor and is rounded once. `tf.cast(0.9, tf.float64)` would go through float32.
+
+The native mode is the classic lecture network, step by step: truncated normal weights, biases of 0.1, each batch an
+independent draw, and an optimizer of `tf.keras` (which keeps its learning rate in float32 whatever the weights are).
 """
 
 import functools
@@ -19,12 +23,31 @@ import tensorflow as tf
 
 from harness.trainer import OPTIMIZER_CONSTANTS, AfterEpoch, Batches, Config, NativeFit, Trainer, Weights
 
+# Every structure traces functions of its own, on purpose, and TensorFlow would warn about the number of them.
+tf.get_logger().setLevel("ERROR")
 
-def forward(variables: Sequence[tf.Variable], activation: Sequence[str], X: tf.Tensor) -> tf.Tensor:
+
+@tf.custom_gradient
+def sigmoid(z: tf.Tensor):
+    """`1 / (1 + exp(-z))`, with the gradient `a * (1 - a)` that `tf.nn.sigmoid` has too.
+
+    The kernel of `tf.nn.sigmoid` divides `exp(z)` by `1 + exp(z)`. That is as exact, but near 1 it rounds to other
+    numbers, so `1 - a`, all that is left of the gradient of a saturated unit, can be twice as large, or 0.
+    """
+    a = 1 / (1 + tf.exp(-z))
+    return a, lambda upstream: upstream * a * (1 - a)
+
+
+Activation = Callable[[tf.Tensor], tf.Tensor]
+CONTROLLED: dict[str, Activation] = {"sigmoid": sigmoid, "tanh": tf.nn.tanh, "relu": tf.nn.relu}
+NATIVE: dict[str, Activation] = {"sigmoid": tf.nn.sigmoid, "tanh": tf.nn.tanh, "relu": tf.nn.relu}
+
+
+def forward(variables: Sequence[tf.Variable], activation: Sequence[Activation], X: tf.Tensor) -> tf.Tensor:
     """The logits of the network `[W_1, b_1, W_2, b_2, …]`."""
     a = X
-    for W, b, name in zip(variables[0:-2:2], variables[1:-2:2], activation, strict=True):
-        a = getattr(tf.nn, name)(tf.matmul(a, W) + b)
+    for W, b, activate in zip(variables[0:-2:2], variables[1:-2:2], activation, strict=True):
+        a = activate(tf.matmul(a, W) + b)
     return tf.matmul(a, variables[-2]) + variables[-1]
 
 
@@ -73,6 +96,7 @@ def epoch_traced_once(layers: tuple[int, ...], activation: tuple[str, ...], opti
     Whatever may differ between such trainers (variables, data, learning rates, constants) is therefore an argument.
     """
     update, _ = UPDATES[optimizer]
+    activate = [CONTROLLED[name] for name in activation]
 
     @tf.function(reduce_retracing=True)
     def run_epoch(variables, slots, t, X, y, rows, sizes, learning_rates, constants):
@@ -84,7 +108,7 @@ def epoch_traced_once(layers: tuple[int, ...], activation: tuple[str, ...], opti
             batch = rows[step, : sizes[step]]  # cuts the padding off a shorter batch
             with tf.GradientTape() as tape:
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                    labels=tf.gather(y, batch), logits=forward(variables, activation, tf.gather(X, batch))
+                    labels=tf.gather(y, batch), logits=forward(variables, activate, tf.gather(X, batch))
                 )
                 loss = tf.reduce_mean(losses) if reduction == "mean" else tf.reduce_sum(losses)
                 loss += constant("l2") * tf.add_n([tf.nn.l2_loss(W) for W in variables[::2]])
@@ -109,6 +133,7 @@ class TensorFlowTrainer(Trainer):
 
     def __init__(self, config: Config, start: Weights | None) -> None:
         self.config = config
+        self.activation = [(NATIVE if start is None else CONTROLLED)[name] for name in config.activation]
         if start is None:
             return  # `fit_native` makes the variables
         self.variables = [tf.Variable(layer[key], dtype=config.dtype) for layer in start for key in ("W", "b")]
@@ -136,11 +161,11 @@ class TensorFlowTrainer(Trainer):
                 return
 
     def logits(self, X: np.ndarray) -> np.ndarray:
-        return forward(self.variables, self.config.activation, tf.constant(X, self.variables[0].dtype)).numpy()
+        return forward(self.variables, self.activation, tf.constant(X, self.variables[0].dtype)).numpy()
 
     def weights(self) -> Weights:
         W_and_b = zip(self.variables[::2], self.variables[1::2], strict=True)
-        return tuple({"W": np.array(W, self.config.dtype), "b": np.array(b, self.config.dtype)} for W, b in W_and_b)
+        return tuple({"W": np.array(W), "b": np.array(b)} for W, b in W_and_b)
 
     def set_weights(self, weights: Weights) -> None:
         values = (layer[key] for layer in weights for key in ("W", "b"))
@@ -162,7 +187,7 @@ class TensorFlowTrainer(Trainer):
         @tf.function
         def train_step(X_batch, y_batch):
             with tf.GradientTape() as tape:
-                logits = forward(variables, config.activation, X_batch)
+                logits = forward(variables, self.activation, X_batch)
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y_batch, logits=logits))
                 loss += config.l2 * tf.add_n([tf.nn.l2_loss(W) for W in variables[::2]])
             gradients = tape.gradient(loss, variables)

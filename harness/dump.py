@@ -11,7 +11,6 @@ from harness.data import load_dataset
 from harness.errors import RequestError
 from harness.executor import LocalExecutor
 from harness.experiment import Cell, Experiment
-from harness.packages import check_not_shadowed
 from harness.plan import Trial, plan
 from harness.store import flatten
 from harness.trainer import Config
@@ -24,7 +23,6 @@ def dump(experiment: Experiment, backend: str, cell: Cell, seed: int, path: Path
     shorter), `start/0/W`, `start/0/b`, …, `final/0/W`, …, `test_logits`, and `config`, a flat JSON text. Nothing is
     pickled. Raises `RequestError` when the trial cannot be trained or the file cannot be written.
     """
-    check_not_shadowed()
     found = registry.backend(backend)
     if found.missing():
         raise RequestError(f"backend {backend!r}: {found.missing()}")

@@ -23,6 +23,8 @@ THREADS = 1
 
 WARM_UP_SECONDS = 300.0
 
+CALLS_A_PROCESS = 250  # Keras keeps 1 to 2 MB for every model that it ever fitted: a fresh process gives them back
+
 ENVIRONMENT: dict[str, str] = {
     # threads, read by OpenMP, the BLAS libraries and TensorFlow when they are loaded, never later
     **dict.fromkeys(
@@ -77,32 +79,50 @@ class _WorkerProcess(multiprocessing.context.SpawnProcess):
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
         with _worker_conditions():
-            return multiprocessing.context.SpawnProcess._Popen(process_obj)  # type: ignore[attr-defined]
+            return multiprocessing.context.SpawnProcess._Popen(process_obj)
 
 
 class _WorkerContext(multiprocessing.context.SpawnContext):
-    Process = _WorkerProcess  # type: ignore[assignment]
+    Process = _WorkerProcess
 
 
 class Lane:
-    """One worker process. The framework is imported ahead of the first task, and again after the process died."""
+    """One worker process. The framework is imported ahead of the first task, and again in every new process."""
 
     def __init__(self, trainer: str | None, dataset: Dataset | None) -> None:
         self.trainer = trainer
-        self.pool = ProcessPool(max_workers=1, initializer=initialize, initargs=(dataset,), context=_WorkerContext())
-        self.warm: Future[None] | None = None
+        self.dataset = dataset
+        self.last: Future[Any] | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self.pool = ProcessPool(
+            max_workers=1, initializer=initialize, initargs=(self.dataset,), context=_WorkerContext()
+        )
+        self.calls = 0
+        self.warm = False
 
     def submit(self, function: Callable[..., Any], *args: Any, timeout: float | None = None) -> Future[Any]:
-        """Schedule one call. Its future raises `TimeoutError` or `ProcessExpired` when the process had to go."""
-        if self.warm is None and self.trainer is not None:
-            self.warm = self.pool.schedule(warm_up, args=(self.trainer,), timeout=WARM_UP_SECONDS)
-        future: Future[Any] = self.pool.schedule(function, args=args, timeout=timeout)
-        future.add_done_callback(self._notice_death)
-        return future
+        """Schedule one call, after the last one has ended.
 
-    def _notice_death(self, future: Future[Any]) -> None:
-        if not future.cancelled() and isinstance(future.exception(), TimeoutError | ProcessExpired):
-            self.warm = None
+        The future raises `TimeoutError` or `ProcessExpired` when the process had to go; another takes its place.
+        """
+        if self.calls >= CALLS_A_PROCESS:
+            self.stop()
+            self._open()
+        if self.last is not None and isinstance(self.last.exception(), TimeoutError | ProcessExpired):
+            self.warm = False
+        if not self.warm and self.trainer is not None:
+            self.pool.schedule(warm_up, args=(self.trainer,), timeout=WARM_UP_SECONDS)
+        self.warm = True
+        self.calls += 1
+        self.last = self.pool.schedule(function, args=args, timeout=timeout)
+        return self.last
+
+    def stop(self) -> None:
+        """End the process."""
+        self.pool.stop()  # type: ignore[no-untyped-call]
+        self.pool.join()
 
 
 class LocalExecutor:
@@ -125,6 +145,4 @@ class LocalExecutor:
 
     def __exit__(self, *exception: object) -> None:
         for lane in self.lanes.values():
-            lane.pool.stop()
-        for lane in self.lanes.values():
-            lane.pool.join()
+            lane.stop()

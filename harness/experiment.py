@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 from harness.draws import INITS
 from harness.errors import RequestError, unknown
+from harness.packages import check_not_shadowed
 from harness.trainer import ACTIVATIONS, DTYPES, OPTIMIZER_CONSTANTS, REDUCTIONS
 
 MODES = ("controlled", "native")
@@ -180,6 +181,7 @@ def load(experiment: str | Path) -> Experiment:
 
     Raises `RequestError` with one line: the file, the key, the value, what is allowed, the nearest known name.
     """
+    check_not_shadowed()
     path = Path(experiment)
     if not path.exists() and str(experiment) in suites():
         path = suites()[str(experiment)]
@@ -237,7 +239,8 @@ def _axis(key: str, given: Any, table: Mapping[str, Any], source: str) -> tuple[
 
 
 def _space(given: dict[str, Any], where: str) -> list[float]:
-    law, arguments = next(iter(given.items()), ("", None))
+    law: str = next(iter(given), "")
+    arguments: Any = given.get(law)
     if len(given) != 1 or law not in ("logspace", "linspace"):
         raise RequestError(f"{where} = {given!r}: {unknown('kind of axis', law, ('logspace', 'linspace'))}")
     ok = (

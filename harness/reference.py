@@ -20,13 +20,15 @@ Gradients = Weights
 def sigmoid(z: np.ndarray) -> np.ndarray:
     """`1 / (1 + exp(-z))`, written so that neither tail overflows."""
     small = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1 / (1 + small), small / (1 + small))
+    a: np.ndarray = np.where(z >= 0, 1 / (1 + small), small / (1 + small))
+    return a
 
 
 def softmax(z: np.ndarray) -> np.ndarray:
     """Row-wise `exp(z) / sum(exp(z))`, shifted by the row's maximum, which changes nothing but the range."""
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+    e: np.ndarray = np.exp(z - z.max(axis=1, keepdims=True))
+    e /= e.sum(axis=1, keepdims=True)
+    return e
 
 
 # name -> (activation of z, derivative written with the activation a)

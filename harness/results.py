@@ -124,13 +124,15 @@ class Results:
         study = self.study()
         if mode is not None and mode not in study.modes:
             raise RequestError(unknown("mode", mode, study.modes))
-        return figures.accuracy_heatmaps(study, mode or study.modes[0], metric.removesuffix("_accuracy"))
+        figure: Figure = figures.accuracy_heatmaps(study, mode or study.modes[0], metric.removesuffix("_accuracy"))
+        return figure
 
     def report(self, out: str | Path) -> Path:
         """Write `report.html`, its figures and its tables into the folder `out`; gives the page's path."""
         import reports
 
-        return reports.write(self.study(), Path(out))
+        page: Path = reports.write(self.study(), Path(out))
+        return page
 
     def study(self) -> "Study":
         """The rows in the shape that `reports` reads."""

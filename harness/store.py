@@ -107,7 +107,7 @@ artefacts = Table(
 def pack(arrays: Mapping[str, Any]) -> bytes:
     """Named arrays as the bytes of an NPZ file; nothing in it is pickled."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{key: np.asarray(value) for key, value in arrays.items()})
+    np.savez_compressed(buffer, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
     return buffer.getvalue()
 
 
@@ -154,7 +154,7 @@ class Store:
         title: str,
         definition: str,
         axes: dict[str, Any],
-        facts: dict[str, str],
+        facts: dict[str, Any],
         rows: Iterable[dict[str, Any]],
     ) -> None:
         """Add planned trials to the experiment; those of an earlier, other definition under this name are dropped."""

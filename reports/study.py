@@ -13,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from reports import style
+
 MODES = ("controlled", "native")
 BACKENDS = ("numpy", "sklearn", "tensorflow", "keras", "torch")
 """The order of display; any other backend follows in the order of its rows."""
@@ -84,6 +86,13 @@ class Cell:
         values = [row[column] for row in self.ok if pd.notna(row.get(column))]
         return float(sum(values) / len(values)) if values else math.nan
 
+    def minus(self, other: "Cell", column: str) -> float:
+        """The mean difference of `column` over the seeds in which both cells have a value; NaN when there is none."""
+        theirs = {row["seed"]: row[column] for row in other.ok}
+        differences = [row[column] - theirs[row["seed"]] for row in self.ok if row["seed"] in theirs]
+        differences = [difference for difference in differences if not math.isnan(difference)]
+        return float(sum(differences) / len(differences)) if differences else math.nan
+
 
 @dataclass(frozen=True)
 class Study:
@@ -121,6 +130,26 @@ class Study:
         present = set(self.rows.loc[self.rows["mode"] == mode, "backend"])
         return [name for name in self.backends if name in present]
 
+    def rows_of(self, mode: str, backend: str) -> pd.DataFrame:
+        """The trials of one backend in one mode."""
+        return self.rows[(self.rows["mode"] == mode) & (self.rows["backend"] == backend)]
+
+    def absence(self, mode: str, backend: str) -> str:
+        """Why a backend has nothing at all to show, with the hint how to install it; "" when it ran."""
+        rows = self.rows_of(mode, backend)
+        statuses = set(rows["status"])
+        if len(statuses) != 1 or not statuses <= {"not_installed", "unsupported"}:
+            return ""
+        reasons = [reason for reason in dict.fromkeys(rows["reason"]) if isinstance(reason, str)]
+        return words(statuses.pop()) + (f": {reasons[0]}" if reasons else "")
+
+    @property
+    def native_base(self) -> str:
+        """The backend from which native differences are measured: numpy or, where that did not run, the first."""
+        backends = self.backends_of("native")
+        present = [name for name in backends if not self.absence("native", name)] or backends
+        return "numpy" if "numpy" in present else present[0]
+
     @property
     def positions(self) -> list[Position]:
         """Every cell of the grid, the last axis running fastest; `[()]` when nothing is swept."""
@@ -157,6 +186,11 @@ class Study:
             place.append(index[key(row[axis])])
         return tuple(place)
 
+    def describe(self, position: Position) -> str:
+        """A place of the grid in words: `learning_rate 0.1, l2 1e-3`; "" when nothing is swept."""
+        places = zip(self.axes.items(), position, strict=True)
+        return ", ".join(f"{axis} {style.labels(values)[i]}" for (axis, values), i in places)
+
     @cached_property
     def _index(self) -> dict[str, dict[str, int]]:
         return {axis: {key(value): i for i, value in enumerate(values)} for axis, values in self.axes.items()}
@@ -176,7 +210,9 @@ def best_cell(cells: list[Cell]) -> Cell | None:
     when no cell has a validation accuracy.
     """
     eligible = [
-        cell for cell in cells if cell.complete and not cell.chaotic and not math.isnan(cell.mean("validation_accuracy"))
+        cell
+        for cell in cells
+        if cell.complete and not cell.chaotic and not math.isnan(cell.mean("validation_accuracy"))
     ]
 
     def rank(cell: Cell) -> tuple[float, float]:

@@ -25,13 +25,12 @@ RC: dict[str, Any] = {
     "grid.linewidth": 0.8,
     "xtick.color": "#424a53",
     "ytick.color": "#424a53",
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
-    "hatch.linewidth": 0.7,
     "svg.fonttype": "none",
 }
 """Matplotlib settings, applied only inside `matplotlib.rc_context` while a figure is drawn or saved."""
@@ -124,13 +123,17 @@ def signed(value: float) -> str:
     return "0.000" if text in ("+0.000", "-0.000") else text.replace("-", "−")
 
 
-def exponent(value: float) -> str:
-    """`log10(value)` with one decimal: `−15.2`; "0" for exactly zero and "∞" for infinity."""
-    if missing(value):
-        return MISSING
-    if value == 0 or math.isinf(value):
-        return "0" if value == 0 else "∞"
-    return f"{math.log10(value):.1f}".replace("-", "−")
+def deviation(value: float) -> str:
+    """A deviation in a table or sentence, always with two digits: `7.1e-15`, `3.0e-3`."""
+    if missing(value) or value == 0 or math.isinf(value):
+        return number(value)
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def magnitude(value: float) -> str:
+    """A deviation or floor with one significant digit: `7e-15`; "0" for exactly zero and "∞" for infinity."""
+    return number(value, 1)
 
 
 def seconds(value: float) -> str:

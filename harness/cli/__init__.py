@@ -7,6 +7,7 @@ from importlib import import_module
 import typer
 
 from harness.errors import RequestError
+from harness.packages import check_not_shadowed
 
 COMMANDS: dict[str, str] = {
     "list": "listing",
@@ -49,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def invoke(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code: 0, 1 for results that failed, 2 for a request that is wrong."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    app = make_app([given[0]] if given[0] in COMMANDS else COMMANDS)
     try:
+        check_not_shadowed()
+        app = make_app([given[0]] if given[0] in COMMANDS else COMMANDS)
         code = app(args=given, standalone_mode=False, prog_name="harness")
     except typer.TyperException as error:
         return _refuse(error.format_message())

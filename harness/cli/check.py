@@ -8,7 +8,6 @@ from harness import registry, worker
 from harness.check import CHECKS
 from harness.errors import RequestError
 from harness.executor import LocalExecutor
-from harness.packages import check_not_shadowed
 
 EXAMPLES = ("harness check torch",)
 
@@ -22,7 +21,6 @@ def command(
 
     Exit code: 0 every check passed (or the backend says that it does not support it), 1 one failed.
     """
-    check_not_shadowed()
     found = registry.backend(backend)
     missing = found.missing()
     if missing:

@@ -55,7 +55,7 @@ def command(
 
 def _render(frame: pd.DataFrame, format: Format) -> bytes:
     if format is Format.csv:
-        return frame.to_csv(index=False).encode()
+        return str(frame.to_csv(index=False)).encode()
     if format is Format.json:
         return _json(frame).encode()
     try:

@@ -18,8 +18,9 @@ def show_table(frame: pd.DataFrame, title: str = "") -> None:
     for row in frame.itertuples(index=False):
         table.add_row(*(_text(value) for value in row))
     console = Console(highlight=False)
-    width = console.measure(table).maximum
-    console.print(table, width=max(width, console.width) if not console.is_terminal else None)
+    if not console.is_terminal:  # a pipe or a file has no width to fit
+        console = Console(highlight=False, width=1000)
+    console.print(table)
 
 
 def _text(value: object) -> str:

@@ -13,7 +13,12 @@ from matplotlib.figure import Figure
 
 from reports import style
 from reports.figures.panels import Band, Panel, Scale, Ticks, Tile, draw
-from reports.study import Cell, Position, Study, best_cell, words
+from reports.study import Cell, Position, Study, best_cell
+
+MEANING = {
+    "controlled": "the same start, batches and conventions for all",
+    "native": "the same numbers, with each framework's own defaults",
+}
 
 FillCell = Callable[[str, Position], Tile]
 
@@ -75,7 +80,7 @@ def overview(study: Study) -> Figure:
             return _accuracy_tile(study.cell(mode, backend, position), mode, f"{split}_accuracy", best[backend])
 
         band = _bands(study, mode, study.backends_of(mode), tile)[0]
-        bands.append(Band(band.panels, f"mode {mode}" + (f", {band.heading}" if band.heading else "")))
+        bands.append(Band(band.panels, ", ".join(filter(None, [f"{mode}: {MEANING[mode]}", band.heading]))))
     return draw(
         study.title,
         f"{split} accuracy" + (f", mean of {study.n_seeds} seeds" if study.n_seeds > 1 else ""),
@@ -89,9 +94,9 @@ def overview(study: Study) -> Figure:
 def deviation_heatmaps(study: Study) -> Figure:
     """Is it rounding? One panel a backend, mode `controlled`.
 
-    The upper number of a tile is log10 of the deviation from the reference (the worst seed), the lower one log10 of
-    the floor: how far the reference moves from itself when only its rounding changes. "0" is equality to the last
-    bit. A cell that differs by more than rounding is solid red and says "differs".
+    The upper number of a tile is the deviation from the reference (of the worst seed), the lower one the floor: how
+    far the reference moves from itself when only its rounding changes. "0" is equality to the last bit. The colour
+    follows the logarithm of the deviation; a cell that differs by more than rounding is solid red and says "differs".
     """
     backends = study.backends_of("controlled")
 
@@ -106,18 +111,14 @@ def deviation_heatmaps(study: Study) -> Figure:
 
     return draw(
         "Deviation from the reference, mode controlled",
-        _subtitle(study, "upper number: log10 of the deviation; lower: log10 of the floor (rounding alone)"),
+        _subtitle(
+            study, "above, the deviation of the weights; below, the floor: how far rounding alone moves the reference"
+        ),
         _bands(study, "controlled", backends, tile, subtitle),
         _ticks(study),
-        Scale(style.DEVIATION, -17, 0, "log10 deviation"),
+        Scale(style.DEVIATION, -17, 0, "deviation", logarithmic=True),
         _legend(study, ["controlled"], best=False, differs=True),
     )
-
-
-def difference_base(study: Study) -> str:
-    """The backend from whose native accuracies the others' are measured: numpy, or the first that was planned."""
-    backends = study.backends_of("native")
-    return "numpy" if "numpy" in backends else backends[0]
 
 
 def native_difference_heatmaps(study: Study, split: str = "test") -> Figure:
@@ -125,13 +126,13 @@ def native_difference_heatmaps(study: Study, split: str = "test") -> Figure:
 
     The mean over the seeds in which both finished, on a diverging scale that is white at 0.
     """
-    base = difference_base(study)
+    base = study.native_base
     others = [backend for backend in study.backends_of("native") if backend != base]
     column = f"{split}_accuracy"
 
     def difference(backend: str, position: Position) -> tuple[float, str]:
         mine, theirs = study.cell("native", backend, position), study.cell("native", base, position)
-        return paired_difference(mine, theirs, column), _pair_mark(mine, theirs, base)
+        return mine.minus(theirs, column), _pair_mark(mine, theirs, base)
 
     def tile(backend: str, position: Position) -> Tile:
         value, mark = difference(backend, position)
@@ -145,17 +146,9 @@ def native_difference_heatmaps(study: Study, split: str = "test") -> Figure:
         _subtitle(study, "the same hyperparameter numbers, handed to each framework's own knobs"),
         _bands(study, "native", others, tile) if others else [Band([Panel(base, [[Tile(note="no other backend")]])])],
         _ticks(study) if others else Ticks("", [""], "", [""]),
-        Scale(style.DIFFERENCE, -reach, reach, f"{split} accuracy minus {base}'s"),
+        Scale(style.DIFFERENCE, -reach, reach, "difference"),
         _legend(study, ["native"], best=False),
     )
-
-
-def paired_difference(mine: Cell, theirs: Cell, column: str) -> float:
-    """The mean difference over the seeds in which both cells have a value; NaN when there is none."""
-    mine_by_seed = {row["seed"]: row[column] for row in mine.ok}
-    pairs = [mine_by_seed[row["seed"]] - row[column] for row in theirs.ok if row["seed"] in mine_by_seed]
-    pairs = [pair for pair in pairs if not math.isnan(pair)]
-    return sum(pairs) / len(pairs) if pairs else math.nan
 
 
 def _pair_mark(mine: Cell, theirs: Cell, base: str) -> str:
@@ -182,10 +175,10 @@ def _deviation_tile(cell: Cell) -> Tile:
     worst = max(compared, key=lambda row: (row["verdict"] == "differs", row["deviation"]))
     deviation = worst["deviation"]
     value = -math.inf if deviation == 0 else math.log10(deviation)
-    note = "differs" if cell.differs else cell.mark or style.exponent(worst["floor"])
+    note = "differs" if cell.differs else cell.mark or style.magnitude(worst["floor"])
     if cell.differs and cell.mark:
         note = f"differs, {cell.mark}"
-    return Tile(value, style.exponent(deviation), _wrap(note), hatched=cell.chaotic, alarm=cell.differs)
+    return Tile(value, style.magnitude(deviation), _wrap(note), hatched=cell.chaotic, alarm=cell.differs)
 
 
 def _wrap(mark: str) -> str:
@@ -211,26 +204,17 @@ def _bands(
         fixed = dict(zip(where.others, combination, strict=True))
         panels = []
         for backend in backends:
-            hint = install_hint(study, mode, backend)
+            hint = study.absence(mode, backend)
             rows = range(len(study.axes[where.row]) if where.row else 1)
             columns = range(len(study.axes[where.column]) if where.column else 1)
             tiles = [
-                [tile(backend, _position(study, where, r, c, fixed)) for c in columns] for r in (rows if not hint else [])
+                [tile(backend, _position(study, where, r, c, fixed)) for c in columns]
+                for r in (rows if not hint else [])
             ]
             panels.append(Panel(backend, tiles, "" if hint else subtitle(backend), hint))
         heading = ", ".join(f"{axis} = {style.labels(study.axes[axis])[i]}" for axis, i in fixed.items())
         bands.append(Band(panels, heading))
     return bands
-
-
-def install_hint(study: Study, mode: str, backend: str) -> str:
-    """What to say in place of a panel when a backend is not installed or supports no trial at all; else ""."""
-    rows = study.rows[(study.rows["mode"] == mode) & (study.rows["backend"] == backend)]
-    statuses = set(rows["status"])
-    if len(statuses) != 1 or not statuses <= {"not_installed", "unsupported"}:
-        return ""
-    reasons = [reason for reason in dict.fromkeys(rows["reason"]) if isinstance(reason, str)]
-    return words(statuses.pop()) + (f": {reasons[0]}" if reasons else "")
 
 
 def _position(study: Study, where: Grid, row: int, column: int, fixed: dict[str, int]) -> Position:
@@ -249,7 +233,7 @@ def _ticks(study: Study) -> Ticks:
 
 
 def _subtitle(study: Study, text: str) -> str:
-    return f"{study.title}: {text}" if text else study.title
+    return f"{study.title} · {text}" if text else study.title
 
 
 def _legend(study: Study, modes: list[str], best: bool, differs: bool = False) -> list[str]:
@@ -259,5 +243,5 @@ def _legend(study: Study, modes: list[str], best: bool, differs: bool = False) -
         *(["best"] if best else []),
         *(["chaotic"] if (rows["verdict"] == "chaotic").any() else []),
         *(["differs"] if differs and (rows["verdict"] == "differs").any() else []),
-        *(["missing"] if (rows["status"] != "ok").any() else []),
+        *(["partial" if study.n_seeds > 1 else "missing"] if (rows["status"] != "ok").any() else []),
     ]

@@ -5,13 +5,17 @@ Everything here is about ink; what a tile says is decided in `reports/figures/he
 
 import math
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -20,8 +24,18 @@ from reports import style
 
 CELL_WIDTH, CELL_HEIGHT = 0.43, 0.40
 PANEL_WIDTH, PANEL_HEIGHT = 1.5, 1.1  # at least
-GAP = 0.2
-CHARACTER = 0.078  # width of one in a tick label
+GAP = 0.17
+HATCH = 0.085  # between two diagonals
+CHARACTER = 0.085  # width of one in a tick label
+
+MEANINGS = {
+    "best": "best by validation accuracy",
+    "chaotic": "chaotic: rounding alone decides the result",
+    "differs": "differs from the reference by more than rounding",
+    "missing": "no result: the word says why",
+    "partial": "no result from all or some seeds: the word says why",
+}
+"""What the legend says about each mark."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +76,12 @@ class Scale:
     low: float
     high: float
     label: str
+    logarithmic: bool = False  # the values are exponents of ten
 
     def colour(self, value: float) -> tuple[float, float, float]:
         """The colour of `value`, clipped to the ends of the scale."""
-        return _colormap(self.name)(Normalize(self.low, self.high, clip=True)(value))[:3]
+        position = min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
+        return _colormap(self.name)(position)[:3]
 
 
 @dataclass(frozen=True)
@@ -76,41 +92,31 @@ class Ticks:
     rows: list[str]
     column_name: str
     columns: list[str]
-    cell: tuple[float, float] = field(init=False)
-
-    def __post_init__(self) -> None:
-        width = max(CELL_WIDTH, PANEL_WIDTH / len(self.columns))
-        height = max(CELL_HEIGHT, PANEL_HEIGHT / len(self.rows))
-        object.__setattr__(self, "cell", (width, height))
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """Width and height of a panel."""
-        return self.cell[0] * len(self.columns), self.cell[1] * len(self.rows)
-
-    @property
-    def rotated(self) -> bool:
-        """Whether the column labels are too wide to stand side by side."""
-        return max(map(len, self.columns)) * CHARACTER > self.cell[0]
 
 
 def draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Scale, legend: list[str]) -> Figure:
     """All bands below one another, one colour bar at the right, and a legend of the marks at the bottom.
 
-    `legend` lists which marks to explain, of "best", "chaotic", "differs" and "missing".
+    `legend` lists which marks to explain, of "best", "chaotic", "differs", "missing" and "partial".
     """
     with matplotlib.rc_context(style.RC):
         return _draw(title, subtitle, bands, ticks, scale, legend)
 
 
 def _draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Scale, legend: list[str]) -> Figure:
-    width, height = ticks.size
+    cell = _shape(bands, ticks)
+    width, height = cell.width * len(ticks.columns), cell.height * len(ticks.rows)
+    rotated = _rotated(ticks, cell)
     n = max(len(band.panels) for band in bands)
     left = 0.3 + (CHARACTER * max(map(len, ticks.rows)) + 0.25 if ticks.row_name else 0)
-    below = (CHARACTER * max(map(len, ticks.columns)) if ticks.rotated else 0.18) + 0.27 if ticks.column_name else 0.1
-    titles = 0.46 if any(panel.subtitle for band in bands for panel in band.panels) else 0.28
+    below = (CHARACTER * max(map(len, ticks.columns)) if rotated else 0.18) + 0.27 if ticks.column_name else 0.1
+    titles = 0.48 if any(panel.subtitle for band in bands for panel in band.panels) else 0.28
     bar = left + n * width + (n - 1) * GAP + 0.2
-    total_width = max(bar + 0.95, 7.0)
+    headings = max(len(band.heading) for band in bands)
+    explained = left + sum(map(_legend_width, legend))
+    total_width = max(
+        bar + 0.95, explained, 0.3 + 0.13 * len(title), 0.3 + 0.077 * len(subtitle), left + 0.105 * headings
+    )
     heights = [(0.3 if band.heading else 0) + titles + height + below for band in bands]
     top, bottom = 0.62, 0.42 if legend else 0.08
     total_height = top + sum(heights) + 0.14 * (len(bands) - 1) + bottom
@@ -127,50 +133,104 @@ def _draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Sca
     def write(x: float, y: float, text: str, **kwargs: object) -> None:
         figure.text(x / total_width, 1 - y / total_height, text, **kwargs)
 
-    write(0.12, 0.26, title, size=13, weight="bold", va="center")
-    write(0.12, 0.49, subtitle, size=8.5, color=style.MUTED, va="center")
+    # Each call of seaborn.heatmap draws the whole figure once, to see whether tick labels overlap: so all of them come
+    # first, while there is little to draw.
+    axes = []
     y = top
     for band, band_height in zip(bands, heights, strict=True):
+        at = y + band_height - below - height
+        axes.append([place(left + i * (width + GAP), at, width, height) for i in range(len(band.panels))])
+        for ax, panel in zip(axes[-1], band.panels, strict=True):
+            _heatmap(ax, panel, scale)
+        y += band_height + 0.14
+    write(0.12, 0.26, title, size=13, weight="bold", va="center")
+    write(0.12, 0.49, subtitle, size=9, color=style.MUTED, va="center")
+    y = top
+    for band, band_height, row in zip(bands, heights, axes, strict=True):
         if band.heading:
             write(left, y + 0.13, band.heading, size=10.5, weight="bold", va="center", color=style.INK)
         at = y + band_height - below - height
-        for i, panel in enumerate(band.panels):
-            ax = place(left + i * (width + GAP), at, width, height)
+        for i, (ax, panel) in enumerate(zip(row, band.panels, strict=True)):
             write(left + i * (width + GAP), at - titles + 0.15, panel.title, size=10, weight="bold", va="center")
-            write(left + i * (width + GAP), at - 0.13, panel.subtitle, size=7.5, color=style.MUTED, va="center")
-            _panel(ax, panel, ticks, scale, first=i == 0)
+            write(left + i * (width + GAP), at - 0.13, panel.subtitle, size=8, color=style.MUTED, va="center")
+            _panel(ax, panel, ticks, scale, cell, first=i == 0)
         y += band_height + 0.14
     first = top + heights[0] - below - height
-    _colour_bar(place(bar, first, 0.13, min(y - 0.14 - below - first, 3.2)), scale)
+    _colour_bar(place(bar, first, 0.13, height), scale)
     if legend:
         _legend(place(left, total_height - 0.36, total_width - left, 0.24), legend, total_width - left)
     return figure
 
 
-def _panel(ax: Axes, panel: Panel, ticks: Ticks, scale: Scale, first: bool) -> None:
+class _Shape(NamedTuple):
+    """A tile's width and height, and the font size of its number in points: the same in every tile of a figure."""
+
+    width: float
+    height: float
+    text: float
+
+
+def _shape(bands: list[Band], ticks: Ticks) -> _Shape:
+    """Room for the longest number and note, and no panel too small for its title."""
+    tiles = [tile for band in bands for panel in band.panels for row in panel.tiles for tile in row]
+    lines = max((tile.note.count("\n") + 1 for tile in tiles if tile.text and tile.note), default=1)
+    width = max(CELL_WIDTH, PANEL_WIDTH / len(ticks.columns))
+    height = max(CELL_HEIGHT + 0.1 * (lines - 1), PANEL_HEIGHT / len(ticks.rows))
+    longest = max((len(tile.text) for tile in tiles), default=0)
+    return _Shape(width, height, min(9.0, 72 * width * 0.88 / (0.62 * max(longest, 1))))
+
+
+def _rotated(ticks: Ticks, cell: _Shape) -> bool:
+    """Whether the column labels are too wide to stand side by side."""
+    return max(map(len, ticks.columns)) * CHARACTER > cell.width
+
+
+def _panel(ax: Axes, panel: Panel, ticks: Ticks, scale: Scale, cell: _Shape, first: bool) -> None:
     ax.set(xlim=(0, len(ticks.columns)), ylim=(len(ticks.rows), 0), xticks=[], yticks=[])
     ax.grid(False)
     for spine in ax.spines.values():
         spine.set_visible(False)
     if panel.placeholder:
+        width = cell.width * len(ticks.columns)
         ax.set_facecolor("#f3f4f6")
-        text = "\n".join(textwrap.wrap(panel.placeholder, max(int(ticks.size[0] / 0.085), 12)))
+        text = "\n".join(textwrap.wrap(panel.placeholder, max(int(width / 0.085), 12), break_on_hyphens=False))
         ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", size=8, color=style.MUTED)
         return
-    colours = np.array([[_fill(tile, scale) for tile in row] for row in panel.tiles])
-    ax.pcolormesh(colours, edgecolors="white", linewidth=1.0)
     for r, row in enumerate(panel.tiles):
         for c, tile in enumerate(row):
-            _tile(ax, r, c, tile, colours[r, c], ticks.cell)
+            _tile(ax, r, c, tile, np.array(_fill(tile, scale)), cell)
     if ticks.row_name and first:
         ax.set_yticks(np.arange(len(ticks.rows)) + 0.5, ticks.rows)
-        ax.set_ylabel(ticks.row_name, size=8.5)
+        ax.set_ylabel(ticks.row_name, size=9)
     if ticks.column_name:
-        ax.set_xticks(np.arange(len(ticks.columns)) + 0.5, ticks.columns, rotation=90 if ticks.rotated else 0)
-        ax.set_xlabel(ticks.column_name, size=8.5)
+        ax.set_xticks(np.arange(len(ticks.columns)) + 0.5, ticks.columns, rotation=90 if _rotated(ticks, cell) else 0)
+        ax.set_xlabel(ticks.column_name, size=9)
     ax.tick_params(pad=3)
 
 
+def _heatmap(ax: Axes, panel: Panel, scale: Scale) -> None:
+    """The colours alone: those of the scale, neutral where there is no value, alarming where a tile says so."""
+    if panel.placeholder:
+        return
+    seaborn.heatmap(
+        np.array([[tile.value for tile in row] for row in panel.tiles]),
+        ax=ax,
+        cmap=_colormap(scale.name).with_extremes(bad=style.NEUTRAL),
+        vmin=scale.low,
+        vmax=scale.high,
+        cbar=False,
+        linewidths=1.0,
+        linecolor="white",
+        xticklabels=False,
+        yticklabels=False,
+    )
+    for r, row in enumerate(panel.tiles):
+        for c, tile in enumerate(row):
+            if tile.alarm:
+                ax.add_patch(Rectangle((c, r), 1, 1, facecolor=style.ALARM, edgecolor="white", linewidth=1.0))
+
+
+@cache
 def _colormap(name: str) -> ListedColormap:
     """A named colour map; `Blues` without its darkest third, so that its numbers stay easy to read."""
     colormap = matplotlib.colormaps[name]
@@ -183,24 +243,25 @@ def _fill(tile: Tile, scale: Scale) -> tuple[float, float, float]:
     return matplotlib.colors.to_rgb(style.NEUTRAL) if math.isnan(tile.value) else scale.colour(tile.value)
 
 
-def _tile(ax: Axes, row: int, column: int, tile: Tile, fill: np.ndarray, cell: tuple[float, float]) -> None:
+def _tile(ax: Axes, row: int, column: int, tile: Tile, fill: np.ndarray, cell: _Shape) -> None:
     dark = fill @ (0.299, 0.587, 0.114) < 0.55
     ink = "white" if dark else style.INK
     if tile.hatched:
-        ax.add_patch(Rectangle((column, row), 1, 1, fill=False, hatch="////", linewidth=0, alpha=0.55, edgecolor=ink))
+        ax.add_collection(_hatching((column, row), (1, 1), (cell.width, cell.height), ink))
     # the plate under the number keeps it legible on the hatching
     plate = {"facecolor": fill, "edgecolor": "none", "pad": 0.9} if tile.hatched else None
-    size = 8 if cell[0] < 0.6 else 9.5
+    size = cell.text
     middle = {"ha": "center", "va": "center", "color": ink, "bbox": plate, "linespacing": 1.05}
     weight = "bold" if tile.alarm else "normal"
-    if tile.text and tile.note:
-        lines = tile.note.count("\n") + 1
-        ax.text(column + 0.5, row + 0.36 - 0.08 * (lines - 1), tile.text, size=size, weight=weight, **middle)
-        ax.text(column + 0.5, row + 0.72, tile.note, size=_fit(tile.note, cell[0]), **middle)
-    elif tile.text:
-        ax.text(column + 0.5, row + 0.5, tile.text, size=size, weight=weight, **middle)
-    elif tile.note:
-        ax.text(column + 0.5, row + 0.5, tile.note, size=_fit(tile.note, cell[0]), **middle)
+    small = _fit(tile.note, cell.width)
+    # the number stands above the middle by as much as the lines of the note need below it
+    block = (tile.note.count("\n") + 1) * small * 1.2 / 72 / cell.height if tile.note else 0
+    line = size * 1.2 / 72 / cell.height if tile.text else 0
+    top = row + 0.5 - (block + line) / 2
+    if tile.text:
+        ax.text(column + 0.5, top + line / 2, tile.text, size=size, weight=weight, **middle)
+    if tile.note:
+        ax.text(column + 0.5, top + line + block / 2, tile.note, size=small, **middle)
     if tile.outlined:
         for line, colour in ((3.4, "white"), (1.9, style.OUTLINE)):
             ax.add_patch(
@@ -208,39 +269,57 @@ def _tile(ax: Axes, row: int, column: int, tile: Tile, fill: np.ndarray, cell: t
             )
 
 
+def _hatching(
+    corner: tuple[float, float], extent: tuple[float, float], inches: tuple[float, float], ink: str
+) -> LineCollection:
+    """Diagonals over the rectangle at `corner`, `extent` in data units and `inches` on paper.
+
+    Matplotlib's own hatch comes out denser in SVG than in PNG; these lines are the same in both.
+    """
+    width, height = inches
+    lines = []
+    for at in np.arange(HATCH / 2, width + height, HATCH):
+        across = np.array([max(0.0, at - height), min(width, at)])
+        x = corner[0] + extent[0] * across / width
+        y = corner[1] + extent[1] * (at - across) / height
+        lines.append(np.column_stack([x, y]))
+    return LineCollection(lines, colors=ink, linewidths=0.8, alpha=0.6, label="chaotic")
+
+
 def _fit(text: str, width: float) -> float:
     """The font size, at most 7, at which the longest line of `text` fits into a cell."""
     longest = max(map(len, text.split("\n")))
-    return min(7.0, 72 * width * 0.95 / (0.60 * longest))
+    return min(7.0, 72 * width * 0.92 / (0.59 * longest)) if longest else 7.0
 
 
 def _colour_bar(ax: Axes, scale: Scale) -> None:
     mappable = ScalarMappable(Normalize(scale.low, scale.high), _colormap(scale.name))
     bar = ax.figure.colorbar(mappable, cax=ax)
     bar.outline.set_visible(False)
-    bar.set_label(scale.label, size=8.5)
+    bar.set_label(scale.label, size=9)
+    if scale.logarithmic:
+        bar.set_ticks(ticks := list(range(math.ceil(scale.low / 4) * 4, int(scale.high) + 1, 4)))
+        bar.set_ticklabels([style.magnitude(10.0**tick) for tick in ticks])
     ax.grid(False)
+
+
+def _legend_width(mark: str) -> float:
+    return 0.27 + 0.067 * len(MEANINGS[mark]) + 0.3
 
 
 def _legend(ax: Axes, legend: list[str], width: float) -> None:
     """Small swatches with their meaning, in one line."""
-    ax.set(xlim=(0, width), ylim=(0, 0.24))
+    ax.set(xlim=(0, width), ylim=(0.24, 0))
     ax.axis("off")
     x = 0.0
-    meanings = {
-        "best": "best by validation accuracy",
-        "chaotic": "chaotic: rounding alone decides the result",
-        "differs": "differs from the reference by more than rounding",
-        "missing": "no result, or not from every seed: the word says why",
-    }
     for mark in legend:
-        swatch = {"best": "white", "chaotic": "#b9c3cf", "differs": style.ALARM, "missing": style.NEUTRAL}[mark]
+        swatch = {"best": "white", "chaotic": "#b9c3cf", "differs": style.ALARM, "missing": style.NEUTRAL}.get(
+            mark, style.NEUTRAL
+        )
         ax.add_patch(Rectangle((x, 0.05), 0.2, 0.15, facecolor=swatch, linewidth=0))
         if mark == "chaotic":
-            ax.add_patch(
-                Rectangle((x, 0.05), 0.2, 0.15, fill=False, hatch="//////", linewidth=0, edgecolor=style.INK, alpha=0.6)
-            )
+            ax.add_collection(_hatching((x, 0.05), (0.2, 0.15), (0.2, 0.15), style.INK))
         if mark == "best":
             ax.add_patch(Rectangle((x, 0.05), 0.2, 0.15, fill=False, linewidth=1.9, edgecolor=style.OUTLINE))
-        ax.text(x + 0.27, 0.12, meanings[mark], size=8, va="center", color=style.MUTED)
-        x += 0.27 + 0.069 * len(meanings[mark]) + 0.25
+        ax.text(x + 0.27, 0.12, MEANINGS[mark], size=8.5, va="center", color=style.MUTED)
+        x += _legend_width(mark)

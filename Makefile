@@ -1,0 +1,38 @@
+# Two commands are enough:  make demo   and   make test
+# PYTHON picks the interpreter (3.11 to 3.13), PIP_ARGS is handed to pip.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+BIN := .venv/bin
+
+.PHONY: help install demo test lint clean
+
+help:
+	@echo "make demo      install, run the digits grid on all five backends, and say where the report is"
+	@echo "make test      install, run all tests"
+	@echo "make install   make .venv with the pinned versions of everything"
+	@echo "make lint      ruff and mypy"
+	@echo "make clean     remove .venv, results and caches"
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13; say which one is: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[all,test]"
+	@touch .venv/installed
+
+demo: install
+	$(BIN)/harness run digits-grid
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv results dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,263 @@
+"""Tables of a study, as DataFrames, and the sentences that open a report.
+
+Failures are counted in columns of their own; every mean or median stands beside the number of trials behind it.
+"""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from reports import style
+from reports.study import STATUSES, VERDICTS, Study, best_cell, words
+
+LEARNED = 0.2
+"""A network has learned when its accuracy is more than this above chance, which is 1 / n_classes."""
+
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def parity_table(study: Study) -> pd.DataFrame:
+    """One row a backend in mode `controlled`: what became of its trials, and how they compare with the reference.
+
+    `planned = ok + diverged + failed + not_run = agree + differ + chaotic + unchecked`, where `failed` counts
+    timeouts and crashes, and `not_run` what is unsupported, not installed or pending. `learned` counts the trials
+    whose test accuracy (training accuracy where there is no test set) is more than 0.2 above chance, and
+    `largest_deviation` is taken over the trials that are not chaotic.
+    """
+    split = "test_accuracy" if study.has("test_accuracy") else "train_accuracy"
+    records = []
+    for backend in study.backends_of("controlled"):
+        rows = study.rows_of("controlled", backend)
+        status, verdict = rows["status"].value_counts(), rows["verdict"].value_counts()
+        calm = rows.loc[rows["verdict"].isin(["agrees", "differs"]), "deviation"]
+        records.append(
+            {
+                "backend": backend,
+                "planned": len(rows),
+                "ok": int(status.get("ok", 0)),
+                "diverged": int(status.get("diverged", 0)),
+                "failed": int(status.reindex(["timeout", "crashed"]).sum()),
+                "not_run": int(status.reindex(["unsupported", "not_installed", "pending"]).sum()),
+                **{
+                    name: int(verdict.get(known, 0))
+                    for name, known in zip(("agree", "differ", "chaotic", "unchecked"), VERDICTS, strict=True)
+                },
+                "learned": int((rows.loc[rows["status"] == "ok", split] > 1 / study.n_classes + LEARNED).sum()),
+                "largest_deviation": calm.max(),
+            }
+        )
+    return pd.DataFrame.from_records(records)
+
+
+def status_table(study: Study) -> pd.DataFrame:
+    """One row a backend and mode: planned trials, the number of every status that occurs, and stale rows."""
+    present = [status for status in STATUSES if (study.rows["status"] == status).any()]
+    records = []
+    for mode, backend in _groups(study):
+        rows = study.rows_of(mode, backend)
+        counts = rows["status"].value_counts()
+        record = {"backend": backend, "mode": mode, "planned": len(rows)}
+        record |= {status: int(counts.get(status, 0)) for status in present}
+        records.append(record | {"stale": int(rows["stale"].astype(bool).sum())})
+    return pd.DataFrame.from_records(records)
+
+
+def best_table(study: Study, mode: str) -> pd.DataFrame:
+    """Each backend's best cell by mean validation accuracy, with the number of seeds behind the means.
+
+    The accuracies are empty for a backend without an eligible cell: one in which every seed finished, that is not
+    chaotic, and that has a validation accuracy.
+    """
+    records = []
+    for backend in study.backends_of(mode):
+        best = best_cell(study.cells(mode, backend))
+        record: dict[str, Any] = {"backend": backend, "mode": mode}
+        for i, axis in enumerate(study.axes):
+            record[axis] = study.axes[axis][best.position[i]] if best else None
+        record["seeds"] = len(best.ok) if best else 0
+        for split in ("validation", "train", "test"):
+            record[f"{split}_accuracy"] = best.mean(f"{split}_accuracy") if best else math.nan
+        records.append(record)
+    return pd.DataFrame.from_records(records)
+
+
+def outside(study: Study) -> pd.DataFrame:
+    """The trials to look at: controlled ones that differ, and all that crashed or timed out."""
+    rows = study.rows[(study.rows["verdict"] == "differs") | study.rows["status"].isin(["crashed", "timeout"])]
+    columns = ["backend", "mode", *study.axes, "seed", "status", "verdict", "deviation", "floor", "trial_id", "reason"]
+    return rows[columns].reset_index(drop=True)
+
+
+def timing_table(study: Study) -> pd.DataFrame:
+    """Median seconds of the finished trials of each backend and mode, and how many there are."""
+    measured = ("build_seconds", "train_seconds", "predict_seconds")
+    records = []
+    for mode, backend in _groups(study):
+        rows = study.rows_of(mode, backend)
+        rows = rows[rows["status"] == "ok"]
+        medians = {f"median_{name}": rows[name].median() for name in measured}
+        records.append({"backend": backend, "mode": mode, "trials": len(rows), **medians})
+    return pd.DataFrame.from_records(records)
+
+
+def native_ranges(study: Study, split: str = "test") -> pd.DataFrame:
+    """One row a cell: how far the native accuracies of the backends lie apart there, largest first.
+
+    The difference of two backends is the mean over the seeds in which both finished.
+    """
+    backends = study.backends_of("native")
+    column = f"{split}_accuracy"
+    records = []
+    for position in study.positions:
+        cells = {name: study.cell("native", name, position) for name in backends}
+        gaps = [
+            (cells[high].minus(cells[low], column), high, low) for high in backends for low in backends if high != low
+        ]
+        gaps = [gap for gap in gaps if not math.isnan(gap[0])]
+        if gaps:
+            gap, high, low = max(gaps, key=lambda found: found[0])
+            values = {axis: study.axes[axis][i] for axis, i in zip(study.axes, position, strict=True)}
+            records.append({**values, "difference": gap, "highest": high, "lowest": low})
+    columns = [*study.axes, "difference", "highest", "lowest"]
+    frame = pd.DataFrame.from_records(records, columns=columns)
+    return frame.sort_values("difference", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def summary_sentences(study: Study) -> list[str]:
+    """What was found, in plain words, the most important first."""
+    return [
+        *_parity_sentences(study),
+        *_native_sentences(study),
+        *_best_sentences(study),
+        *_status_sentences(study),
+    ]
+
+
+def _parity_sentences(study: Study) -> list[str]:
+    if "controlled" not in study.modes:
+        return []
+    table = parity_table(study)
+    if not study.checked:
+        finished = table["ok"].sum() + table["diverged"].sum()
+        return ["Parity not checked in this run."] if finished else ["No controlled trial has finished."]
+    unit = "cell" if study.n_seeds == 1 else "trial"
+    sentences = [
+        f"{row.backend} differs from the reference in {row.differ} of the {style.count(row.agree + row.differ, unit)} "
+        f"in which it can be judged, by up to {style.deviation(row.largest_deviation)}."
+        for row in table[table["differ"] > 0].itertuples()
+    ]
+    agreeing = table[(table["agree"] > 0) & (table["differ"] == 0)]
+    if len(agreeing):
+        sentences.append(f"{_who_agrees(table, agreeing)} in {_where(agreeing, unit)}{_how_well(agreeing)}.")
+    chaotic = table.loc[table["chaotic"] > 0, "chaotic"]
+    if len(chaotic):
+        sentences.append(
+            f"{_range(chaotic, unit)} a backend {'is' if set(chaotic) == {1} else 'are'} chaotic: there rounding alone "
+            "moves the reference, so no backend can be blamed and none is judged."
+        )
+    unchecked = table[(table["unchecked"] > 0) & (table["ok"] + table["diverged"] > 0)]
+    if len(unchecked):
+        listed = ", ".join(f"{row.unchecked} of {row.backend}" for row in unchecked.itertuples())
+        sentences.append(f"Controlled trials that could not be compared with the reference: {listed}.")
+    return sentences
+
+
+def _who_agrees(table: pd.DataFrame, agreeing: pd.DataFrame) -> str:
+    names = list(agreeing["backend"])
+    if len(names) == 1:
+        return f"{names[0]} agrees with the reference"
+    if len(names) < len(table):
+        return f"{', '.join(names[:-1])} and {names[-1]} agree"
+    return "Both backends agree" if len(names) == 2 else f"All {_spelled(len(names))} backends agree"
+
+
+def _where(agreeing: pd.DataFrame, unit: str) -> str:
+    """`all 41 cells that are not chaotic`, saying so where some were not compared."""
+    n = _range(agreeing["agree"], unit)
+    conditions = ["were compared"] if agreeing["unchecked"].any() else []
+    conditions += ["are not chaotic"] if agreeing["chaotic"].any() else []
+    if set(agreeing["agree"]) == {1}:
+        conditions = [condition.replace("were", "was").replace("are", "is") for condition in conditions]
+        n = f"the one {unit}"
+    elif agreeing["agree"].nunique() == 1:
+        n = f"both {unit}s" if set(agreeing["agree"]) == {2} else f"all {n}"
+    return n + (f" that {' and '.join(conditions)}" if conditions else "")
+
+
+def _how_well(agreeing: pd.DataFrame) -> str:
+    largest = agreeing["largest_deviation"].max()
+    return "" if math.isnan(largest) else f"; the largest deviation from the reference is {style.deviation(largest)}"
+
+
+def _range(counts: pd.Series, unit: str) -> str:
+    """`38 cells`, or `38 to 41 cells` where the backends have different numbers of them."""
+    low, high = int(counts.min()), int(counts.max())
+    return style.count(high, unit) if low == high else f"{low} to {style.count(high, unit)}"
+
+
+def _native_sentences(study: Study) -> list[str]:
+    if "native" not in study.modes or len(study.backends_of("native")) < 2:
+        return []
+    split = "test" if study.has("test_accuracy") else "train"
+    ranges = native_ranges(study, split)
+    if ranges.empty:
+        return []
+    worst = ranges.iloc[0]
+    where = f" in one cell ({study.describe(study.position(worst))})" if study.axes else ""
+    name = "test" if split == "test" else "training"
+    if worst["difference"] == 0:
+        return [f"In native mode all backends have the same {name} accuracy in every cell."]
+    sentence = (
+        f"In native mode the same numbers give {name} accuracies up to {worst['difference']:.2f} apart{where}: "
+        f"{worst['highest']} is highest there, {worst['lowest']} lowest."
+    )
+    if len(ranges) > 2:
+        sentence += f" The median over {len(ranges)} cells is {ranges['difference'].median():.2f}."
+    return [sentence]
+
+
+def _best_sentences(study: Study) -> list[str]:
+    found = []
+    for mode in study.modes:
+        scores = best_table(study, mode)["test_accuracy"].dropna()
+        if len(scores):
+            low, high = style.accuracy(scores.min()), style.accuracy(scores.max())
+            score = low if low == high else f"{low} to {high}"
+            found.append(f"{score} in mode {mode} ({style.count(len(scores), 'backend')})")
+    return [f"Test accuracy of the best cell, chosen by validation accuracy: {'; '.join(found)}."] if found else []
+
+
+def _status_sentences(study: Study) -> list[str]:
+    counts = study.rows["status"].value_counts()
+    failed = [
+        f"{counts[status]} {'timed out' if status == 'timeout' else words(status)}"
+        for status in STATUSES[1:]
+        if counts.get(status, 0)
+    ]
+    total, ok = len(study.rows), int(counts.get("ok", 0))
+    if not failed:
+        return [*_stale_sentence(study), f"All {style.count(total, 'planned trial')} finished."]
+    sentence = f"Of {style.count(total, 'planned trial')}, {ok} finished"
+    sentences = [f"{sentence}; " + ", ".join(failed) + "."]
+    hints = {(backend, study.absence(mode, backend)): None for mode, backend in _groups(study)}
+    sentences += [f"{backend} is {hint.removesuffix('.')}." for backend, hint in hints if hint]
+    return [*sentences, *_stale_sentence(study)]
+
+
+def _stale_sentence(study: Study) -> list[str]:
+    stale = int(study.rows["stale"].astype(bool).sum())
+    if not stale:
+        return []
+    return [
+        f"{style.count(stale, 'row is', 'rows are')} stale: trained with other versions than those now installed "
+        "(run again with --refresh)."
+    ]
+
+
+def _groups(study: Study) -> list[tuple[str, str]]:
+    return [(mode, backend) for mode in study.modes for backend in study.backends_of(mode)]
+
+
+def _spelled(n: int) -> str:
+    return _NUMBERS[n] if n < len(_NUMBERS) else str(n)

@@ -1,0 +1,34 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.executor import ENVIRONMENT
+
+# Adapters are also tested inside this process: under the conditions that a worker would have.
+os.environ.update(ENVIRONMENT)
+
+
+@pytest.fixture
+def small_experiment():
+    """The fastest experiment that has everything: two axes, two modes, backends that are always there."""
+    from harness.experiment import parse
+
+    return parse(small_table(), "small.toml")
+
+
+def small_table():
+    return {
+        "name": "small",
+        "title": "Iris, small",
+        "data": {"name": "iris", "test_fraction": 0.2, "validation_fraction": 0.2, "scale": "standard"},
+        "network": {"hidden": [4], "activation": "tanh"},
+        "training": {"batch_size": 16, "epochs": 3},
+        "sweep": {"learning_rate": [0.1, 0.5], "l2": [0.0, 0.01]},
+        "run": {"backends": ["numpy", "sklearn"], "modes": ["controlled", "native"]},
+    }
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    return f"sqlite:///{tmp_path / 'store.db'}"

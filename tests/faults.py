@@ -1,0 +1,43 @@
+"""Adapters that fail in the ways that real ones fail; what a trial does is told by its momentum."""
+
+import os
+import signal
+import time
+
+from harness.reference import Reference
+from harness.trainer import Diverged
+
+FINE, RAISE, EXIT, SEGFAULT, HANG, OVERFLOW, REFUSE = 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6
+
+
+class Faulty(Reference):
+    name = "faulty"
+
+    @classmethod
+    def unsupported(cls, config):
+        return "this backend has no such momentum" if config.momentum == REFUSE else None
+
+    def train(self, X, y, batches, after_epoch):
+        print("chatter that nobody asked for", flush=True)
+        fault = self.config.momentum
+        if fault == RAISE:
+            raise RuntimeError("the framework\nfell over")
+        if fault == EXIT:
+            os._exit(3)
+        if fault == SEGFAULT:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if fault == HANG:
+            time.sleep(600)
+        if fault == OVERFLOW:
+            raise Diverged("weights are not finite")
+        super().train(X, y, batches, after_epoch)
+
+
+class Slow(Reference):
+    """Takes its time, so that a run can be killed in the middle."""
+
+    name = "slow"
+
+    def train(self, X, y, batches, after_epoch):
+        time.sleep(0.2)
+        super().train(X, y, batches, after_epoch)

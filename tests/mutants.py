@@ -1,0 +1,237 @@
+"""Adapters with one fault each, made from a correct one; every fault is named after the check that must reject it."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from backends.numpy import NumpyTrainer
+from harness.reference import Reference, sigmoid
+from harness.trainer import Epoch
+
+
+class Correct(Reference):
+    """The starting point of every mutant: it passes all checks but `native` (it has none) and `own_arithmetic`."""
+
+
+class TransposedWeights(Correct):
+    """Uses `W.T` where `W` is meant: invisible in the shapes of a square layer."""
+
+    def logits(self, X):
+        kept, self._weights = self._weights, ({**self._weights[0], "W": self._weights[0]["W"].T}, *self._weights[1:])
+        try:
+            return super().logits(X)
+        finally:
+            self._weights = kept
+
+
+class HandsOutItsOwnArrays(Correct):
+    def weights(self):
+        return self._weights
+
+
+class L2OffByTwo(Correct):
+    """`l2 * W**2` without the half, as Keras has it."""
+
+    def __init__(self, config, start):
+        super().__init__(replace(config, l2=2 * config.l2), start)
+
+
+class PenalisedBiases(Correct):
+    """L2 on biases too, as torch's `weight_decay` has it by default."""
+
+    def _update(self, X, y, learning_rate):
+        for layer in self._weights:
+            layer["b"] = layer["b"] * (1 - learning_rate * self.config.l2)
+        super()._update(X, y, learning_rate)
+
+
+class EpsilonHat(Correct):
+    """Adam with epsilon beside the uncorrected root, as scikit-learn and Keras have it."""
+
+    def _update(self, X, y, learning_rate):
+        config = self.config
+        correction = np.sqrt(1 - config.beta_2 ** (self.t + 1))
+        self.config = replace(config, epsilon=config.epsilon / correction)
+        super()._update(X, y, learning_rate)
+        self.config = config
+
+
+class DroppedLastBatch(Correct):
+    def train(self, X, y, batches, after_epoch):
+        super().train(X, y, Changed(batches, lambda epoch: epoch.rows[(epoch.rows >= 0).all(axis=1)]), after_epoch)
+
+
+class ReshuffledBatches(Correct):
+    """Takes the steps of an epoch in another order: every row is still seen once."""
+
+    def train(self, X, y, batches, after_epoch):
+        super().train(X, y, Changed(batches, lambda epoch: epoch.rows[::-1]), after_epoch)
+
+
+class PaddedLastBatch(Correct):
+    """Divides by the full batch size in a batch that is shorter."""
+
+    def _update(self, X, y, learning_rate):
+        short = self.config.reduction == "mean" and len(y) < self.config.batch_size <= 6
+        super()._update(X, y, learning_rate * (len(y) / self.config.batch_size if short else 1))
+
+
+class FirstLearningRateOnly(Correct):
+    def train(self, X, y, batches, after_epoch):
+        self.rate = batches[0].learning_rate[0]
+        super().train(X, y, batches, after_epoch)
+
+    def _update(self, X, y, learning_rate):
+        super()._update(X, y, float(self.rate))
+
+
+class SinglePrecisionConstants(Correct):
+    """Sends the optimizer's constants through float32, as Keras does with Python floats."""
+
+    def __init__(self, config, start):
+        names = ("momentum", "beta_1", "beta_2", "epsilon")
+        super().__init__(replace(config, **{name: float(np.float32(getattr(config, name))) for name in names}), start)
+
+
+class NeverStops(Correct):
+    def train(self, X, y, batches, after_epoch):
+        super().train(X, y, batches, lambda epoch: after_epoch(epoch) and False)
+
+
+class CallsBackTooEarly(Correct):
+    """Calls `after_epoch` before the epoch's last step."""
+
+    def train(self, X, y, batches, after_epoch):
+        for e in range(len(batches)):
+            *most, last = zip(batches[e].batches(), batches[e].learning_rate, strict=True)
+            for rows, rate in most:
+                self._update(X[rows], y[rows], float(rate))
+            stop = after_epoch(e + 1)
+            self._update(X[last[0]], y[last[0]], float(last[1]))
+            if stop:
+                return
+
+
+class ScalesItsInputsInPlace(Correct):
+    def train(self, X, y, batches, after_epoch):
+        super().train(X, y, batches, after_epoch)
+        X *= 2
+
+
+class RandomStart(Correct):
+    """Adds noise of its own to the start."""
+
+    def train(self, X, y, batches, after_epoch):
+        for layer in self._weights:
+            layer["W"] = layer["W"] + np.random.default_rng().normal(0, 1e-3, layer["W"].shape)
+        super().train(X, y, batches, after_epoch)
+
+
+class SharedState(Correct):
+    """Keeps its network in the class: the next trainer takes it over."""
+
+    def __init__(self, config, start):
+        super().__init__(config, start)
+        SharedState.latest = self
+
+    def train(self, X, y, batches, after_epoch):
+        latest = SharedState.latest
+        Correct.train(latest, X.astype(latest.config.dtype), y, batches, after_epoch)
+        if latest is not self and latest.config.layers != self.config.layers:
+            return
+
+
+class RaisesOnOverflow(Correct):
+    def train(self, X, y, batches, after_epoch):
+        super().train(X, y, batches, after_epoch)
+        if not np.isfinite(self._weights[0]["W"]).all():
+            raise OverflowError("numbers too large")
+
+
+class NumpyBehindTorch(Reference):
+    """Bears a framework's name, imports it, and computes in NumPy."""
+
+    name = "torch"
+    requires = ("torch",)
+    arithmetic = ("torch.nn.functional.linear", "torch.optim.SGD.step")
+
+
+class DummyCall(NumpyBehindTorch):
+    """As above, and calls the framework once, throwing the result away."""
+
+    arithmetic = ("torch.nn.functional.linear",)
+
+    def logits(self, X):
+        import torch
+
+        torch.nn.functional.linear(torch.zeros(1, 1), torch.zeros(1, 1))
+        return super().logits(X)
+
+
+class FlooredSoftmax(Correct):
+    """A sigmoid clipped away from 0 and 1, as some course codes have it."""
+
+    def logits(self, X):
+        logits = super().logits(X)
+        return np.log(np.clip(sigmoid(logits), 1e-3, 1 - 1e-3)) if self.config.activation == ("sigmoid",) else logits
+
+
+class UnseededNative(NumpyTrainer):
+    def fit_native(self, X, y, seed):
+        return super().fit_native(X, y, np.random.SeedSequence().entropy % 2**31)
+
+
+class Float32Inside(Correct):
+    """Computes in float32 whatever the configuration says, and hands float64 back."""
+
+    def _update(self, X, y, learning_rate):
+        super()._update(X.astype("float32").astype(X.dtype), y, learning_rate)
+
+
+class IgnoresMean(Correct):
+    """Sums the loss whatever the reduction."""
+
+    def __init__(self, config, start):
+        super().__init__(replace(config, reduction="sum"), start)
+
+
+# mutant -> the check that must reject it
+MUTANTS = {
+    TransposedWeights: "logits",
+    FlooredSoftmax: "logits",
+    HandsOutItsOwnArrays: "weights_round_trip",
+    L2OffByTwo: "l2",
+    PenalisedBiases: "biases_not_penalised",
+    EpsilonHat: "adam_epsilon",
+    SinglePrecisionConstants: "optimizer_constants",
+    DroppedLastBatch: "partial_last_batch",
+    PaddedLastBatch: "partial_last_batch",
+    ReshuffledBatches: "batch_order",
+    FirstLearningRateOnly: "learning_rate_per_step",
+    NeverStops: "stops_early",
+    CallsBackTooEarly: "stops_early",
+    ScalesItsInputsInPlace: "inputs_not_mutated",
+    RandomStart: "same_result_twice",
+    SharedState: "two_trainers_at_once",
+    RaisesOnOverflow: "divergence_is_reported",
+    NumpyBehindTorch: "own_arithmetic",
+    DummyCall: "own_arithmetic",
+    UnseededNative: "native",
+    Float32Inside: "one_step",
+    IgnoresMean: "five_epochs[sgd-tanh-mean-float64]",
+}
+
+
+class Changed:
+    """Batches whose rows went through a function."""
+
+    def __init__(self, batches, change):
+        self.batches, self.change = batches, change
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, epoch):
+        drawn = self.batches[epoch]
+        rows = self.change(drawn)
+        return Epoch(rows, drawn.learning_rate[: len(rows)])

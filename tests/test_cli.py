@@ -1,0 +1,188 @@
+"""The command line as a person meets it: exit codes, one line for what is wrong, data on standard output only."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from harness.cli import COMMANDS, invoke
+from tests.conftest import small_table
+from tests.test_run import write_experiment
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return str(write_experiment(tmp_path))
+
+
+def refused(capsys, *arguments):
+    """Run a command that must be refused, and give its one line."""
+    code = invoke(arguments)
+    captured = capsys.readouterr()
+    assert code == 2, captured
+    assert captured.out == ""
+    assert captured.err.startswith("harness: ")
+    assert captured.err.count("\n") == 1, "more than one line"
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["rum"], ["rum", "run"]),
+        (["run"], ["EXP"]),
+        (["run", "digits-quik"], ["unknown suite 'digits-quik'", "did you mean 'digits-quick'"]),
+        (["run", "nowhere/x.toml"], ["nowhere/x.toml", "no such experiment file"]),
+        (["run", "digits-quick", "--backend", "numpy"], ["--backend", "--backends"]),
+        (["run", "digits-quick", "--backends", "numpi"], ["unknown backend 'numpi'", "did you mean 'numpy'"]),
+        (["run", "digits-quick", "--backends", ""], ["backends", "empty"]),
+        (["run", "digits-quick", "--modes", "nativ"], ["'nativ'", "did you mean 'native'"]),
+        (["run", "digits-quick", "--seeds", "0"], ["seeds = 0", "at least 1"]),
+        (["run", "digits-quick", "--seeds", "two"], ["--seeds"]),
+        (["run", "digits-quick", "--workers", "0"], ["workers = 0", "at least 1"]),
+        (["run", "digits-quick", "--store", "x.db"], ["store 'x.db'", "sqlite:///"]),
+        (["run", "digits-quick", "--store", "sqlite:///nowhere/x.db"], ["nowhere", "does not exist"]),
+        (["run", "digits-quick", "--store", "sqlite:///."], ["sqlite:///.", "cannot be opened"]),
+        (["run", "digits-quick", "--out", "/dev/null/x"], ["/dev/null/x", "cannot be written"]),
+        (["status", "--store", "sqlite:///x.db"], ["sqlite:///x.db", "no such file"]),
+        (["report", "--store", "sqlite:///x.db"], ["no such file"]),
+        (["export", "--store", "sqlite:///x.db"], ["no such file"]),
+        (["export", "--format", "xlsx"], ["xlsx", "csv", "parquet"]),
+        (["check", "torsh"], ["unknown backend 'torsh'", "did you mean 'torch'"]),
+        (["dump", "digits-quick", "--backend", "numpy", "-o", "x.npz"], ["singles out 9 cells", "learning_rate=0.01"]),
+        (
+            ["dump", "digits-quick", "--backend", "numpy", "--cell", "lr=1", "-o", "x.npz"],
+            ["'lr=1'", "axes: learning_rate, l2"],
+        ),
+        (["dump", "digits-quick", "--backend", "numpi", "--cell", "learning_rate=1,l2=1e-2", "-o", "x"], ["'numpi'"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) and value[0] in (*COMMANDS, "rum") else "",
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(arguments, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = refused(capsys, *arguments)
+    for part in expected:
+        assert part in line
+
+
+def test_a_wrong_file_is_one_line_and_exit_code_2(capsys, tmp_path):
+    table = small_table()
+    table["training"]["batch_size"] = 1000
+    line = refused(capsys, "run", str(write_experiment(tmp_path, table)), "--store", f"sqlite:///{tmp_path}/s.db")
+    assert "batch_size = 1000" in line
+    assert "allowed: 1 to 90" in line
+
+
+def test_a_file_that_is_no_database(capsys, tmp_path):
+    (tmp_path / "text.db").write_text("This is not a database, and it is long enough to be seen as such.")
+    assert "cannot be opened" in refused(capsys, "status", "--store", f"sqlite:///{tmp_path}/text.db")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command, capsys):
+    assert invoke([command, "--help"]) == 0
+    assert f"  harness {command}" in capsys.readouterr().out
+
+
+def test_run_writes_a_report_a_table_and_where_everything_is(path, tmp_path, capfd):
+    assert invoke(["run", path]) == 0
+    out, err = capfd.readouterr()
+    assert (tmp_path / "results/small/report.html").is_file()
+    assert (tmp_path / "results/harness.db").is_file()
+    assert "largest_deviation" in out
+    assert "results/small/report.html" in err
+    assert "sqlite:///results/harness.db" in err
+    assert "24" not in out  # no progress on standard output
+
+    assert invoke(["run", path]) == 0
+    assert "16 trials already in the store; to train: nothing" in capfd.readouterr().err
+
+    assert invoke(["export", "--format", "json"]) == 0
+    rows = json.loads(capfd.readouterr().out)
+    assert len(rows) == 16
+    native = next(row for row in rows if row["mode"] == "native")
+    assert (native["deviation"], native["init"], native["hidden"]) == (None, None, "[4]")
+
+    assert invoke(["export"]) == 0
+    table = list(csv.DictReader(io.StringIO(capfd.readouterr().out)))
+    assert [row["trial_id"] for row in table] == [row["trial_id"] for row in rows]
+    assert {row["stack_size"] for row in table} == {"1"}
+    assert next(row for row in table if row["mode"] == "native")["deviation"] == ""
+
+    assert invoke(["status"]) == 0
+    assert "small" in capfd.readouterr().out
+    assert invoke(["report", "--out", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again/report.html").is_file()
+
+
+def test_export_has_the_agreed_columns(path, capfd):
+    invoke(["run", path, "--backends", "numpy"])
+    capfd.readouterr()
+    invoke(["export"])
+    header = capfd.readouterr().out.splitlines()[0].split(",")
+    agreed = (
+        "trial_id experiment backend mode seed status reason learning_rate l2 train_accuracy validation_accuracy "
+        "test_accuracy train_loss validation_loss test_loss deviation deviation_first_epoch floor epochs_run "
+        "stack_size build_seconds train_seconds predict_seconds backend_version harness_version"
+    )
+    assert [column for column in header if column in agreed.split()] == agreed.split()
+
+
+def test_a_dry_run_trains_nothing_and_makes_no_store(path, tmp_path, capsys):
+    assert invoke(["run", path, "--dry-run"]) == 0
+    assert "small: 16 trials (2 learning_rate x 2 l2; seeds: 1)" in capsys.readouterr().out
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_disagreement_is_exit_code_1(path, tmp_path, monkeypatch, capfd):
+    from harness import registry
+    from harness.registry import Backend
+
+    backend = Backend("mutant", "tests.mutants:L2OffByTwo", ("numpy",))
+    monkeypatch.setattr(registry, "BUILT_IN", (*registry.BUILT_IN, backend))
+    registry.backends.cache_clear()
+    try:
+        assert invoke(["run", path, "--backends", "mutant", "--modes", "controlled"]) == 1
+        assert "differs" in capfd.readouterr().out
+        assert invoke(["check", "mutant"]) == 1
+        assert "failed       l2 " in capfd.readouterr().out
+    finally:
+        registry.backends.cache_clear()
+
+
+def test_dump_holds_all_that_is_needed_to_redo_a_trial_by_hand(path, tmp_path):
+    file = tmp_path / "trial.npz"
+    arguments = ["--backend", "sklearn", "--cell", "learning_rate=0.5,l2=1e-2", "-o", str(file)]
+    assert invoke(["dump", path, *arguments]) == 0
+    with np.load(file, allow_pickle=False) as stored:
+        trial = dict(stored)
+    config = json.loads(str(trial["config"]))
+    assert (config["learning_rate"], config["l2"], config["beta_1"]) == (0.5, 0.01, 0.9)
+    W0, b0, W1, b1 = (trial[f"start/{name}"].copy() for name in ("0/W", "0/b", "1/W", "1/b"))
+    X, y = trial["X_train"], trial["y_train"]
+    for epoch in trial["batches"]:
+        for rows in epoch:
+            rows = rows[rows >= 0]
+            a = np.tanh(X[rows] @ W0 + b0)
+            p = np.exp(a @ W1 + b1)
+            delta = (p / p.sum(axis=1, keepdims=True) - np.eye(3)[y[rows]]) / len(rows)
+            back = delta @ W1.T * (1 - a**2)
+            W1 -= config["learning_rate"] * (a.T @ delta + config["l2"] * W1)
+            b1 -= config["learning_rate"] * delta.sum(axis=0)
+            W0 -= config["learning_rate"] * (X[rows].T @ back + config["l2"] * W0)
+            b0 -= config["learning_rate"] * back.sum(axis=0)
+    for name, value in {"0/W": W0, "0/b": b0, "1/W": W1, "1/b": b1}.items():
+        assert np.abs(trial[f"final/{name}"] - value).max() < 1e-12
+    logits = np.tanh(trial["X_test"] @ W0 + b0) @ W1 + b1
+    assert np.abs(trial["test_logits"] - logits).max() < 1e-12
+
+
+def test_python_m_harness_is_harness(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "harness", "list"], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "digits-grid" in done.stdout

@@ -1,0 +1,95 @@
+"""Who imports whom: the harness no framework, a backend no other, and nobody a user's folder of the same name."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.registry import BUILT_IN
+
+ROOT = Path(__file__).resolve().parent.parent
+FRAMEWORKS = ("sklearn", "torch", "tensorflow", "keras", "jax")
+
+# TensorFlow's own package imports keras, and from there scikit-learn where it is installed
+BROUGHT_ALONG = {"tensorflow": {"keras", "sklearn"}, "keras": {"tensorflow", "sklearn"}}
+
+
+def loaded_by(code):
+    code += f"\nimport sys; print(*[name for name in {FRAMEWORKS} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import harness",
+        "import harness; harness.run, harness.load, harness.Results",
+        "import harness.cli; harness.cli.make_app(harness.cli.COMMANDS)",
+        "from harness.cli import invoke; invoke(['list'])",
+        "import harness.executor, harness.worker, harness.check",
+    ],
+)
+def test_the_harness_imports_no_framework(code):
+    assert loaded_by(code) == set()
+
+
+@pytest.mark.parametrize("backend", BUILT_IN, ids=lambda backend: backend.name)
+def test_a_backend_imports_no_other(backend):
+    if backend.missing():
+        pytest.skip(backend.missing())
+    seen = loaded_by(f"import {backend.trainer.split(':')[0]}")
+    assert seen - BROUGHT_ALONG.get(backend.name, set()) <= {backend.name}
+
+
+def imports(path, module_level_only=False):
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if module_level_only else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+@pytest.mark.parametrize("path", (ROOT / "backends").glob("*.py"), ids=lambda path: path.name)
+def test_a_backend_knows_of_the_harness_only_the_contract(path):
+    own = {name for name in imports(path) if name.split(".")[0] in ("harness", "reports", "experiments", "backends")}
+    assert own <= {"harness.trainer"}
+
+
+@pytest.mark.parametrize("path", (ROOT / "reports").rglob("*.py"), ids=lambda path: path.name)
+def test_reports_know_nothing_of_the_harness(path):
+    assert not {name for name in imports(path) if name.split(".")[0] in ("harness", "backends", "experiments")}
+
+
+@pytest.mark.parametrize("path", (ROOT / "harness").rglob("*.py"), ids=lambda path: path.name)
+def test_the_harness_reaches_into_other_packages_only_inside_functions(path):
+    top = {name.split(".")[0] for name in imports(path, module_level_only=True)}
+    assert not top & {"backends", "reports", "experiments"}
+
+
+@pytest.mark.parametrize("name", ["reports", "backends", "experiments"])
+def test_a_folder_that_shadows_a_package_is_named_in_one_line(name, tmp_path):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text("raise RuntimeError('this is not the package you want')")
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", "digits-quick"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"the package {name!r} was found in {tmp_path / name}" in done.stderr
+
+
+def test_a_plain_folder_of_the_same_name_is_no_trouble(tmp_path):
+    for name in ("reports", "backends", "experiments", "tests"):
+        (tmp_path / name).mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", "digits-quick", "--dry-run"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,90 @@
+"""Deviation, floor and verdict, at their edges."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.check import SMALL, batches_of, problem, start_of
+from harness.parity import ReversedRows, deviation, judge, reverse_inputs, tolerance
+from harness.reference import Reference
+from harness.training import train_reference
+
+
+def weights(*values):
+    return tuple({"W": np.full((2, 2), value), "b": np.zeros(2)} for value in values)
+
+
+def test_deviation_is_the_largest_difference():
+    assert deviation(weights(1.0, 2.0), weights(1.0, 2.5)) == 0.5
+
+
+def test_deviation_when_trainings_diverge():
+    assert deviation(None, weights(1.0)) == math.inf
+    assert deviation(weights(1.0), None) == math.inf
+    assert deviation(None, None) is None
+
+
+def test_a_nan_never_passes_as_agreement():
+    assert judge("ok", deviation(weights(math.nan), weights(1.0)), 0.0, "float64") == "differs"
+
+
+@pytest.mark.parametrize(
+    ("status", "deviation", "floor", "dtype", "expected"),
+    [
+        ("ok", 0.9e-12, 0.0, "float64", "agrees"),
+        ("ok", 1.1e-12, 0.0, "float64", "differs"),
+        ("ok", 0.9e-11, 1e-13, "float64", "agrees"),
+        ("ok", 1.1e-11, 1e-13, "float64", "differs"),
+        ("ok", 1.0, 1.1e-6, "float64", "chaotic"),
+        ("ok", 1.0, 0.9e-6, "float64", "differs"),
+        ("ok", 0.9e-4, 0.0, "float32", "agrees"),
+        ("ok", 1.1e-4, 1e-7, "float32", "differs"),
+        ("ok", 5.0, 1.1e-2, "float32", "chaotic"),
+        ("ok", math.inf, None, "float64", "differs"),
+        ("diverged", math.inf, 1e-15, "float64", "differs"),
+        ("diverged", None, None, "float64", "agrees"),
+        ("ok", math.inf, math.inf, "float64", "chaotic"),
+        ("crashed", None, 1e-15, "float64", "unchecked"),
+        ("timeout", None, 1e-15, "float64", "unchecked"),
+    ],
+)
+def test_verdict(status, deviation, floor, dtype, expected):
+    assert judge(status, deviation, floor, dtype) == expected
+
+
+def test_the_tolerance_without_a_floor():
+    assert (tolerance(None, "float64"), tolerance(None, "float32")) == (1e-12, 1e-4)
+
+
+def test_reversed_rows_are_the_same_batches():
+    batches = batches_of(SMALL)
+    for rows, reversed_rows in zip(batches[1].batches(), ReversedRows(batches)[1].batches(), strict=True):
+        assert rows.tolist() == reversed_rows.tolist()[::-1]
+
+
+def test_reversed_inputs_are_the_same_network():
+    X, _ = problem()
+    start = start_of(SMALL)
+    forwards = Reference(SMALL, start).logits(X)
+    backwards = Reference(SMALL, reverse_inputs(start)).logits(X[:, ::-1])
+    assert backwards == pytest.approx(forwards, abs=1e-14)
+    assert deviation(reverse_inputs(reverse_inputs(start)), start) == 0
+
+
+def test_at_batch_size_one_the_floor_comes_from_the_reversed_inputs():
+    config = replace(SMALL, batch_size=1)
+    assert train_reference(config, start_of(config), batches_of(config), *problem()).floor > 0
+
+
+def test_a_chaotic_training_has_a_large_floor():
+    config = replace(SMALL, hidden=(40,), activation=("relu",), learning_rate=6.0, l2=0.0, batch_size=1, epochs=40)
+    outcome = train_reference(config, start_of(config), batches_of(config), *problem())
+    assert outcome.floor is None or outcome.floor > 1e-6
+
+
+def test_a_reference_that_diverges_has_no_weights():
+    config = replace(SMALL, activation=("relu",), learning_rate=1e200, l2=1.0)
+    outcome = train_reference(config, start_of(config), batches_of(config), *problem())
+    assert (outcome.weights, outcome.floor) == (None, None)

@@ -1,0 +1,330 @@
+import itertools
+import math
+import re
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection, QuadMesh
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Rectangle
+
+import reports
+from reports import figures, style, tables
+from reports.figures.heatmaps import grid
+from reports.study import MODES, SPLITS, Cell, Study
+
+AXES = {"learning_rate": [0.01, 0.1], "l2": [1e-5, 1e-3]}
+TEST = {(0, 0): 0.25, (0, 1): 0.5, (1, 0): 0.75, (1, 1): 0.625}
+VALIDATION = {(0, 0): 0.3, (0, 1): 0.9, (1, 0): 0.4, (1, 1): 0.35}
+
+
+def make(axes=None, backends=("numpy", "torch"), modes=MODES, seeds=1, title="A small study", edit=None):
+    """A study in which every trial is ok; `edit(row, position)` may change each row before it is stored."""
+    axes = AXES if axes is None else axes
+    records, curves = [], []
+    for mode, backend in itertools.product(modes, backends):
+        for position in itertools.product(*(range(len(values)) for values in axes.values())):
+            for seed in range(seeds):
+                native = mode == "native"
+                row = {
+                    "trial_id": f"t{len(records):063x}",
+                    "experiment": "small",
+                    "backend": backend,
+                    "mode": mode,
+                    "seed": seed,
+                    "status": "ok",
+                    "reason": None,
+                    "train_accuracy": 0.8,
+                    "validation_accuracy": VALIDATION.get(position, 0.5),
+                    "test_accuracy": TEST.get(position, 0.5) - (0.125 if native and backend == "torch" else 0),
+                    "train_loss": 0.5,
+                    "validation_loss": 0.6,
+                    "test_loss": 0.7,
+                    "deviation": math.nan if native else 3e-15,
+                    "floor": math.nan if native else 1e-15,
+                    "verdict": None if native else "agrees",
+                    "build_seconds": 0.01,
+                    "train_seconds": 0.2,
+                    "predict_seconds": 0.001,
+                    "backend_version": "1.2",
+                    "harness_version": "0.1.0",
+                    "stale": False,
+                }
+                row |= {axis: values[i] for (axis, values), i in zip(axes.items(), position, strict=True)}
+                if edit:
+                    edit(row, position)
+                if row["status"] != "ok":
+                    row |= {name: math.nan for name in row if name.endswith(("accuracy", "loss", "seconds"))}
+                    row["deviation"] = math.nan
+                records.append(row)
+                measured = [] if native else [f"{split}_{what}" for split in SPLITS for what in ("loss", "accuracy")]
+                for epoch in range(3):
+                    curve = dict.fromkeys(measured, 1 / (1 + epoch))
+                    if native and backend == "torch":
+                        curve["logged_loss"] = 1.0
+                    curves.append({"trial_id": row["trial_id"], "epoch": epoch, **curve})
+    return Study("small", title, pd.DataFrame(records), axes, pd.DataFrame(curves), 10, {"machine": "a desk"}, [])
+
+
+def panels(figure):
+    """The axes that hold a heatmap."""
+    return [ax for ax in figure.axes if any(isinstance(c, QuadMesh) for c in ax.collections) and ax.get_ylim()[0] >= 1]
+
+
+def at(ax, row, column):
+    """Every text inside one cell, from above."""
+    inside = [t for t in ax.texts if column < t.get_position()[0] < column + 1 and row < t.get_position()[1] < row + 1]
+    return [text.get_text() for text in sorted(inside, key=lambda text: text.get_position()[1])]
+
+
+def colour(ax, row, column):
+    """What a cell is filled with: a patch that lies on it, else the heatmap's own colour."""
+    for patch in ax.patches:
+        if isinstance(patch, Rectangle) and patch.get_fill() and patch.get_xy() == (column, row):
+            return patch.get_facecolor()[:3]
+    mesh = next(c for c in ax.collections if isinstance(c, QuadMesh))
+    return mesh.to_rgba(mesh.get_array())[row, column][:3].tolist()
+
+
+def outlined(ax):
+    """The cells with an outline, as (row, column)."""
+    frames = [p for p in ax.patches if isinstance(p, Rectangle) and p.get_edgecolor()[:3] == to_rgb(style.OUTLINE)]
+    return [(int(p.get_y()), int(p.get_x())) for p in frames]
+
+
+def hatched(ax):
+    """The cells with diagonals, as (row, column)."""
+    middles = [
+        np.concatenate(lines.get_segments()).mean(axis=0)
+        for lines in ax.collections
+        if isinstance(lines, LineCollection)
+    ]
+    return [(int(y), int(x)) for x, y in middles]
+
+
+def test_the_drawn_numbers_and_colours_are_those_of_the_rows():
+    figure = figures.accuracy_heatmaps(make(), "controlled", "test")
+    assert len(panels(figure)) == 2
+    for ax in panels(figure):
+        for (row, column), value in TEST.items():
+            assert at(ax, row, column) == [f"{value:.3f}"]
+            # the scale runs from the lowest accuracy of the study (0.125, in native mode) rounded down, to 1
+            assert colour(ax, row, column) == pytest.approx(matplotlib.colormaps["viridis"]((value - 0.1) / 0.9)[:3])
+
+
+def test_the_rows_of_a_panel_are_learning_rates_and_its_columns_l2():
+    first = panels(figures.accuracy_heatmaps(make(), "controlled", "test"))[0]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["0.01", "0.1"]
+    assert [label.get_text() for label in first.get_xticklabels()] == ["1e-5", "1e-3"]
+    assert (first.get_ylabel(), first.get_xlabel()) == ("learning_rate", "l2")
+
+
+def test_another_value_is_drawn_as_another_text_and_colour():
+    def edit(row, position):
+        if row["backend"] == "torch" and position == (0, 1):
+            row["test_accuracy"] = 0.987
+
+    before, after = (panels(figures.accuracy_heatmaps(make(edit=e), "controlled", "test"))[1] for e in (None, edit))
+    assert (at(before, 0, 1), at(after, 0, 1)) == (["0.500"], ["0.987"])
+    assert colour(before, 0, 1) != colour(after, 0, 1)
+    assert colour(before, 0, 0) == colour(after, 0, 0)
+
+
+@pytest.mark.parametrize("status", ["diverged", "timeout", "crashed", "pending"])
+def test_a_cell_without_a_result_is_grey_and_says_why(status):
+    def edit(row, position):
+        if position == (1, 1):
+            row["status"] = status
+
+    study = make(edit=edit)
+    for figure in (figures.accuracy_heatmaps(study, "native", "test"), figures.deviation_heatmaps(study)):
+        for ax in panels(figure):
+            assert at(ax, 1, 1) == [status]
+            assert colour(ax, 1, 1) == pytest.approx(to_rgb(style.NEUTRAL))
+
+
+def test_a_failed_seed_is_counted_beside_the_mean_of_the_others():
+    def edit(row, position):
+        row["test_accuracy"] = 0.6 + 0.1 * row["seed"]
+        if position == (0, 0) and row["seed"] == 2:
+            row["status"] = "diverged"
+
+    ax = panels(figures.accuracy_heatmaps(make(seeds=3, edit=edit), "controlled", "test"))[0]
+    assert at(ax, 0, 0) == ["0.650", "1/3\ndiverged"]
+    assert at(ax, 1, 1) == ["0.700"]
+
+
+def test_a_number_that_a_failed_trial_left_behind_is_never_averaged():
+    finished = {"status": "ok", "verdict": "agrees", "test_accuracy": 0.5}
+    cell = Cell((), (finished, finished | {"status": "diverged", "test_accuracy": 0.9}))
+    assert (cell.mean("test_accuracy"), cell.complete, cell.mark) == (0.5, False, "1/2 diverged")
+
+
+def test_the_best_cell_is_chosen_by_validation_and_not_by_test_accuracy():
+    for ax in panels(figures.accuracy_heatmaps(make(), "controlled", "test")):
+        assert outlined(ax) == [(0, 1)]  # where the validation accuracy is highest; (1, 0) has the best test accuracy
+
+
+def test_a_tie_goes_to_the_lower_validation_loss():
+    def edit(row, position):
+        row["validation_accuracy"] = 0.5
+        row["validation_loss"] = 0.2 if position == (1, 0) else 0.3
+
+    assert outlined(panels(figures.accuracy_heatmaps(make(edit=edit), "native", "train"))[0]) == [(1, 0)]
+
+
+def test_a_chaotic_cell_is_hatched_and_never_outlined():
+    def edit(row, position):
+        if row["mode"] == "controlled" and position == (0, 1):
+            row["verdict"] = "chaotic"
+
+    study = make(edit=edit)
+    for ax in panels(figures.accuracy_heatmaps(study, "controlled", "test")):
+        assert hatched(ax) == [(0, 1)]
+        assert outlined(ax) == [(1, 0)]
+        assert at(ax, 0, 1) == ["0.500"]
+    assert all(hatched(ax) == [(0, 1)] for ax in panels(figures.deviation_heatmaps(study)))
+    assert all(outlined(ax) == [(0, 1)] for ax in panels(figures.accuracy_heatmaps(study, "native", "test")))
+
+
+def test_nothing_is_outlined_without_a_validation_accuracy():
+    study = make(edit=lambda row, position: row.update(validation_accuracy=math.nan, validation_loss=math.nan))
+    for mode in MODES:
+        assert all(outlined(ax) == [] for ax in panels(figures.accuracy_heatmaps(study, mode, "test")))
+        assert tables.best_table(study, mode)["test_accuracy"].isna().all()
+
+
+def test_the_deviation_stands_over_the_floor_and_zero_is_written_as_0():
+    def edit(row, position):
+        if position == (0, 0):
+            row["deviation"] = 0.0
+        if position == (1, 1) and row["backend"] == "torch":
+            row.update(deviation=2e-3, verdict="differs")
+
+    numpy_panel, torch_panel = panels(figures.deviation_heatmaps(make(edit=edit)))
+    assert at(numpy_panel, 0, 0) == ["0", "1e-15"]
+    assert at(numpy_panel, 0, 1) == ["3e-15", "1e-15"]
+    assert at(torch_panel, 1, 1) == ["2e-3", "differs"]
+    assert colour(torch_panel, 1, 1) == pytest.approx(to_rgb(style.ALARM))
+
+
+def test_native_differences_are_measured_from_numpy():
+    (ax,) = panels(figures.native_difference_heatmaps(make()))
+    assert at(ax, 0, 0) == ["−0.125"]
+    without = make(backends=("torch", "keras"))
+    assert without.native_base == "keras"  # the first in the order of display
+    assert at(panels(figures.native_difference_heatmaps(without))[0], 0, 0) == ["−0.125"]
+
+
+def test_a_backend_that_is_not_installed_gets_a_panel_with_the_hint():
+    def edit(row, position):
+        if row["backend"] == "torch":
+            row.update(status="not_installed", reason="pip install torch", verdict="unchecked")
+
+    study = make(edit=edit)
+    figure = figures.accuracy_heatmaps(study, "controlled", "test")
+    assert "not installed" in " ".join(text.get_text() for ax in figure.axes for text in ax.texts)
+    assert "torch is not installed: pip install torch." in tables.summary_sentences(study)
+
+
+def test_the_parity_table_counts_every_planned_trial_once():
+    fates = {
+        (0, 0): {"verdict": "chaotic"},
+        (0, 1): {"verdict": "differs", "deviation": 1e-3},
+        (1, 0): {"status": "crashed", "verdict": "unchecked", "reason": "signal 11"},
+        (1, 1): {"status": "diverged"},
+    }
+
+    def edit(row, position):
+        if row["backend"] == "torch" and row["mode"] == "controlled":
+            row.update(fates[position])
+
+    study = make(edit=edit)
+    good, bad = tables.parity_table(study).to_dict("records")
+    assert (good["planned"], good["ok"], good["agree"], good["learned"]) == (4, 4, 4, 3)  # 0.25 is too near chance
+    assert {name: bad[name] for name in ("ok", "diverged", "failed", "not_run")} == {
+        "ok": 2, "diverged": 1, "failed": 1, "not_run": 0}  # fmt: skip
+    assert [bad[name] for name in ("agree", "differ", "chaotic", "unchecked")] == [1, 1, 1, 1]
+    assert bad["largest_deviation"] == 1e-3
+    assert list(tables.outside(study)["reason"])[1:] == ["signal 11"]
+    assert tables.summary_sentences(study)[0].startswith("torch differs from the reference in 1 of the 2 cells")
+
+
+def test_the_summary_says_who_agrees_and_by_how_much_native_differs():
+    sentences = tables.summary_sentences(make())
+    assert sentences[0] == "Both backends agree in all 4 cells; the largest deviation from the reference is 3.0e-15."
+    assert "up to 0.12 apart" in sentences[1]
+    unchecked = make(edit=lambda row, position: row.update(deviation=math.nan, floor=math.nan, verdict="unchecked"))
+    assert tables.summary_sentences(unchecked)[0] == "Parity not checked in this run."
+
+
+def test_curves_that_coincide_say_so_and_native_ones_show_only_what_was_logged():
+    controlled = figures.learning_curves(make())
+    texts = [text.get_text() for ax in controlled.axes for text in ax.texts]
+    assert texts == ["2 lines lie on one another\nlargest distance 0"] * 4
+    native = figures.learning_curves(make(), "native")
+    assert [ax.get_title(loc="left") for ax in native.axes] == ["logged loss"]
+    assert figures.learning_curves(make(backends=("numpy",)), "native") is None
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["learning_rate", "l2"], ("learning_rate", "l2", ())),
+        (["l2", "learning_rate"], ("learning_rate", "l2", ())),
+        (["l2", "hidden"], ("hidden", "l2", ())),
+        (["hidden", "learning_rate", "batch_size"], ("learning_rate", "hidden", ("batch_size",))),
+        (["l2"], ("l2", None, ())),
+        ([], (None, None, ())),
+    ],
+)
+def test_axes_find_their_place(names, expected):
+    found = grid(names)
+    assert (found.row, found.column, found.others) == expected
+
+
+@pytest.mark.parametrize(
+    ("axes", "n_panels"),
+    [({}, 1), ({"l2": [0.0, 1e-3, 0.1]}, 1), ({**AXES, "hidden": [[50], [100, 30], []]}, 3)],
+)
+def test_no_axis_one_axis_and_three_axes_give_a_report(axes, n_panels, tmp_path):
+    study = make(axes=axes, backends=("numpy",), modes=("controlled",))
+    assert len(panels(figures.accuracy_heatmaps(study, "controlled", "test"))) == n_panels
+    assert reports.write(study, tmp_path).is_file()
+    trials = pd.read_csv(tmp_path / "tables" / "trials.csv")
+    assert list(trials["trial_id"]) == list(study.rows["trial_id"])
+
+
+def test_a_report_on_trials_that_are_all_pending_says_so(tmp_path):
+    study = make(edit=lambda row, position: row.update(status="pending", verdict="unchecked", floor=math.nan))
+    page = reports.write(replace(study, curves=study.curves[:0]), tmp_path).read_text("utf-8")
+    assert "Of 16 planned trials, 0 finished; 16 pending." in page
+
+
+def test_hostile_names_stay_text(tmp_path):
+    bad = "<script>alert(1)</script> $\\frac{1}{0}$"
+    study = make(axes={"optimizer": [bad, "sgd"]}, backends=("numpy", bad), title=bad)
+    study = replace(study, name=bad, facts={bad: bad}, warnings=[bad])
+    page = reports.write(study, tmp_path).read_text("utf-8")
+    assert "<script" not in page.lower()
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_the_page_stands_alone_and_describes_every_figure(tmp_path):
+    before = dict(matplotlib.rcParams)
+    page = reports.write(make(), tmp_path).read_text("utf-8")
+    assert dict(matplotlib.rcParams) == before
+    drawn = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)]
+    assert len(drawn) == 8
+    assert all(svg.get("role") == "img" and svg.get("aria-label") for svg in drawn)
+    shown = [text.text for text in drawn[1].iter("{http://www.w3.org/2000/svg}text")]
+    assert shown.count("0.625") == 2  # the numbers of the heatmaps are text, one a backend
+    outside = re.findall(r'(?:src|href)="(?!#|data:)([^"]*)"', page)
+    assert outside == []
+    assert "url(http" not in page
+    written = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {"overview.png", "controlled-test.png", "native-difference.png"} <= written
