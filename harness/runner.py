@@ -105,7 +105,7 @@ def _facts(experiment: Experiment, dataset: Dataset) -> dict[str, str]:
     facts = {
         "dataset": f"{dataset.name}: {len(dataset.y)} rows, {dataset.X.shape[1]} inputs, {dataset.n_classes} classes",
         "rows": f"{len(rows.train)} training, {len(rows.validation)} validation, {len(rows.test)} test",
-        "scale": str(data.scale),
+        "scale": data.scale if isinstance(data.scale, str) else f"{data.scale:g}",
     }
     for section, keys in ((experiment.network, ("hidden", "activation")), (training, ("optimizer", "batch_size"))):
         facts |= {key: _shown(getattr(section, key)) for key in keys if key not in experiment.sweep}

@@ -15,12 +15,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from reports import figures, style, tables
-from reports.study import Study, words
+from reports.study import SPLITS, Study, words
 
 TEMPLATES = Path(__file__).parent / "templates"
 DPI = 160
 LISTED = 200
 """How many of the trials outside are listed on the page; the rest stand in `tables/outside.csv`."""
+
+OWN_FILES = (
+    *(f"{mode}-{split}.png" for mode in ("controlled", "native") for split in SPLITS),
+    *("controlled-deviation.png", "controlled-curves.png", "native-difference.png", "native-curves.png"),
+    "overview.png",
+    *(f"{name}.csv" for name in ("trials", "curves", "status", "best", "outside", "timing", "parity", "native_ranges")),
+)
+"""Every file that a report may put into `figures` or `tables`."""
 
 _FONTS = "system-ui, -apple-system, &quot;Segoe UI&quot;, Roboto, &quot;Helvetica Neue&quot;, sans-serif"
 
@@ -61,8 +69,8 @@ def write(study: Study, out: Path) -> Path:
     out = Path(out)
     for folder in (out / "figures", out / "tables"):
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*.png" if folder.name == "figures" else "*.csv"):
-            old.unlink()
+        for name in OWN_FILES:  # of an earlier report; whatever else stands in that folder is not ours to touch
+            (folder / name).unlink(missing_ok=True)
     sections = [section for section in _sections(study) if section.pictures]
     for section in sections:
         for picture in section.pictures:

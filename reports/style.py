@@ -137,10 +137,13 @@ def magnitude(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration with three significant digits: `0.0123 s`, `1.50 s`, `12.0 s`."""
+    """A duration in the unit that suits it, with two or three digits: `12 s`, `1.5 s`, `76 ms`, `1.9 µs`."""
     if missing(value):
         return MISSING
-    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f} s" if value > 0 else "0 s"
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= 0.9995 * size:
+            return f"{value / size:.{1 if value < 9.95 * size else 0}f} {unit}"
+    return "0 s"
 
 
 def count(n: int, noun: str, plural: str | None = None) -> str:

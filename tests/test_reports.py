@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 import reports
 from reports import figures, style, tables
 from reports.figures.heatmaps import grid
+from reports.page import OWN_FILES, write
 from reports.study import MODES, SPLITS, Cell, Study
 
 AXES = {"learning_rate": [0.01, 0.1], "l2": [1e-5, 1e-3]}
@@ -328,3 +329,15 @@ def test_the_page_stands_alone_and_describes_every_figure(tmp_path):
     assert "url(http" not in page
     written = {path.name for path in (tmp_path / "figures").iterdir()}
     assert {"overview.png", "controlled-test.png", "native-difference.png"} <= written
+
+
+def test_a_second_report_leaves_no_old_picture_and_no_foreign_file_is_touched(tmp_path):
+    write(make(), tmp_path)
+    written = {path.name for folder in ("figures", "tables") for path in (tmp_path / folder).iterdir()}
+    assert written <= set(OWN_FILES)
+    (tmp_path / "figures/mine.png").write_text("kept")
+    native = make()
+    native = replace(native, rows=native.rows[native.rows["mode"] == "native"])
+    write(native, tmp_path)
+    assert not list((tmp_path / "figures").glob("controlled-*"))
+    assert (tmp_path / "figures/mine.png").read_text() == "kept"
