@@ -13,31 +13,26 @@ from unittest import mock
 
 import numpy as np
 
-from harness.draws import Permutations, draw_start, generator
-from harness.parity import deviation, tolerance
-from harness.reference import Reference
-from harness.trainer import (
-    ACTIVATIONS,
-    OPTIMIZER_CONSTANTS,
-    REDUCTIONS,
-    Batches,
-    Config,
-    Diverged,
-    Epoch,
-    Trainer,
-    Weights,
+from harness.parity import deviation
+from harness.problem import (
+    N_ROWS,
+    SMALL,
+    CheckFailed,
+    FallingRate,
+    TrainerClass,
+    Unsupported,
+    batches_of,
+    build,
+    compare,
+    expect_close,
+    expect_shapes,
+    problem,
+    start_of,
+    train,
 )
-from harness.training import is_finite, train_reference
-
-TrainerClass = type[Trainer]
-
-
-class CheckFailed(AssertionError):
-    """A trainer does not do what the contract says. The message gives what was seen and what was expected."""
-
-
-class Unsupported(Exception):
-    """The backend says that it cannot train this check's network; the message is its reason."""
+from harness.reference import Reference
+from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, REDUCTIONS, Diverged, Epoch, Trainer, Weights
+from harness.training import is_finite
 
 
 @dataclass(frozen=True)
@@ -47,94 +42,6 @@ class CheckResult:
     name: str
     status: Literal["passed", "failed", "unsupported"]
     message: str = ""
-
-
-# -- a small problem ------------------------------------------------------------------------------------------------
-
-# 23 rows in batches of 6 leave a last batch of 5; 5 inputs into 5 hidden units make a square matrix, which a
-# transposition does not give away by its shape.
-SMALL = Config(
-    n_inputs=5,
-    n_outputs=4,
-    hidden=(5,),
-    activation=("tanh",),
-    optimizer="sgd",
-    learning_rate=0.3,
-    batch_size=6,
-    epochs=5,
-    l2=1e-2,
-)
-N_ROWS = 23
-
-
-def problem(dtype: str = "float64", config: Config = SMALL) -> tuple[np.ndarray, np.ndarray]:
-    """`N_ROWS` random inputs, and labels of every class that the inputs depend on."""
-    rng = generator(0, "check", 0)
-    X = rng.normal(size=(N_ROWS, config.n_inputs))
-    y = np.arange(N_ROWS) % config.n_outputs
-    X += rng.normal(size=(config.n_outputs, config.n_inputs))[y]
-    return X.astype(dtype), y
-
-
-def start_of(config: Config) -> Weights:
-    """A start whose biases are not zero: a penalty on them then shows from the first step."""
-    rng = generator(0, "check-biases", 0)
-    start = draw_start(config.layers, config.init, config.dtype, 0, 0)
-    return tuple({**layer, "b": rng.normal(0.0, 0.5, layer["b"].shape).astype(config.dtype)} for layer in start)
-
-
-def batches_of(config: Config) -> Permutations:
-    """A permutation an epoch, the last batch shorter."""
-    return Permutations(N_ROWS, config.batch_size, config.epochs, config.learning_rate, 0, 0)
-
-
-def build(trainer_class: TrainerClass, config: Config) -> Trainer:
-    """The trainer on its start; `Unsupported` where the backend says so."""
-    reason = trainer_class.unsupported(config)
-    if reason is not None:
-        raise Unsupported(reason)
-    return trainer_class(config, start_of(config))
-
-
-def train(trainer_class: TrainerClass, config: Config, batches: Batches | None = None) -> Weights:
-    """The weights at the end of a training of the small problem."""
-    trainer = build(trainer_class, config)
-    trainer.train(*problem(config.dtype, config), batches or batches_of(config), lambda epoch: False)
-    return trainer.weights()
-
-
-def compare(trainer_class: TrainerClass, config: Config, batches: Batches | None = None) -> str:
-    """Train with backend and reference, and hold the deviation against the floor."""
-    batches = batches or batches_of(config)
-    weights = train(trainer_class, config, batches)
-    reference = train_reference(config, start_of(config), batches, *problem(config.dtype, config))
-    expect_shapes(weights, config)
-    return expect_close(weights, reference.weights, reference.floor, config.dtype)
-
-
-def expect_close(weights: Weights, expected: Weights | None, floor: float | None, dtype: str) -> str:
-    """Fail when the weights deviate by more than the floor allows."""
-    assert expected is not None, "the reference diverged on a check's own problem"
-    measured = deviation(weights, expected)
-    allowed = tolerance(floor, dtype)
-    assert measured is not None
-    if not measured <= allowed:
-        raise CheckFailed(f"deviation {measured:.2g} from the reference, allowed {allowed:.2g} (floor {floor:.2g})")
-    return f"deviation {measured:.1e}, floor {floor:.1e}"
-
-
-def expect_shapes(weights: Weights, config: Config) -> None:
-    """Fail when shapes or dtype are not the contract's."""
-    expected = [(n_in, n_out) for n_in, n_out in zip(config.layers[:-1], config.layers[1:], strict=True)]
-    seen = [layer["W"].shape for layer in weights]
-    if seen != expected or [layer["b"].shape for layer in weights] != [(n_out,) for _, n_out in expected]:
-        raise CheckFailed(f"weights have shapes {seen}, expected {expected}, and biases (n_out,)")
-    dtypes = {str(value.dtype) for layer in weights for value in layer.values()}
-    if dtypes != {config.dtype}:
-        raise CheckFailed(f"weights have dtype {', '.join(sorted(dtypes))}, expected {config.dtype}")
-
-
-# -- the checks -----------------------------------------------------------------------------------------------------
 
 
 def check_weights_round_trip(trainer_class: TrainerClass) -> str:
@@ -216,26 +123,11 @@ def check_optimizer_constants(trainer_class: TrainerClass) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _Schedule:
-    """Batches whose learning rate falls from step to step."""
-
-    batches: Permutations
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, epoch: int) -> Epoch:
-        drawn = self.batches[epoch]
-        steps = epoch * len(drawn.learning_rate) + np.arange(len(drawn.learning_rate))
-        return Epoch(drawn.rows, drawn.learning_rate / (1 + 0.1 * steps))
-
-
 def check_learning_rate_per_step(trainer_class: TrainerClass) -> str:
     """The learning rate is the schedule's at every step, with every optimizer."""
     for optimizer in OPTIMIZER_CONSTANTS:
         config = replace(SMALL, optimizer=optimizer, learning_rate=0.03)
-        message = compare(trainer_class, config, _Schedule(batches_of(config)))
+        message = compare(trainer_class, config, FallingRate(batches_of(config)))
     return message
 
 

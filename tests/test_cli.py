@@ -94,7 +94,7 @@ def test_run_writes_a_report_a_table_and_where_everything_is(path, tmp_path, cap
     out, err = capfd.readouterr()
     assert (tmp_path / "results/small/report.html").is_file()
     assert (tmp_path / "results/harness.db").is_file()
-    assert "largest_deviation" in out
+    assert "largest deviation" in out
     assert "results/small/report.html" in err
     assert "sqlite:///results/harness.db" in err
     assert "24" not in out  # no progress on standard output

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.check import SMALL, batches_of, problem, start_of
 from harness.parity import ReversedRows, deviation, judge, reverse_inputs, tolerance
+from harness.problem import SMALL, batches_of, problem, start_of
 from harness.reference import Reference
 from harness.training import train_reference
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.check import SMALL, batches_of, problem, start_of
 from harness.metrics import accuracy, cross_entropy
+from harness.problem import SMALL, batches_of, problem, start_of
 from harness.reference import RULES, Reference, forward, gradients, sigmoid
 from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, REDUCTIONS, Config
 from harness.training import train_reference

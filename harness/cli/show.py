@@ -29,6 +29,13 @@ def _text(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def _brief(parity: pd.DataFrame) -> pd.DataFrame:
+    """The parity table without what never happened, so that it fits into 80 columns."""
+    rare = [name for name in ("diverged", "failed", "not_run", "chaotic", "unchecked") if not parity[name].any()]
+    brief = parity.drop(columns=["planned", *rare])
+    return brief.rename(columns={"not_run": "not run", "largest_deviation": "largest deviation"})
+
+
 def show_summary(results: Results, folder: Path, page: Path) -> None:
     """What a run found, in sentences and one table, and where everything is."""
     from reports import tables
@@ -39,7 +46,7 @@ def show_summary(results: Results, folder: Path, page: Path) -> None:
         print(sentence)
     if "controlled" in study.modes:
         print()
-        show_table(tables.parity_table(study))
+        show_table(_brief(tables.parity_table(study)))
     print()
     sys.stdout.flush()
     print(f"report   {page}", file=sys.stderr)
