@@ -33,6 +33,20 @@ class Faulty(Reference):
         super().train(X, y, batches, after_epoch)
 
 
+def threads_in_use():
+    """What the numerical libraries of this process say about their threads."""
+    import numpy  # noqa: F401
+    import threadpoolctl
+
+    return [library["num_threads"] for library in threadpoolctl.threadpool_info()]
+
+
+def torch_threads():
+    import torch
+
+    return torch.get_num_threads()
+
+
 class Slow(Reference):
     """Takes its time, so that a run can be killed in the middle."""
 

@@ -49,6 +49,8 @@ def show_summary(results: Results, folder: Path, page: Path) -> None:
         show_table(_brief(tables.parity_table(study)))
     print()
     sys.stdout.flush()
+    for warning in study.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     print(f"report   {page}", file=sys.stderr)
     print(f"pictures {folder / 'figures'}", file=sys.stderr)
     print(f"tables   {folder / 'tables'}", file=sys.stderr)
