@@ -25,6 +25,7 @@ from harness.problem import (
     build,
     compare,
     expect_close,
+    expect_logits,
     expect_shapes,
     problem,
     start_of,
@@ -32,7 +33,7 @@ from harness.problem import (
 )
 from harness.reference import Reference
 from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, REDUCTIONS, Diverged, Epoch, Trainer, Weights
-from harness.training import is_finite
+from harness.training import is_finite, train_reference
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,22 @@ def check_weights_round_trip(trainer_class: TrainerClass) -> str:
 
 
 def check_logits(trainer_class: TrainerClass) -> str:
-    """Before any training the logits equal the reference's, for every activation."""
-    worst = 0.0
-    for activation in ACTIVATIONS:
-        config = replace(SMALL, activation=(activation,))
-        X, _ = problem()
-        seen = np.asarray(build(trainer_class, config).logits(X))
-        expected = Reference(config, start_of(config)).logits(X)
-        if seen.shape != expected.shape:
-            raise CheckFailed(f"logits have shape {seen.shape}, expected {expected.shape}")
-        worst = max(worst, float(np.abs(seen - expected).max()))
-        if not worst <= 1e-12:
-            raise CheckFailed(f"logits with {activation} are off by {worst:.2g}, allowed 1e-12")
+    """Before any training the logits equal the reference's, for every activation and dtype."""
+    for dtype in ("float64", "float32"):
+        for activation in ACTIVATIONS:
+            config = replace(SMALL, activation=(activation,), dtype=dtype)
+            worst = expect_logits(build(trainer_class, config), config, start_of(config))
     return f"largest difference {worst:.1e}"
+
+
+def check_logits_after_training(trainer_class: TrainerClass) -> str:
+    """After a training, and after `set_weights`, the logits are those of the weights as they are now."""
+    config = replace(SMALL, hidden=(6, 5), activation=("tanh", "tanh"))
+    trainer = build(trainer_class, config)
+    trainer.train(*problem(), batches_of(config), lambda epoch: False)
+    expect_logits(trainer, config, trainer.weights())
+    trainer.set_weights(start_of(config))
+    return f"largest difference {expect_logits(trainer, config, start_of(config)):.1e}"
 
 
 def check_one_step(trainer_class: TrainerClass) -> str:
@@ -84,7 +88,8 @@ def check_one_step(trainer_class: TrainerClass) -> str:
 
 
 def check_partial_last_batch(trainer_class: TrainerClass) -> str:
-    """One epoch whose last batch is shorter: it is neither dropped nor padded, and its mean is over its own rows."""
+    """An epoch whose last batch is shorter, also by all but one row: neither dropped nor padded, a mean of its own."""
+    compare(trainer_class, replace(SMALL, l2=0.0, epochs=1, batch_size=11))
     return compare(trainer_class, replace(SMALL, l2=0.0, epochs=1))
 
 
@@ -99,7 +104,11 @@ def check_batch_order(trainer_class: TrainerClass) -> str:
 
 
 def check_l2(trainer_class: TrainerClass) -> str:
-    """A strong L2: gradient `l2 * W`, whatever the batch, with the mean and with the summed loss."""
+    """A strong and a weak L2: gradient `l2 * W`, whatever the batch, with the mean and with the summed loss."""
+    for optimizer in OPTIMIZER_CONSTANTS:
+        weak = replace(SMALL, optimizer=optimizer, l2=1e-5, learning_rate=0.02)
+        compare(trainer_class, weak)
+        compare(trainer_class, replace(weak, reduction="sum"))
     compare(trainer_class, replace(SMALL, l2=0.3, reduction="sum", learning_rate=0.05))
     return compare(trainer_class, replace(SMALL, l2=0.3))
 
@@ -143,7 +152,53 @@ def check_two_hidden_layers(trainer_class: TrainerClass) -> str:
 
 def check_mixed_activations(trainer_class: TrainerClass) -> str:
     """Another activation in each hidden layer."""
-    return compare(trainer_class, replace(SMALL, hidden=(6, 5, 4), activation=("relu", "sigmoid", "tanh")))
+    config = replace(SMALL, hidden=(6, 5, 4), activation=("relu", "sigmoid", "tanh"))
+    expect_logits(build(trainer_class, config), config, start_of(config))
+    return compare(trainer_class, config)
+
+
+def check_many_inputs(trainer_class: TrainerClass) -> str:
+    """More inputs than rows, in full precision."""
+    return compare(trainer_class, replace(SMALL, n_inputs=40))
+
+
+def check_saturation(trainer_class: TrainerClass) -> str:
+    """Large weights: units and probabilities that are saturated, logits up to some hundreds, unclipped."""
+    config = replace(SMALL, activation=("sigmoid",), learning_rate=1e-3, l2=0.0)
+    start = tuple({key: 40 * value for key, value in layer.items()} for layer in start_of(config))
+    trainer = build(trainer_class, config)
+    trainer.set_weights(start)
+    expect_logits(trainer, config, start, 1e-10)
+    trainer.train(*problem(), batches_of(config), lambda epoch: False)
+    expected = train_reference(config, start, batches_of(config), *problem())
+    return expect_close(trainer.weights(), expected.weights, expected.floor, "float64")
+
+
+def check_relu_at_zero(trainer_class: TrainerClass) -> str:
+    """The derivative of relu at 0 is 0: a layer that starts at zero gets no gradient."""
+    config = replace(SMALL, activation=("relu",), l2=0.0)
+    trainer = build(trainer_class, config)
+    first, last = start_of(config)
+    trainer.set_weights(({key: np.zeros_like(value) for key, value in first.items()}, last))
+    trainer.train(*problem(), batches_of(config), lambda epoch: False)
+    if np.any(trainer.weights()[0]["W"] != 0):
+        raise CheckFailed("a relu layer whose units are exactly 0 was trained; the derivative there is 0")
+    return "no gradient at 0"
+
+
+def check_set_weights_keeps_the_optimizer(trainer_class: TrainerClass) -> str:
+    """Setting the weights to what they are, between epochs, changes nothing: moments and step count stay."""
+    for optimizer in OPTIMIZER_CONSTANTS:
+        config = replace(SMALL, optimizer=optimizer, learning_rate=0.02)
+        trainer = build(trainer_class, config)
+
+        def set_again(epoch: int, trainer: Trainer = trainer) -> bool:
+            trainer.set_weights(trainer.weights())
+            return False
+
+        trainer.train(*problem(), batches_of(config), set_again)
+        message = expect_close(trainer.weights(), train(Reference, config), 0.0, "float64")
+    return message
 
 
 def check_stops_early(trainer_class: TrainerClass) -> str:
@@ -222,7 +277,8 @@ def check_divergence_is_reported(trainer_class: TrainerClass) -> str:
 def check_own_arithmetic(trainer_class: TrainerClass) -> str:
     """Each function named in `arithmetic` is disturbed in turn, and the weights must follow.
 
-    An adapter that computes elsewhere, behind a framework's name, does not notice.
+    An adapter that computes elsewhere, behind a framework's name, does not notice. (This proves that the result
+    depends on these functions, not that it depends on nothing else: an adapter made to deceive can pass.)
     """
     if not trainer_class.arithmetic:
         raise CheckFailed("`arithmetic` names no function of the framework")

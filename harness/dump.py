@@ -13,6 +13,7 @@ from harness.executor import LocalExecutor
 from harness.experiment import Cell, Experiment
 from harness.plan import Trial, plan
 from harness.store import flatten
+from harness.sweep import outcome_of
 from harness.trainer import Config
 
 
@@ -32,9 +33,9 @@ def dump(experiment: Experiment, backend: str, cell: Cell, seed: int, path: Path
     with LocalExecutor(dataset) as executor:
         limit = trial.time_limit
         future = executor.submit(backend, found.trainer, worker.run_trial, trial, found.trainer, timeout=limit)
-        outcome = future.result()
+        outcome = outcome_of(future, trial)
     if outcome.weights is None:
-        raise RequestError(f"backend {backend!r}, {cell}: the trial {outcome.status}: {outcome.reason}")
+        raise RequestError(f"backend {backend!r}, {cell}: no result to dump: {outcome.status}: {outcome.reason}")
     prepared = trial.prepare(dataset)
     batches = trial.batches(len(prepared.train.y))
     arrays: dict[str, Any] = {

@@ -6,18 +6,27 @@ anything is trained: those of each section, and each value of each axis on its o
 
 import itertools
 import math
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    StrictStr,
+    ValidationError,
+)
 
+from harness.axes import read_axis
 from harness.draws import INITS
-from harness.errors import RequestError, unknown
+from harness.errors import RequestError, short, unknown
+from harness.messages import explain, plain
 from harness.packages import check_not_shadowed
 from harness.trainer import ACTIVATIONS, DTYPES, OPTIMIZER_CONSTANTS, REDUCTIONS
 
@@ -38,7 +47,7 @@ def _one_of(kind: str, allowed: tuple[str, ...]) -> BeforeValidator:
 def _dataset(name: Any) -> Any:
     from experiments.datasets import DATASETS
 
-    if name not in DATASETS:
+    if not isinstance(name, str) or name not in DATASETS:
         raise ValueError(unknown("dataset", name, DATASETS))
     return name
 
@@ -64,7 +73,14 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Count = Annotated[int, Field(strict=True, ge=1)]
+def _names(value: Any) -> Any:
+    """A list of names, none of them twice."""
+    if isinstance(value, list | tuple) and len(set(map(repr, value))) < len(value):
+        raise ValueError("a name stands there twice")
+    return _tuple(value)
+
+
+Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
@@ -114,7 +130,7 @@ class Training(Section):
 class Run(Section):
     """`[run]`: which backends and modes, how many repeats, and what is measured beside the training itself."""
 
-    backends: Annotated[tuple[StrictStr, ...], BeforeValidator(_tuple), Field(min_length=1)] = (
+    backends: Annotated[tuple[StrictStr, ...], BeforeValidator(_names), Field(min_length=1)] = (
         "numpy",
         "sklearn",
         "tensorflow",
@@ -122,14 +138,16 @@ class Run(Section):
         "torch",
     )
     modes: Annotated[
-        tuple[Annotated[str, _one_of("mode", MODES)], ...], BeforeValidator(_tuple), Field(min_length=1)
+        tuple[Annotated[str, _one_of("mode", MODES)], ...], BeforeValidator(_names), Field(min_length=1)
     ] = ("controlled",)
     seeds: Count = 1
-    seed: Annotated[int, Field(strict=True, ge=0)] = 0
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
     parity: Annotated[Literal["all", "none"], _one_of("parity", PARITY)] = "all"
     curves: StrictBool | None = None
     time_limit: Positive = 600.0
 
+
+SECTIONS: dict[str, type[Section]] = {"data": Data, "network": Network, "training": Training, "run": Run}
 
 Cell = dict[str, Any]
 """One value on every axis."""
@@ -148,6 +166,12 @@ class Experiment(Section):
     training: Training
     sweep: dict[str, tuple[Any, ...]] = {}
     run: Run = Run()
+    _source: str = PrivateAttr("experiment")
+
+    @property
+    def source(self) -> str:
+        """What error lines call the experiment: its file."""
+        return self._source
 
     def cells(self) -> Iterator[Cell]:
         """The product of all axes, the last axis turning fastest; one empty cell when nothing is swept."""
@@ -166,7 +190,9 @@ class Experiment(Section):
         try:
             run = Run(**{**self.run.model_dump(exclude_unset=True), **given})
         except ValidationError as error:
-            raise RequestError(_explain(error, {"run": given}, "run request", prefix=("run",))) from None
+            fault = error.errors()[0]
+            key = str(fault["loc"][0])
+            raise RequestError(f"{key} = {short(given[key])}: {plain(fault)}") from None
         return self.model_copy(update={"run": run})
 
 
@@ -183,19 +209,24 @@ def load(experiment: str | Path) -> Experiment:
     """
     check_not_shadowed()
     path = Path(experiment)
-    if not path.exists() and str(experiment) in suites():
-        path = suites()[str(experiment)]
-    elif not path.suffix and not path.is_file():
-        raise RequestError(unknown("suite", str(experiment), suites()) + "; or give the path of a .toml file")
     try:
-        text = path.read_text(encoding="utf-8")
+        if not path.is_file():
+            if str(experiment) in suites():
+                path = suites()[str(experiment)]
+            elif not path.suffix:
+                raise RequestError(unknown("suite", str(experiment), suites()) + "; or give the path of a .toml file")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         raise RequestError(f"{path}: no such experiment file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: cannot be read ({error})") from None
+    except UnicodeDecodeError:
+        raise RequestError(f"{path}: not a TOML file: it is no UTF-8 text") from None
+    except OSError as error:
+        raise RequestError(f"{short(str(path))}: cannot be read: {error.strerror}") from None
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise RequestError(f"{path}: not a TOML file: nested too deeply") from None
+    except ValueError as error:  # of tomllib, or of Python about a number with thousands of digits
         raise RequestError(f"{path}: not a TOML file: {error}") from None
     return parse(table, str(path))
 
@@ -212,6 +243,7 @@ def parse(table: Mapping[str, Any], source: str = "experiment") -> Experiment:
             _validate(table, {**{k: v[0] for k, v in axes.items()}, key: value}, axes, source)
     checked = {key: _checked(table, key, values, axes, source) for key, values in axes.items()}
     experiment = experiment.model_copy(update={"sweep": checked})
+    experiment._source = source
     _check_backends(experiment, source)
     _check_constants(experiment, source)
     _check_activations(experiment, source)
@@ -224,41 +256,12 @@ def _axis(key: str, given: Any, table: Mapping[str, Any], source: str) -> tuple[
     section = _section_of(key)
     if section is None:
         raise RequestError(f"{source}: [sweep]: {unknown('key', key, _sweepable())}")
-    if key in table.get(section, {}):
+    if isinstance(table.get(section), dict) and key in table[section]:
         raise RequestError(f"{where}: is both swept and fixed in [{section}]; keep one of the two")
-    if isinstance(given, dict):
-        given = _space(given, where)
-    if not isinstance(given, list):
-        raise RequestError(f"{where} = {given!r}: must be a list of values, or {{ logspace = [first, last, count] }}")
-    if not given:
-        raise RequestError(f"{where} = []: the axis is empty; give at least one value")
-    values = tuple(tuple(v) if isinstance(v, list) else v for v in given)
-    if len(set(map(repr, values))) < len(values):
-        raise RequestError(f"{where} = {given!r}: a value stands there twice")
-    return values
+    return read_axis(given, where, whole=key in _WHOLE)
 
 
-def _space(given: dict[str, Any], where: str) -> list[float]:
-    law: str = next(iter(given), "")
-    arguments: Any = given.get(law)
-    if len(given) != 1 or law not in ("logspace", "linspace"):
-        raise RequestError(f"{where} = {given!r}: {unknown('kind of axis', law, ('logspace', 'linspace'))}")
-    ok = (
-        isinstance(arguments, list)
-        and len(arguments) == 3
-        and all(isinstance(a, int | float) and not isinstance(a, bool) and math.isfinite(a) for a in arguments)
-        and isinstance(arguments[2], int)
-        and 1 <= arguments[2] <= 100_000
-    )
-    if not ok:
-        raise RequestError(f"{where}.{law} = {arguments!r}: must be [first, last, count], count from 1 to 100000")
-    first, last, count = arguments
-    points = [first + (last - first) * i / max(count - 1, 1) for i in range(count)]
-    try:
-        # 12 digits: the value that people write (1e-05), and the one that trial ids are made of
-        return [float(f"{10.0**p if law == 'logspace' else p:.12g}") for p in points]
-    except OverflowError:
-        raise RequestError(f"{where}.{law} = {arguments!r}: 10**{max(first, last)} is not a finite number") from None
+_WHOLE = ("batch_size", "epochs")  # axes of whole numbers
 
 
 def _section_of(key: str) -> str | None:
@@ -287,7 +290,8 @@ def _validate(table: Mapping[str, Any], cell: Mapping[str, Any], axes: Mapping[s
     try:
         return Experiment.model_validate(merged)
     except ValidationError as error:
-        raise RequestError(_explain(error, merged, source, swept=axes)) from None
+        sections: dict[str, type[Section]] = {"": Experiment, **SECTIONS}
+        raise RequestError(explain(error, merged, source, sections, swept=axes)) from None
 
 
 def _checked(
@@ -299,81 +303,12 @@ def _checked(
     return tuple(getattr(getattr(_validate(table, {**first, key: v}, axes, source), section), key) for v in values)
 
 
-def _explain(
-    error: ValidationError,
-    given: Mapping[str, Any],
-    source: str,
-    swept: Mapping[str, Any] | None = None,
-    prefix: tuple[str, ...] = (),
-) -> str:
-    """One line for the first fault that pydantic found: unknown keys first, since they explain missing ones."""
-    faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-    fault: ErrorDetails = faults[0]
-    location = [*prefix, *(part for part in fault["loc"] if not _is_branch(part))]
-    section, key = ".".join(map(str, location[:-1])), str(location[-1])
-    if fault["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        where = f"[{section}]" if section else "at the top level"
-        return f"{source}: {where}: {unknown('key', key, known)}"
-    if fault["type"] == "missing":
-        return f"{source}: {section + '.' if section else ''}{key} is required{_or_sweep(key)}"
-    if swept and key in swept:
-        location = ["sweep", key]
-    value = repr(fault["input"]) if not isinstance(fault["input"], dict) else "a table"
-    return f"{source}: {'.'.join(map(str, location))} = {value}: {_plain(fault)}"
-
-
-def _is_branch(part: int | str) -> bool:
-    """Pydantic names the branch of a union in a location ("tuple[str, ...]"), which no reader of the file knows."""
-    return isinstance(part, str) and re.fullmatch(r"[a-z_]+", part.lower()) is None
-
-
-def _known_keys(location: list[int | str]) -> list[str]:
-    sections: dict[str, type[BaseModel]] = {"data": Data, "network": Network, "training": Training, "run": Run}
-    return list((sections[str(location[0])] if location else Experiment).model_fields)
-
-
-def _or_sweep(key: str) -> str:
-    return " (there, or as an axis under [sweep])" if _section_of(key) else ""
-
-
-_PLAIN = {
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "finite_number": "must be a finite number",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "string_type": "must be a text in quotes",
-    "bool_type": "must be true or false",
-    "tuple_type": "must be a list",
-    "too_short": "must not be empty",
-    "model_type": "must be a table",
-    "model_attributes_type": "must be a table",
-    "string_pattern_mismatch": "must start with a letter or digit and hold only letters, digits, '.', '_' and '-'",
-    "string_too_long": "must have at most {max_length} characters",
-}
-
-
-def _plain(fault: ErrorDetails) -> str:
-    if fault["type"] == "value_error":
-        return str(fault["ctx"]["error"])
-    text = _PLAIN.get(fault["type"])
-    return text.format(**fault.get("ctx", {})) if text else fault["msg"]
-
-
 def _check_backends(experiment: Experiment, source: str) -> None:
     from harness.registry import backends
 
     for name in experiment.run.backends:
         if name not in backends():
             raise RequestError(f"{source}: run.backends: {unknown('backend', name, backends())}")
-    for key in ("backends", "modes"):
-        names = getattr(experiment.run, key)
-        if len(set(names)) < len(names):
-            raise RequestError(f"{source}: run.{key} = {list(names)!r}: a name stands there twice")
 
 
 def _check_constants(experiment: Experiment, source: str) -> None:
@@ -395,6 +330,6 @@ def _check_activations(experiment: Experiment, source: str) -> None:
     for activation, hidden in itertools.product(activations, hiddens):
         if not isinstance(activation, str) and len(activation) != len(hidden):
             raise RequestError(
-                f"{source}: activation = {list(activation)!r}: {len(activation)} names for {len(hidden)} hidden "
-                f"layers (hidden = {list(hidden)!r}); give one name, or one a hidden layer"
+                f"{source}: network.activation = {list(activation)!r}: {len(activation)} names for {len(hidden)} "
+                f"hidden layers (hidden = {list(hidden)!r}); give one name, or one a hidden layer"
             )

@@ -12,6 +12,8 @@ from harness.errors import RequestError
 from harness.experiment import Cell, Data, Experiment, Network, Training
 from harness.trainer import OPTIMIZER_CONSTANTS, Config, Weights
 
+MOST_TRIALS = 1_000_000
+
 _NOT_NATIVE = ("init", "reduction")  # settings of the harness that native mode never hands over
 _OPTIONAL = ("momentum", "beta_1", "beta_2", "epsilon", "dtype")  # handed over in native mode only where written
 
@@ -95,6 +97,9 @@ class Trial:
 def plan(experiment: Experiment, dataset: Dataset) -> list[Trial]:
     """Every trial of the experiment: by repeat, then cell, then backend and mode."""
     run = experiment.run
+    planned = math.prod(map(len, (*experiment.sweep.values(), run.modes, run.backends))) * run.seeds
+    if planned > MOST_TRIALS:
+        raise RequestError(f"{experiment.source}: {planned} trials planned; at most {MOST_TRIALS} in one experiment")
     n_train = _training_rows(experiment, dataset)
     fingerprint = dataset.fingerprint
     cells = []
@@ -102,8 +107,8 @@ def plan(experiment: Experiment, dataset: Dataset) -> list[Trial]:
         network, training = experiment.at(cell)
         if training.batch_size > n_train:
             raise RequestError(
-                f"{experiment.name}: batch_size = {training.batch_size}: larger than the {n_train} training rows of "
-                f"{dataset.name!r}; allowed: 1 to {n_train}"
+                f"{experiment.source}: training.batch_size = {training.batch_size}: larger than the {n_train} training "
+                f"rows of {dataset.name!r}; allowed: 1 to {n_train}"
             )
         cells.append((position, cell, make_config(network, training, dataset)))
     return [
@@ -149,7 +154,7 @@ def _training_rows(experiment: Experiment, dataset: Dataset) -> int:
     rows = n - share(n, data.test_fraction) - share(n, data.validation_fraction)
     if rows < 1:
         raise RequestError(
-            f"{experiment.name}: test_fraction = {data.test_fraction} and validation_fraction = "
+            f"{experiment.source}: data.test_fraction = {data.test_fraction} and validation_fraction = "
             f"{data.validation_fraction} leave no training rows of the {n} of {dataset.name!r}"
         )
     return rows
@@ -166,11 +171,9 @@ def _digest(identity: dict[str, Any]) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Numbers at 12 significant digits, all of them floats: a learning rate of 1 is one of 1.0."""
+    """Floats at 12 significant digits; whole numbers, such as seeds, are kept exact."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(item) for item in value]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value
-    return f"{value:.12g}" if math.isfinite(value) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else value

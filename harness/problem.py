@@ -6,6 +6,7 @@ import numpy as np
 
 from harness.draws import Permutations, draw_start, generator
 from harness.parity import deviation, tolerance
+from harness.reference import Reference
 from harness.trainer import Batches, Config, Epoch, Trainer, Weights
 from harness.training import train_reference
 
@@ -90,6 +91,19 @@ def expect_close(weights: Weights, expected: Weights | None, floor: float | None
     if not measured <= allowed:
         raise CheckFailed(f"deviation {measured:.2g} from the reference, allowed {allowed:.2g} (floor {floor:.2g})")
     return f"deviation {measured:.1e}, floor {floor:.1e}"
+
+
+def expect_logits(trainer: Trainer, config: Config, weights: Weights, allowed: float | None = None) -> float:
+    """Fail when the trainer's logits are not those of `weights`; gives the largest difference."""
+    X, _ = problem(config.dtype, config)
+    seen, expected = np.asarray(trainer.logits(X)), Reference(config, weights).logits(X)
+    if seen.shape != expected.shape:
+        raise CheckFailed(f"logits have shape {seen.shape}, expected {expected.shape}")
+    off = float(np.abs(seen - expected).max())
+    allowed = allowed or {"float64": 1e-12, "float32": 1e-5}[config.dtype]
+    if not off <= allowed:
+        raise CheckFailed(f"logits with {', '.join(config.activation)} are off by {off:.2g}, allowed {allowed:.2g}")
+    return off
 
 
 def expect_shapes(weights: Weights, config: Config) -> None:

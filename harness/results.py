@@ -96,9 +96,10 @@ class Results:
         """One row a finished trial, in the columns that `harness export` writes; lists as JSON text."""
         frame = self.frame()
         frame = frame.loc[frame["status"] != "pending", [*_FIRST, *HYPERPARAMETERS, *_MEASURED]].copy()
-        for column in ("hidden", "activation"):
-            frame[column] = [json.dumps(value) if isinstance(value, list) else value for value in frame[column]]
-        return frame.reset_index(drop=True)
+        settings = [row["settings"] for row in self._rows if row["status"] != "pending"]
+        for column in ("hidden", "activation"):  # one form, whether it was swept or not
+            frame[column] = [json.dumps(values[column]) for values in settings]
+        return frame.astype({"epochs_run": "Int64", "stack_size": "Int64"}).reset_index(drop=True)
 
     def curves(self) -> pd.DataFrame:
         """One row an epoch of a trial: `trial_id, epoch`, then losses and accuracies. Epoch 0 is before training.

@@ -5,7 +5,8 @@ A row is written in one transaction when its trial is finished, never before: wh
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from sqlalchemy import (
     JSON,
     Column,
+    Connection,
     Engine,
     Float,
     Integer,
@@ -24,6 +26,7 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    inspect,
     select,
 )
 from sqlalchemy.engine import make_url
@@ -138,9 +141,32 @@ class Store:
         self.url = url
         self.engine = _engine(url, must_exist)
         try:
-            _metadata.create_all(self.engine)
+            self._make_tables(must_exist)
         except SQLAlchemyError as error:
             raise RequestError(f"store {url}: cannot be opened: {_first_line(error)}") from None
+
+    def _make_tables(self, must_exist: bool) -> None:
+        """Make what is missing, but nothing in a database that is only to be read, or is another program's."""
+        inspector = inspect(self.engine)
+        present = set(inspector.get_table_names()) & set(_metadata.tables)
+        for name in present:
+            columns = {column["name"] for column in inspector.get_columns(name)}
+            if not columns >= set(_metadata.tables[name].columns.keys()):
+                raise RequestError(f"store {self.url}: its table {name!r} is not the harness's; give another store")
+        if present == set(_metadata.tables):
+            return
+        if must_exist:
+            raise RequestError(f"store {self.url}: holds no results of the harness")
+        _metadata.create_all(self.engine)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """All or nothing. What the database refuses (a full disk, a read-only file) is told in one line."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise RequestError(f"store {self.url}: {_first_line(error)}; what was stored before is kept") from None
 
     def close(self) -> None:
         """Let go of the database."""
@@ -158,7 +184,7 @@ class Store:
         rows: Iterable[dict[str, Any]],
     ) -> None:
         """Add planned trials to the experiment; those of an earlier, other definition under this name are dropped."""
-        with self.engine.begin() as connection:
+        with self._transaction() as connection:
             known = connection.scalar(select(experiments.c.definition).where(experiments.c.name == name))
             if known != definition:
                 connection.execute(delete(planned).where(planned.c.experiment == name))
@@ -179,12 +205,12 @@ class Store:
 
     def experiment_names(self) -> list[str]:
         """The experiments that this store knows, oldest name first in the alphabet."""
-        with self.engine.connect() as connection:
+        with self._transaction() as connection:
             return list(connection.scalars(select(experiments.c.name).order_by(experiments.c.name)))
 
     def experiment(self, name: str) -> dict[str, Any]:
         """Title, axes and facts of an experiment."""
-        with self.engine.connect() as connection:
+        with self._transaction() as connection:
             row = connection.execute(select(experiments).where(experiments.c.name == name)).mappings().one()
             return dict(row)
 
@@ -196,7 +222,7 @@ class Store:
             .where(planned.c.experiment == name)
             .order_by(planned.c.seed, planned.c.position, planned.c.mode)
         )
-        with self.engine.connect() as connection:
+        with self._transaction() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]
         for row in rows:
             row["status"] = row["status"] or "pending"
@@ -208,13 +234,13 @@ class Store:
         """Trial id -> status, verdict and versions, of everything that is stored."""
         names = ("trial_id", "status", "verdict", "backend_version", "numpy_version", "harness_version")
         columns = [trials.c[name] for name in names]
-        with self.engine.connect() as connection:
+        with self._transaction() as connection:
             return {row["trial_id"]: dict(row) for row in connection.execute(select(*columns)).mappings()}
 
     def save_result(self, row: Mapping[str, Any], payloads: Mapping[str, bytes]) -> None:
         """Write one finished trial, its artefacts included, in one transaction. An earlier result is replaced."""
         row = {**row, "finished_at": datetime.now(UTC).isoformat(timespec="seconds")}
-        with self.engine.begin() as connection:
+        with self._transaction() as connection:
             for table in (trials, artefacts):
                 connection.execute(delete(table).where(table.c.trial_id == row["trial_id"]))
             connection.execute(trials.insert(), row)
@@ -223,7 +249,7 @@ class Store:
 
     def drop_artefacts(self, trial_id: str, kinds: Iterable[str]) -> None:
         """Forget artefacts of a trial that is no longer the best of its backend."""
-        with self.engine.begin() as connection:
+        with self._transaction() as connection:
             connection.execute(
                 delete(artefacts).where(artefacts.c.trial_id == trial_id, artefacts.c.kind.in_(list(kinds)))
             )
@@ -232,7 +258,7 @@ class Store:
         """Trial id -> arrays of one kind, for those of the trials that have it."""
         wanted = set(trial_ids)
         query = select(artefacts.c.trial_id, artefacts.c.payload).where(artefacts.c.kind == kind)
-        with self.engine.connect() as connection:
+        with self._transaction() as connection:
             return {row.trial_id: unpack(row.payload) for row in connection.execute(query) if row.trial_id in wanted}
 
     # -- references
@@ -240,18 +266,18 @@ class Store:
     def reference_versions(self) -> dict[str, tuple[str, str]]:
         """Reference id -> the versions of harness and NumPy that it was trained with."""
         columns = (references.c.reference_id, references.c.harness_version, references.c.numpy_version)
-        with self.engine.connect() as connection:
+        with self._transaction() as connection:
             return {key: (harness, numpy) for key, harness, numpy in connection.execute(select(*columns))}
 
     def save_reference(self, row: Mapping[str, Any]) -> None:
         """Write one reference. An earlier one is replaced."""
-        with self.engine.begin() as connection:
+        with self._transaction() as connection:
             connection.execute(delete(references).where(references.c.reference_id == row["reference_id"]))
             connection.execute(references.insert(), dict(row))
 
     def reference(self, reference_id: str) -> dict[str, Any] | None:
         """Floor and weights of one reference (weights are None where it diverged), or None when it is not stored."""
-        with self.engine.connect() as connection:
+        with self._transaction() as connection:
             found = connection.execute(select(references).where(references.c.reference_id == reference_id))
             row = found.mappings().one_or_none()
         if row is None:

@@ -1,5 +1,6 @@
 """One run of a plan against a store: skip what is there, train the rest, write one row a trial."""
 
+import math
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
@@ -23,6 +24,9 @@ REFERENCE = "reference"  # the lane that trains references
 _REFERENCE_TRAININGS = 3  # itself, and twice with other roundings
 _MISCLASSIFIED = 25
 _HEAVY = ("weights", "predictions")  # artefacts kept only for the best cell
+
+Score = tuple[float, float]
+NO_SCORE: Score = (-math.inf, -math.inf)
 
 
 class Sweep:
@@ -48,6 +52,7 @@ class Sweep:
         self.todo = self._missing()
         self.references = self._missing_references()
         self.best = self._best_so_far(experiment.name)
+        self.kept: set[str] = set()  # trials whose heavy artefacts this run has written
 
     # -- what is missing
 
@@ -79,11 +84,13 @@ class Sweep:
             and (trial.reference_id not in stored or (self.refresh and stored[trial.reference_id] != current))
         }
 
-    def _best_so_far(self, name: str) -> dict[tuple[str, str, int], tuple[float, str]]:
-        best: dict[tuple[str, str, int], tuple[float, str]] = {}
+    def _best_so_far(self, name: str) -> dict[tuple[str, str, int], tuple[Score, str]]:
+        """By backend, mode and seed: the best stored trial that is not about to be trained again."""
+        again = {trial.id for trial in self.todo}
+        best: dict[tuple[str, str, int], tuple[Score, str]] = {}
         for row in self.store.rows(name):
             key, score = (row["backend"], row["mode"], row["seed"]), _score(row)
-            if score is not None and score > best.get(key, (-1.0, ""))[0]:
+            if row["trial_id"] not in again and score > best.get(key, (NO_SCORE, ""))[0]:
                 best[key] = (score, row["trial_id"])
         return best
 
@@ -114,7 +121,7 @@ class Sweep:
                             waiting.discard(trial.reference_id)
                             status = self._save_reference(trial, future)
                         else:
-                            status = self._save_trial(trial, _outcome(future, trial))
+                            status = self._save_trial(trial, outcome_of(future, trial))
                         progress.finished(lane, status)
         finally:
             progress.close()
@@ -228,13 +235,14 @@ class Sweep:
         """Curves always; weights and predictions of the best cell of this backend, mode and seed, or of all."""
         payloads = {"curves": pack(outcome.curves)} if outcome.curves else {}
         key, score = (trial.backend, trial.mode, trial.seed), _score(row)
-        is_best = score is not None and score > self.best.get(key, (-1.0, ""))[0]
-        if outcome.weights is None or not (is_best or self.save_weights):
+        before, superseded = self.best.get(key, (NO_SCORE, ""))
+        if outcome.weights is None or not (score > before or self.save_weights):
             return payloads
-        if is_best and score is not None:
-            if key in self.best and not self.save_weights:
-                self.store.drop_artefacts(self.best[key][1], _HEAVY)
+        if score > before:
             self.best[key] = (score, trial.id)
+            if superseded in self.kept and not self.save_weights:  # an older one may be the best of another experiment
+                self.store.drop_artefacts(superseded, _HEAVY)
+        self.kept.add(trial.id)
         payloads["weights"] = pack(flatten(outcome.weights))
         if outcome.test_logits is not None:
             payloads["predictions"] = pack(self._predictions(trial, outcome))
@@ -254,15 +262,18 @@ class Sweep:
         }
 
 
-def _score(row: dict[str, Any]) -> float | None:
-    """What the best cell is chosen by: validation accuracy, or that on the training rows; never on the test rows."""
-    if row["status"] != "ok":
-        return None
-    validation = row.get("validation_accuracy")
-    return float(row["train_accuracy"] if validation is None else validation)
+def _score(row: dict[str, Any]) -> Score:
+    """What the best cell is chosen by: validation accuracy, then validation loss, and no chaotic one.
+
+    The training rows stand in where there are no validation rows; the test rows never do.
+    """
+    if row["status"] != "ok" or row.get("verdict") == "chaotic":
+        return NO_SCORE
+    part = "train" if row.get("validation_accuracy") is None else "validation"
+    return float(row[f"{part}_accuracy"]), -float(row[f"{part}_loss"])
 
 
-def _outcome(future: Future[Outcome], trial: Trial) -> Outcome:
+def outcome_of(future: Future[Outcome], trial: Trial) -> Outcome:
     """What a worker's future says, a process that died or hung included."""
     error = future.exception()
     if error is None:

@@ -195,10 +195,85 @@ class IgnoresMean(Correct):
         super().__init__(replace(config, reduction="sum"), start)
 
 
+class StaleLogits(Correct):
+    """Answers with the logits of the start for ever."""
+
+    def __init__(self, config, start):
+        super().__init__(config, start)
+        self.start = Reference(config, start)
+
+    def logits(self, X):
+        return self.start.logits(X)
+
+
+class FirstActivationOnly(Correct):
+    """Computes the logits with the first layer's activation everywhere."""
+
+    def logits(self, X):
+        config = replace(self.config, activation=self.config.activation[:1] * len(self.config.hidden))
+        return Reference(config, self.weights()).logits(X)
+
+
+class SkipsBatchesOfOne(Correct):
+    def _update(self, X, y, learning_rate):
+        if len(y) > 1:
+            super()._update(X, y, learning_rate)
+
+
+class ForgetsMomentsWithWeights(Correct):
+    """`set_weights` starts the optimizer anew."""
+
+    def set_weights(self, weights):
+        super().set_weights(weights)
+        self.state, self.t = [{"W": {}, "b": {}} for _ in weights], 0
+
+
+class Float32WhenWide(Correct):
+    def _update(self, X, y, learning_rate):
+        super()._update(X.astype("float32").astype(X.dtype) if X.shape[1] > 8 else X, y, learning_rate)
+
+
+class IgnoresSmallL2(Correct):
+    def __init__(self, config, start):
+        super().__init__(replace(config, l2=config.l2 if config.l2 >= 1e-3 else 0.0), start)
+
+
+class ClippedLogits(Correct):
+    def logits(self, X):
+        return np.clip(super().logits(X), -15, 15)
+
+
+class TrainsReluAtZero(Correct):
+    """Takes 1 for the derivative of relu at 0."""
+
+    def _update(self, X, y, learning_rate):
+        first = self._weights[0]
+        super()._update(X, y, learning_rate)
+        if self.config.activation == ("relu",) and not first["W"].any():
+            self._weights[0]["W"] = self._weights[0]["W"] - learning_rate * X.T @ np.ones((len(y), 5)) / len(y)
+
+
+class SinglePrecisionLogits(Correct):
+    """Rounds its logits to half precision where float32 was asked for."""
+
+    def logits(self, X):
+        logits = super().logits(X)
+        return logits.astype("float16").astype("float32") if self.config.dtype == "float32" else logits
+
+
 # mutant -> the check that must reject it
 MUTANTS = {
     TransposedWeights: "logits",
     FlooredSoftmax: "logits",
+    SinglePrecisionLogits: "logits",
+    StaleLogits: "logits_after_training",
+    FirstActivationOnly: "mixed_activations",
+    SkipsBatchesOfOne: "partial_last_batch",
+    ForgetsMomentsWithWeights: "set_weights_keeps_the_optimizer",
+    Float32WhenWide: "many_inputs",
+    IgnoresSmallL2: "l2",
+    ClippedLogits: "saturation",
+    TrainsReluAtZero: "relu_at_zero",
     HandsOutItsOwnArrays: "weights_round_trip",
     L2OffByTwo: "l2",
     PenalisedBiases: "biases_not_penalised",

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import typer
 
-from harness.errors import RequestError
+from harness.errors import RequestError, unknown
 from harness.packages import check_not_shadowed
 
 COMMANDS: dict[str, str] = {
@@ -19,6 +19,9 @@ COMMANDS: dict[str, str] = {
     "check": "check",
 }
 """Subcommand -> the module of this package that has its `command` and its `EXAMPLES`."""
+
+
+INTERRUPTED = 130  # what shells report for a process that Ctrl-C has ended
 
 
 def make_app(names: Iterable[str]) -> typer.Typer:
@@ -50,20 +53,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def invoke(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code: 0, 1 for results that failed, 2 for a request that is wrong."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if given[0] not in COMMANDS and not given[0].startswith("-"):
+        return _refuse(unknown("command", given[0], COMMANDS))
     try:
         check_not_shadowed()
         app = make_app([given[0]] if given[0] in COMMANDS else COMMANDS)
         code = app(args=given, standalone_mode=False, prog_name="harness")
+        print(end="", flush=True)  # a full disk shows itself here, not when the process ends
     except typer.TyperException as error:
         return _refuse(error.format_message())
     except RequestError as error:
         return _refuse(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; what is finished is stored, run the same command again to go on", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
+        code = INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has seen enough
+        sys.stdout = None
         return 0
+    except OSError as error:
+        sys.stdout = None
+        return _refuse(f"standard output cannot be written: {error.strerror}")
+    if code == INTERRUPTED:
+        print("interrupted; what is finished is stored, run the same command again to go on", file=sys.stderr)
     return int(code or 0)
 
 

@@ -1,5 +1,6 @@
 """`harness check`."""
 
+from collections import Counter
 from typing import Annotated
 
 import typer
@@ -25,7 +26,7 @@ def command(
     missing = found.missing()
     if missing:
         raise RequestError(f"backend {backend!r}: {missing}")
-    failed = 0
+    counts: Counter[str] = Counter()
     with LocalExecutor() as executor:
         for name in CHECKS:
             future = executor.submit(backend, found.trainer, worker.check, name, found.trainer, timeout=_SECONDS)
@@ -34,7 +35,10 @@ def command(
                 status, message = "failed", worker.describe(error)
             else:
                 status, message = future.result().status, future.result().message
-            failed += status == "failed"
+            counts[status] += 1
             print(f"{status:<12} {name:<42} {message}", flush=True)
-    print(f"{backend}: {len(CHECKS) - failed} of {len(CHECKS)} checks hold" + (f", {failed} failed" if failed else ""))
-    return int(failed > 0)
+    told = ", ".join(f"{counts[status]} {status}" for status in ("passed", "unsupported", "failed") if counts[status])
+    print(f"{backend}: {told}, of {len(CHECKS)} checks")
+    if not counts["passed"]:
+        print(f"{backend}: nothing could be checked")
+    return int(counts["failed"] > 0 or not counts["passed"])

@@ -71,7 +71,7 @@ def _json(frame: pd.DataFrame) -> str:
 
 
 def _plain(value: object) -> object:
-    if value is None or value != value:
+    if pd.isna(value):
         return None
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return str(value)

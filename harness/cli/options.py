@@ -1,10 +1,11 @@
 """Arguments and options that several subcommands share, and how their text is read."""
 
-import math
+import re
 from typing import Annotated
 
 import typer
 
+from harness.axes import canonical
 from harness.errors import RequestError
 from harness.experiment import Cell, Experiment
 from harness.store import DEFAULT_STORE
@@ -30,14 +31,14 @@ def pick_cell(experiment: Experiment, text: str) -> Cell:
     Raises `RequestError` that lists the cells when there is none, or more than one.
     """
     wanted = {}
-    for item in filter(None, (part.strip() for part in text.split(","))):
+    for item in filter(None, map(str.strip, re.split(r",(?![^\[]*\])", text))):  # a comma in [8,8] parts nothing
         key, equals, value = item.partition("=")
         if not equals or key.strip() not in experiment.sweep:
             axes = ", ".join(experiment.sweep) or "none: nothing is swept"
             raise RequestError(f"--cell {text!r}: {item!r} is not AXIS=VALUE (axes: {axes})")
-        wanted[key.strip()] = _canonical(value.strip())
+        wanted[key.strip()] = canonical(value.strip()).replace(" ", "")
     cells = list(experiment.cells())
-    found = [cell for cell in cells if all(_canonical(cell[key]) == value for key, value in wanted.items())]
+    found = [cell for cell in cells if all(canonical(cell[key]) == value for key, value in wanted.items())]
     if len(found) != 1:
         shown = "; ".join(describe_cell(cell) for cell in (found or cells)[:20])
         more = " …" if len(found or cells) > 20 else ""
@@ -47,14 +48,4 @@ def pick_cell(experiment: Experiment, text: str) -> Cell:
 
 def describe_cell(cell: Cell) -> str:
     """`learning_rate=0.1,l2=0.001`."""
-    return ",".join(f"{key}={_canonical(value)}" for key, value in cell.items())
-
-
-def _canonical(value: object) -> str:
-    if isinstance(value, tuple | list):
-        return "[" + " ".join(map(_canonical, value)) + "]"
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return str(value)
-    return f"{number:.12g}" if math.isfinite(number) else str(value)
+    return ",".join(f"{key}={canonical(value)}" for key, value in cell.items())

@@ -79,9 +79,12 @@ def _print_plan(experiment: Experiment) -> None:
 def make_folder(folder: Path) -> None:
     """Before hours of training, not after them: can the report be written there?"""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        for place in (folder, folder / "figures", folder / "tables"):
+            place.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=place):
+                pass
+        if (folder / "report.html").is_dir():
+            raise IsADirectoryError(0, "report.html is a folder there")
     except OSError as error:
         raise RequestError(f"--out {folder}: cannot be written: {error.strerror}; give another folder") from None
 

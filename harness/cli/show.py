@@ -47,8 +47,7 @@ def show_summary(results: Results, folder: Path, page: Path) -> None:
     if "controlled" in study.modes:
         print()
         show_table(_brief(tables.parity_table(study)))
-    print()
-    sys.stdout.flush()
+    print(flush=True)
     for warning in study.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"report   {page}", file=sys.stderr)
