@@ -1,6 +1,11 @@
 """The small problem that every conformance check trains, and what it takes for its result to be right."""
 
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -130,3 +135,40 @@ class FallingRate:
         drawn = self.batches[epoch]
         steps = epoch * len(drawn.learning_rate) + np.arange(len(drawn.learning_rate))
         return Epoch(drawn.rows, drawn.learning_rate / (1 + 0.1 * steps))
+
+
+def each(parts: Iterable[str], check: Callable[[str], str]) -> str:
+    """Check every part that the backend supports; `Unsupported` only where it supports none."""
+    message, reason = "", ""
+    for part in parts:
+        try:
+            message = check(part)
+        except Unsupported as unsupported:
+            reason = str(unsupported)
+    if not message:
+        raise Unsupported(reason)
+    return message
+
+
+@contextmanager
+def disturbed(path: str) -> Iterator[None]:
+    """Replace a function by one whose result is 1 % too large (or, where it returns nothing, that acts twice)."""
+    owner_path, _, name = path.rpartition(".")
+    owner = pkgutil.resolve_name(owner_path)
+    original = getattr(owner, name)
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        return original(*args, **kwargs) if result is None else _enlarged(result, in_place="out" in kwargs)
+
+    with mock.patch.object(owner, name, wrapper):
+        yield
+
+
+def _enlarged(result: Any, in_place: bool) -> Any:
+    if isinstance(result, list | tuple):
+        return type(result)(_enlarged(item, in_place) for item in result)
+    if in_place:
+        result *= 1.01
+        return result
+    return result * 1.01

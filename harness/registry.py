@@ -84,7 +84,8 @@ def load_trainer(path: str) -> type[Trainer]:
     try:
         trainer = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
-        raise NotInstalled(f"{error.name} not installed, which {path} imports") from None
+        missing = str(error.name).partition(".")[0]
+        raise NotInstalled(f"{error.name} not installed, and {path} imports it; run: pip install {missing}") from None
     if not (isinstance(trainer, type) and issubclass(trainer, Trainer)):
         raise TypeError(f"{path} is not a subclass of harness.trainer.Trainer")
     return trainer

@@ -46,7 +46,7 @@ experiments = Table(
     _metadata,
     Column("name", String, primary_key=True),
     Column("title", String, nullable=False),
-    Column("definition", String, nullable=False),  # canonical JSON of all but backends, modes, seeds and title
+    Column("definition", String, nullable=False),  # canonical JSON of what makes its cells
     Column("axes", JSON, nullable=False),
     Column("facts", JSON, nullable=False),
 )
@@ -204,7 +204,7 @@ class Store:
                 connection.execute(planned.insert(), missing)
 
     def experiment_names(self) -> list[str]:
-        """The experiments that this store knows, oldest name first in the alphabet."""
+        """The experiments that this store knows, in alphabetical order."""
         with self._transaction() as connection:
             return list(connection.scalars(select(experiments.c.name).order_by(experiments.c.name)))
 

@@ -10,6 +10,7 @@ from pebble import ProcessExpired
 from harness import registry, worker
 from harness.data import Dataset
 from harness.environment import harness_version, machine, numpy_version
+from harness.errors import describe
 from harness.executor import LocalExecutor
 from harness.experiment import Experiment
 from harness.parity import deviation, judge
@@ -284,7 +285,7 @@ def outcome_of(future: Future[Outcome], trial: Trial) -> Outcome:
         return Outcome("crashed", f"the worker process died ({_exit(error.exitcode)})")
     if isinstance(error, NotInstalled):
         return Outcome("not_installed", str(error))
-    return Outcome("crashed", worker.describe(error))
+    return Outcome("crashed", describe(error))
 
 
 def _exit(code: int | None) -> str:

@@ -104,21 +104,28 @@ class Batches(Protocol):
     def __getitem__(self, epoch: int, /) -> Epoch: ...
 
 
+NATIVE_CURVES: tuple[str, ...] = ("loss", "accuracy")
+
+
 @dataclass(frozen=True)
 class NativeFit:
-    """What a framework's own `fit` told about itself: epochs run, and the curves that it logs (by epoch, from 1)."""
+    """What a framework's own `fit` told about itself: epochs run, and what it logs, one value an epoch from 1.
+
+    `curves` may hold `"loss"` and `"accuracy"`, on the training rows and by the framework's own definition.
+    """
 
     epochs_run: int
     curves: dict[str, list[float]] = field(default_factory=dict)
 
 
 class Trainer(ABC):
-    """One network in one framework. Subclasses import their framework inside methods or lazily, never above.
+    """One network in one framework. Only workers import an adapter's module, so it may import its framework above.
 
-    `name` is what users write in `backends = [...]`. `requires` lists the import names of the packages that must be
-    installed. `arithmetic` lists functions of the framework, as dotted paths, whose result the training depends on:
-    `harness check` disturbs each in turn and expects other weights, which proves that the framework really did
-    the work.
+    `name` is what users write in `backends = [...]`: the name of the entry point. `requires` is a tuple of the import
+    names of the packages that the adapter computes with. `arithmetic` is a tuple of functions of theirs, as dotted
+    paths, on whose result the training depends: `harness check` replaces each in turn, in its module, by one that is
+    1 % off, and expects other weights, which shows that the framework really did the work. So they must be looked up
+    when they are called (`blas.dgemm(…)`, not a `dgemm` that was imported by name).
     """
 
     name: ClassVar[str]
@@ -144,7 +151,10 @@ class Trainer(ABC):
 
     @abstractmethod
     def logits(self, X: np.ndarray) -> np.ndarray:
-        """The outputs before softmax, `(n, n_outputs)`, for the weights as they are now, in inference mode."""
+        """The outputs before softmax, `(n, n_outputs)`, for the weights as they are now, in inference mode.
+
+        `X` may come in another float dtype than the network's.
+        """
 
     @abstractmethod
     def weights(self) -> Weights:
@@ -157,6 +167,10 @@ class Trainer(ABC):
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         """Build and train the way the framework's own tutorial would, with the same hyperparameter numbers.
 
-        Its own start, batches and defaults; `seed` makes it repeatable. Afterwards `logits` and `weights` answer.
+        Called on a trainer that was made with `start=None`. The framework's own start, batches and defaults; `seed`
+        makes it repeatable. Handed over are hidden layers, activation, optimizer, learning rate, L2, batch size and
+        epochs (and momentum, where the optimizer's name asks for it); dtype and other constants only where
+        `config.written` names them; never `init` or `reduction`. `X` is float64, or `config.dtype` where that is
+        written. Afterwards `logits` and `weights` answer. May raise `Diverged`.
         """
         raise NotImplementedError(f"backend {self.name!r} has no native mode")

@@ -10,7 +10,7 @@ from harness.data import Prepared
 from harness.metrics import evaluate
 from harness.parity import ReversedRows, deviation, reverse_inputs
 from harness.reference import Reference
-from harness.trainer import Batches, Config, Diverged, Trainer, Weights
+from harness.trainer import NATIVE_CURVES, Batches, Config, Diverged, NativeFit, Trainer, Weights
 
 Curves = dict[str, list[float]]
 """Metric -> one value an epoch; `"epoch"` holds the epochs' numbers, from 0, before training."""
@@ -102,7 +102,10 @@ def train_controlled(
     prepared: Prepared,
     curves: bool = False,
 ) -> Outcome:
-    """Train under the harness's own conventions, from its start and on its batches."""
+    """Train under the harness's own conventions, from its start and on its batches.
+
+    Raises `RuntimeError` when the trainer skipped epochs, and whatever the trainer raises but `Diverged`.
+    """
     started = time.perf_counter()
     trainer = trainer_class(config, start)
     built = time.perf_counter()
@@ -128,7 +131,10 @@ def train_controlled(
 
 
 def train_native(trainer_class: type[Trainer], config: Config, seed: int, prepared: Prepared) -> Outcome:
-    """Let the framework train in its own way: its start, its batches, its defaults."""
+    """Let the framework train in its own way: its start, its batches, its defaults.
+
+    Raises `ValueError` when what it tells of itself cannot be true, and whatever it raises but `Diverged`.
+    """
     started = time.perf_counter()
     trainer = trainer_class(config, None)
     built = time.perf_counter()
@@ -137,10 +143,22 @@ def train_native(trainer_class: type[Trainer], config: Config, seed: int, prepar
     except Diverged as error:
         return Outcome("diverged", f"the framework refused to go on: {error}")
     seconds = {"build_seconds": built - started, "train_seconds": time.perf_counter() - built}
+    validate_native_fit(fit, config)
     curves = {f"logged_{name}": list(map(float, values)) for name, values in fit.curves.items()}
     if curves:
         curves["epoch"] = [float(epoch) for epoch in range(1, fit.epochs_run + 1)]
     return _finish(trainer, prepared, fault=None, curves=curves, epochs_run=fit.epochs_run, seconds=seconds)
+
+
+def validate_native_fit(fit: NativeFit, config: Config) -> None:
+    """Raise `ValueError` when what `fit_native` gave cannot be true, before it is stored."""
+    if not 1 <= fit.epochs_run <= config.epochs:
+        raise ValueError(f"fit_native says that it ran {fit.epochs_run} epochs of {config.epochs}")
+    for name, values in fit.curves.items():
+        if name not in NATIVE_CURVES:
+            raise ValueError(f"fit_native gave a curve {name!r}; known are {', '.join(NATIVE_CURVES)}")
+        if len(values) != fit.epochs_run:
+            raise ValueError(f"fit_native gave {len(values)} values of {name!r} for {fit.epochs_run} epochs")
 
 
 def _finish(

@@ -8,13 +8,13 @@ import multiprocessing
 import os
 import sys
 import threading
-import traceback
 from multiprocessing.connection import wait
 from pathlib import Path
 
 from harness.check import CheckResult, run_check
 from harness.data import Dataset
 from harness.draws import native_seed
+from harness.errors import describe
 from harness.plan import Trial
 from harness.registry import load_trainer
 from harness.trainer import Trainer
@@ -75,14 +75,6 @@ def run_trial(trial: Trial, trainer: str) -> Outcome:
         return train_controlled(trainer_class, trial.config, trial.start(), batches, prepared, trial.curves)
     except Exception as error:
         return Outcome("crashed", describe(error))
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line, with the place that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message[:500]}{place}" if message else f"{type(error).__name__}{place}"
 
 
 def run_reference(trial: Trial) -> ReferenceOutcome:

@@ -11,6 +11,8 @@ import pandas as pd
 from reports import style
 from reports.study import STATUSES, VERDICTS, Study, best_cell, words
 
+REASONS = 3  # of crashes and time-outs that the summary tells
+
 LEARNED = 0.2
 """A network has learned when its accuracy is more than this above chance, which is 1 / n_classes."""
 
@@ -240,9 +242,22 @@ def _status_sentences(study: Study) -> list[str]:
         return [*_stale_sentence(study), f"All {style.count(total, 'planned trial')} finished."]
     sentence = f"Of {style.count(total, 'planned trial')}, {ok} finished"
     sentences = [f"{sentence}; " + ", ".join(failed) + "."]
+    sentences += _reason_sentences(study)
     hints = {(backend, study.absence(mode, backend)): None for mode, backend in _groups(study)}
     sentences += [f"{backend} is {hint.removesuffix('.')}." for backend, hint in hints if hint]
     return [*sentences, *_stale_sentence(study)]
+
+
+def _reason_sentences(study: Study) -> list[str]:
+    """Why trials crashed or timed out, the most frequent reasons first."""
+    lost = study.rows[study.rows["status"].isin(["timeout", "crashed"])]
+    reasons = lost.groupby(["backend", "reason"]).size().sort_values(ascending=False, kind="stable")
+    told = [
+        f"{backend}, {style.count(n, 'trial')}: {str(reason).removesuffix('.')}."
+        for (backend, reason), n in reasons.head(REASONS).items()
+    ]
+    more = len(reasons) - len(told)
+    return told + ([f"And {style.count(more, 'other reason')}: see the trials outside."] if more > 0 else [])
 
 
 def _stale_sentence(study: Study) -> list[str]:

@@ -7,7 +7,7 @@ import time
 from harness.reference import Reference
 from harness.trainer import Diverged
 
-FINE, RAISE, EXIT, SEGFAULT, HANG, OVERFLOW, REFUSE = 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6
+FINE, RAISE, EXIT, SEGFAULT, HANG, OVERFLOW, REFUSE, SKIP = 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8
 
 
 class Faulty(Reference):
@@ -28,9 +28,20 @@ class Faulty(Reference):
             os.kill(os.getpid(), signal.SIGSEGV)
         if fault == HANG:
             time.sleep(600)
+        if fault == SKIP:
+            after_epoch(1)
+            return
         if fault == OVERFLOW:
             raise Diverged("weights are not finite")
         super().train(X, y, batches, after_epoch)
+
+
+class SupportsNothing(Reference):
+    name = "nothing"
+
+    @classmethod
+    def unsupported(cls, config):
+        return "not today"
 
 
 def threads_in_use():

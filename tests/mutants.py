@@ -6,7 +6,7 @@ import numpy as np
 
 from backends.numpy import NumpyTrainer
 from harness.reference import Reference, sigmoid
-from harness.trainer import Epoch
+from harness.trainer import Epoch, NativeFit
 
 
 class Correct(Reference):
@@ -261,10 +261,99 @@ class SinglePrecisionLogits(Correct):
         return logits.astype("float16").astype("float32") if self.config.dtype == "float32" else logits
 
 
+class StringForATuple(Correct):
+    requires = "numpy"
+
+
+class WrongShapes(Correct):
+    """Gives biases as a column."""
+
+    def weights(self):
+        return tuple({**layer, "b": layer["b"][:, None]} for layer in super().weights())
+
+
+class WrongDtype(Correct):
+    def weights(self):
+        return tuple({key: value.astype("float64") for key, value in layer.items()} for layer in super().weights())
+
+
+class IgnoresSetWeights(Correct):
+    def set_weights(self, weights):
+        if not hasattr(self, "_weights"):
+            super().set_weights(weights)
+
+
+class DividesL2InSums(Correct):
+    """Divides the penalty by the rows of the batch where the loss is summed."""
+
+    def _update(self, X, y, learning_rate):
+        config = self.config
+        if config.reduction == "sum":
+            self.config = replace(config, l2=config.l2 / len(y))
+        super()._update(X, y, learning_rate)
+        self.config = config
+
+
+class TrainsTheStartInPlace(Correct):
+    def __init__(self, config, start):
+        super().__init__(config, start)
+        self._weights = start
+
+    def _update(self, X, y, learning_rate):
+        before = self._weights
+        super()._update(X, y, learning_rate)
+        for layer, kept in zip(self._weights, before, strict=True):
+            kept["W"][:] = layer["W"]
+
+
+class HidesOverflow(Correct):
+    """Replaces what is not finite by zero."""
+
+    def weights(self):
+        return tuple({key: np.nan_to_num(value) for key, value in layer.items()} for layer in super().weights())
+
+
+class ForeignArithmetic(Correct):
+    requires = ("torch",)
+    arithmetic = ("numpy.exp",)
+
+
+class OwnFunctionAsArithmetic(Correct):
+    requires = ("tests",)
+    arithmetic = ("tests.mutants.sigmoid",)
+
+
+class NativeCountsWrong(NumpyTrainer):
+    def fit_native(self, X, y, seed):
+        return NativeFit(super().fit_native(X, y, seed).epochs_run + 1)
+
+
+class NativeCurveTooShort(NumpyTrainer):
+    def fit_native(self, X, y, seed):
+        return NativeFit(super().fit_native(X, y, seed).epochs_run, {"loss": [1.0]})
+
+
+class NativeLogitsOfOthers(NumpyTrainer):
+    def logits(self, X):
+        return super().logits(X) * 1.001
+
+
 # mutant -> the check that must reject it
 MUTANTS = {
     TransposedWeights: "logits",
     FlooredSoftmax: "logits",
+    StringForATuple: "declaration",
+    WrongShapes: "one_step",
+    WrongDtype: "weights_round_trip",
+    IgnoresSetWeights: "weights_round_trip",
+    DividesL2InSums: "l2",
+    TrainsTheStartInPlace: "inputs_not_mutated",
+    HidesOverflow: "divergence_is_reported",
+    ForeignArithmetic: "own_arithmetic",
+    OwnFunctionAsArithmetic: "own_arithmetic",
+    NativeCountsWrong: "native",
+    NativeCurveTooShort: "native",
+    NativeLogitsOfOthers: "native",
     SinglePrecisionLogits: "logits",
     StaleLogits: "logits_after_training",
     FirstActivationOnly: "mixed_activations",

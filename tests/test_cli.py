@@ -3,13 +3,20 @@
 import csv
 import io
 import json
+import signal
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from harness import registry
 from harness.cli import COMMANDS, invoke
+from harness.cli.options import pick_cell
+from harness.experiment import parse
+from harness.registry import Backend
 from tests.conftest import small_table
 from tests.test_run import write_experiment
 
@@ -49,6 +56,9 @@ def refused(capsys, *arguments):
         (["run", "digits-quick", "--store", "sqlite:///nowhere/x.db"], ["nowhere", "does not exist"]),
         (["run", "digits-quick", "--store", "sqlite:///."], ["sqlite:///.", "cannot be opened"]),
         (["run", "digits-quick", "--out", "/dev/null/x"], ["/dev/null/x", "cannot be written"]),
+        (["run", "digits-quick", "--backends", "numpy,numpy"], ["backends", "twice"]),
+        (["run", "digits-quick", "--seeds", "1000000000", "--dry-run"], ["trials planned", "at most 1000000"]),
+        (["run", "x" * 300 + ".toml"], ["cannot be read", "name too long"]),
         (["status", "--store", "sqlite:///x.db"], ["sqlite:///x.db", "no such file"]),
         (["report", "--store", "sqlite:///x.db"], ["no such file"]),
         (["export", "--store", "sqlite:///x.db"], ["no such file"]),
@@ -83,6 +93,91 @@ def test_a_file_that_is_no_database(capsys, tmp_path):
     assert "cannot be opened" in refused(capsys, "status", "--store", f"sqlite:///{tmp_path}/text.db")
 
 
+def test_a_database_of_another_program_is_refused_and_left_alone(capsys, tmp_path):
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as database:
+        database.execute("create table trials (x)")
+    for command in (["status"], ["run", "digits-quick", "--backends", "numpy", "--out", str(tmp_path)]):
+        line = refused(capsys, *command, "--store", f"sqlite:///{path}")
+        assert "its table 'trials' is not the harness's" in line
+    with sqlite3.connect(path) as database:
+        assert database.execute("select name from sqlite_master").fetchall() == [("trials",)]
+
+
+def test_an_empty_database_holds_no_results(capsys, tmp_path):
+    (tmp_path / "empty.db").touch()
+    assert "holds no results" in refused(capsys, "status", "--store", f"sqlite:///{tmp_path}/empty.db")
+
+
+def test_a_report_folder_that_cannot_take_the_report_is_refused_before_training(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out/report.html").mkdir(parents=True)
+    assert "report.html" in refused(capsys, "run", "digits-quick", "--out", "out")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/figures").touch()
+    assert "cannot be written" in refused(capsys, "run", "digits-quick", "--out", "taken")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_folder_of_a_suite_s_name_does_not_hide_the_suite(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits-quick").mkdir()
+    assert invoke(["run", "digits-quick", "--dry-run"]) == 0
+    assert "90 trials" in capsys.readouterr().out
+
+
+def test_a_cell_is_picked_by_its_lists_too():
+    table = small_table()
+    del table["network"]["hidden"], table["sweep"]["l2"]
+    table["sweep"]["hidden"] = [[4], [8, 8]]
+    cell = pick_cell(parse(table), "hidden=[8, 8],learning_rate=5e-1")
+    assert cell == {"learning_rate": 0.5, "hidden": (8, 8)}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "harness", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "harness: standard output cannot be written: No space left on device\n"
+
+
+def test_ctrl_c_says_that_nothing_is_lost(path):
+    command = [sys.executable, "-m", "harness", "run", path]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "to train" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command again to go on" in err
+    assert "Traceback" not in err
+
+
+def test_a_crash_is_told_with_its_reason_and_exit_code_1(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "BUILT_IN", (Backend("faulty", "tests.faults:Faulty", ("numpy",)),))
+    registry.backends.cache_clear()
+    table = small_table()
+    table["training"].update(optimizer="momentum", learning_rate=0.1)
+    table["sweep"] = {"momentum": [0.0, 0.1]}
+    table["run"] = {"backends": ["faulty"]}
+    try:
+        assert invoke(["run", str(write_experiment(tmp_path, table))]) == 1
+        assert "RuntimeError: the framework fell over" in capfd.readouterr().out
+    finally:
+        registry.backends.cache_clear()
+
+
+def test_a_backend_that_supports_nothing_does_not_pass(monkeypatch, capfd):
+    monkeypatch.setattr(registry, "BUILT_IN", (Backend("nothing", "tests.faults:SupportsNothing", ("numpy",)),))
+    registry.backends.cache_clear()
+    try:
+        assert invoke(["check", "nothing"]) == 1
+        assert "not one network could be trained" in capfd.readouterr().out
+    finally:
+        registry.backends.cache_clear()
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example(command, capsys):
     assert invoke([command, "--help"]) == 0
@@ -97,7 +192,7 @@ def test_run_writes_a_report_a_table_and_where_everything_is(path, tmp_path, cap
     assert "largest deviation" in out
     assert "results/small/report.html" in err
     assert "sqlite:///results/harness.db" in err
-    assert "24" not in out  # no progress on standard output
+    assert "done," not in out  # no progress on standard output
 
     assert invoke(["run", path]) == 0
     assert "16 trials already in the store; to train: nothing" in capfd.readouterr().err
@@ -140,9 +235,6 @@ def test_a_dry_run_trains_nothing_and_makes_no_store(path, tmp_path, capsys):
 
 
 def test_a_disagreement_is_exit_code_1(path, tmp_path, monkeypatch, capfd):
-    from harness import registry
-    from harness.registry import Backend
-
     backend = Backend("mutant", "tests.mutants:L2OffByTwo", ("numpy",))
     monkeypatch.setattr(registry, "BUILT_IN", (*registry.BUILT_IN, backend))
     registry.backends.cache_clear()
@@ -150,7 +242,9 @@ def test_a_disagreement_is_exit_code_1(path, tmp_path, monkeypatch, capfd):
         assert invoke(["run", path, "--backends", "mutant", "--modes", "controlled"]) == 1
         assert "differs" in capfd.readouterr().out
         assert invoke(["check", "mutant"]) == 1
-        assert "failed       l2 " in capfd.readouterr().out
+        out = capfd.readouterr().out
+        assert "failed       l2 " in out
+        assert " failed, of " in out
     finally:
         registry.backends.cache_clear()
 

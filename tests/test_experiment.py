@@ -41,6 +41,17 @@ BAD = [
     (changed("sweep", learning_rate=[0.1, -1]), ["sweep.learning_rate = -1", "greater than 0"]),
     (changed("sweep", learning_rate=[0.1, float("inf")]), ["sweep.learning_rate = inf", "finite"]),
     (changed("sweep", learning_rate=[0.1, 0.1]), ["sweep.learning_rate", "twice"]),
+    (changed("sweep", learning_rate=[1, 1.0]), ["sweep.learning_rate = [1, 1.0]", "twice"]),
+    (changed("sweep", l2=[0.1, -1]), ["sweep.l2 = -1", "at least 0"]),
+    (changed("sweep", l2=[0.0, -0.0]), ["sweep.l2", "twice"]),
+    (changed("training", beta_1=1.9), ["training.beta_1 = 1.9", "less than 1"]),
+    (changed("training", beta1=0.9), ["[training]", "unknown key 'beta1'", "did you mean 'beta_1'"]),
+    (changed("training", epochs=10**400), ["training.epochs = 1000", "at most 1000000000"]),
+    (changed("data", name=["iris"]), ["data.name", "unknown dataset"]),
+    (changed(None, training=5), ["training = 5", "table"]),
+    (changed("sweep", l2={"logspace": [1, 2, 3], "linspace": [1, 2, 3]}), ["sweep.l2", "one of logspace and linspace"]),
+    (changed("sweep", l2={"logspace": [10**400, 1, 2]}), ["sweep.l2.logspace", "finite numbers"]),
+    (changed("run", backends=["numpy", "numpy"]), ["run.backends", "twice"]),
     (changed("sweep", learning_rate={"logspase": [1, 2, 3]}), ["did you mean 'logspace'"]),
     (changed("sweep", learning_rate={"logspace": [1, 2]}), ["[first, last, count]"]),
     (changed("sweep", learning_rate={"logspace": [1, 999, 2]}), ["not a finite number"]),
@@ -119,3 +130,23 @@ def test_defaults_are_the_harness_s_own():
     training = parse(small_table()).training
     assert (training.optimizer, training.momentum, training.beta_1, training.beta_2) == ("sgd", 0.9, 0.9, 0.999)
     assert (training.epsilon, training.reduction, training.dtype) == (1e-8, "mean", "float64")
+
+
+def test_an_axis_of_whole_numbers_may_be_a_linspace():
+    table = changed("training", batch_size=None)
+    table["sweep"]["batch_size"] = {"linspace": [10, 30, 3]}
+    assert parse(table).sweep["batch_size"] == (10, 20, 30)
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 100_000, "x = " + "1" * 5000], ids=["nested", "digits"])
+def test_a_hostile_file_is_one_line(tmp_path, text):
+    path = tmp_path / "hostile.toml"
+    path.write_text(text)
+    with pytest.raises(RequestError, match="not a TOML file"):
+        load(path)
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
+    path = tmp_path / "bom.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + suites()["digits-quick"].read_bytes())
+    assert load(path).name == "digits-quick"

@@ -98,3 +98,19 @@ def test_constants_are_written_only_where_the_file_writes_them():
     unsaid, said = trials("training", optimizer="adam")[0], trials("training", optimizer="adam", epsilon=1e-8)[0]
     assert (unsaid.config.written, said.config.written) == (frozenset(), frozenset({"epsilon"}))
     assert unsaid.id == said.id  # controlled: the same number either way
+
+
+def test_native_mode_is_given_float64_unless_the_file_says_a_dtype():
+    for changes, expected in (({}, "float64"), ({"dtype": "float32"}, "float32")):
+        native = next(t for t in trials("training", **changes) if t.mode == "native")
+        assert native.prepare(IRIS).train.X.dtype == expected
+
+
+def test_large_seeds_are_told_apart():
+    first, second = (ids("run", seed=10**12 + k) for k in (1, 2))
+    assert not set(first.values()) & set(second.values())
+
+
+def test_too_many_trials_are_refused_before_they_are_planned():
+    with pytest.raises(RequestError, match="trials planned; at most 1000000"):
+        trials("run", seeds=1_000_000_000)

@@ -13,10 +13,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 import reports
+from harness import parity
 from reports import figures, style, tables
+from reports.figures.curves import controlled_lines, native_lines
 from reports.figures.heatmaps import grid
 from reports.page import OWN_FILES, write
-from reports.study import MODES, SPLITS, Cell, Study
+from reports.study import MODES, SPLITS, Cell, Study, best_cell
 
 AXES = {"learning_rate": [0.01, 0.1], "l2": [1e-5, 1e-3]}
 TEST = {(0, 0): 0.25, (0, 1): 0.5, (1, 0): 0.75, (1, 1): 0.625}
@@ -76,10 +78,15 @@ def panels(figure):
     return [ax for ax in figure.axes if any(isinstance(c, QuadMesh) for c in ax.collections) and ax.get_ylim()[0] >= 1]
 
 
+def inside(ax, row, column):
+    """The texts that stand in one cell, from above."""
+    found = [t for t in ax.texts if column < t.get_position()[0] < column + 1 and row < t.get_position()[1] < row + 1]
+    return sorted(found, key=lambda text: text.get_position()[1])
+
+
 def at(ax, row, column):
-    """Every text inside one cell, from above."""
-    inside = [t for t in ax.texts if column < t.get_position()[0] < column + 1 and row < t.get_position()[1] < row + 1]
-    return [text.get_text() for text in sorted(inside, key=lambda text: text.get_position()[1])]
+    """What one cell says, from above."""
+    return [text.get_text() for text in inside(ax, row, column)]
 
 
 def colour(ax, row, column):
@@ -89,6 +96,11 @@ def colour(ax, row, column):
             return patch.get_facecolor()[:3]
     mesh = next(c for c in ax.collections if isinstance(c, QuadMesh))
     return mesh.to_rgba(mesh.get_array())[row, column][:3].tolist()
+
+
+def ink(ax, row, column):
+    """The colours in which one cell is written."""
+    return {to_rgb(text.get_color()) for text in inside(ax, row, column)}
 
 
 def outlined(ax):
@@ -105,6 +117,35 @@ def hatched(ax):
         if isinstance(lines, LineCollection)
     ]
     return [(int(y), int(x)) for x, y in middles]
+
+
+def no_validation(row, position):
+    """An edit that leaves a study as it is where the data set has no validation split."""
+    row.update(validation_accuracy=math.nan, validation_loss=math.nan)
+
+
+@pytest.mark.parametrize(
+    ("write_as", "values", "texts"),
+    [
+        (style.number, [1e-5, 2.154e-3, 0.01, 0.123456], "1e-5 | 2.154e-3 | 0.01 | 0.1235"),
+        (style.number, [250, 1e5, 1e6, -0.5, 0.0, math.inf, math.nan], "250 | 100000 | 1e6 | -0.5 | 0 | ∞ | –"),
+        (style.plain, [3.0, 0.5, True, "adam", [100, 0.5], [], None], "3 | 0.5 | true | adam | [100, 0.5] | [] | –"),
+        (style.accuracy, [0.98765, 1, math.nan], "0.988 | 1.000 | –"),
+        (style.signed, [0.0314, -0.82, -0.0001, math.nan], "+0.031 | −0.820 | 0.000 | –"),
+        (style.deviation, [7.12e-15, 3e-3, 0.5, 0.0, math.inf, math.nan], "7.1e-15 | 3.0e-3 | 5.0e-1 | 0 | ∞ | –"),
+        (style.magnitude, [7.12e-15, 9.6e-4, 0.52, 0.0, math.inf], "7e-15 | 1e-3 | 0.5 | 0 | ∞"),
+        (style.seconds, [123.4, 12, 9.96, 1.5, 0.99951], "123 s | 12 s | 10 s | 1.5 s | 1.0 s"),
+        (style.seconds, [0.076, 850e-6, 1.9e-6, 0, math.nan], "76 ms | 850 µs | 1.9 µs | 0 s | –"),
+    ],
+)
+def test_every_kind_of_number_is_written_in_one_way(write_as, values, texts):
+    assert [write_as(value) for value in values] == texts.split(" | ")
+
+
+def test_labels_have_just_enough_digits_to_tell_the_values_of_an_axis_apart():
+    assert style.labels([0.0, 1e-5, 0.123456]) == ["0", "1e-5", "0.1235"]
+    assert style.labels([0.123456, 0.12348]) == ["0.12346", "0.12348"]
+    assert style.labels([[50], [100, 30]]) == ["[50]", "[100, 30]"]
 
 
 def test_the_drawn_numbers_and_colours_are_those_of_the_rows():
@@ -133,6 +174,26 @@ def test_another_value_is_drawn_as_another_text_and_colour():
     assert (at(before, 0, 1), at(after, 0, 1)) == (["0.500"], ["0.987"])
     assert colour(before, 0, 1) != colour(after, 0, 1)
     assert colour(before, 0, 0) == colour(after, 0, 0)
+
+
+def test_the_text_on_a_dark_tile_is_white_and_on_a_light_one_dark():
+    def edit(row, position):
+        row["test_accuracy"] = 0.0 if position == (0, 0) else 1.0
+        if position == (1, 0):
+            row["status"] = "crashed"
+        if position == (1, 1):
+            row.update(deviation=2e-3, verdict="differs")
+
+    study, white, dark = make(backends=("numpy",), edit=edit), to_rgb("white"), to_rgb(style.INK)
+    (accuracies,) = panels(figures.accuracy_heatmaps(study, "controlled", "test"))
+    assert [ink(accuracies, *cell) for cell in TEST] == [
+        {white},
+        {dark},
+        {dark},
+        {dark},
+    ]  # violet, yellow, grey, yellow
+    (deviations,) = panels(figures.deviation_heatmaps(study))
+    assert [ink(deviations, *cell) for cell in TEST] == [{dark}, {dark}, {dark}, {white}]  # pale blue, ..., grey, red
 
 
 @pytest.mark.parametrize("status", ["diverged", "timeout", "crashed", "pending"])
@@ -165,6 +226,30 @@ def test_a_number_that_a_failed_trial_left_behind_is_never_averaged():
     assert (cell.mean("test_accuracy"), cell.complete, cell.mark) == (0.5, False, "1/2 diverged")
 
 
+def test_a_difference_is_taken_seed_by_seed_and_only_where_both_finished():
+    def cell(status="ok", **accuracies):
+        return Cell((), tuple({"seed": s, "status": status, "test_accuracy": a} for s, a in accuracies.items()))
+
+    assert cell(a=0.5, b=0.9).minus(cell(b=0.7, a=0.25, c=0.0), "test_accuracy") == pytest.approx((0.25 + 0.2) / 2)
+    assert cell(a=0.5, b=0.9).minus(cell(b=0.7, c=0.1), "test_accuracy") == pytest.approx(0.2)
+    assert cell(a=0.5, b=math.nan).minus(cell(a=0.25, b=0.7), "test_accuracy") == 0.25
+    assert math.isnan(cell(a=0.5).minus(cell(b=0.5), "test_accuracy"))
+    assert math.isnan(cell(a=0.5).minus(cell("diverged", a=0.5), "test_accuracy"))
+
+
+@pytest.mark.parametrize("status", ["diverged", "crashed", "pending"])
+def test_a_cell_with_a_failed_seed_cannot_win(status):
+    def edit(row, position):
+        if position == (0, 1) and row["seed"] == 2:
+            row["status"] = status
+
+    study = make(seeds=3, edit=edit)
+    assert VALIDATION[0, 1] == max(VALIDATION.values())
+    for mode in MODES:
+        assert best_cell(study.cells(mode, "torch")).position == (1, 0)  # the best of those in which all finished
+        assert list(tables.best_table(study, mode)["seeds"]) == [3, 3]
+
+
 def test_the_best_cell_is_chosen_by_validation_and_not_by_test_accuracy():
     for ax in panels(figures.accuracy_heatmaps(make(), "controlled", "test")):
         assert outlined(ax) == [(0, 1)]  # where the validation accuracy is highest; (1, 0) has the best test accuracy
@@ -193,7 +278,7 @@ def test_a_chaotic_cell_is_hatched_and_never_outlined():
 
 
 def test_nothing_is_outlined_without_a_validation_accuracy():
-    study = make(edit=lambda row, position: row.update(validation_accuracy=math.nan, validation_loss=math.nan))
+    study = make(edit=no_validation)
     for mode in MODES:
         assert all(outlined(ax) == [] for ax in panels(figures.accuracy_heatmaps(study, mode, "test")))
         assert tables.best_table(study, mode)["test_accuracy"].isna().all()
@@ -211,6 +296,20 @@ def test_the_deviation_stands_over_the_floor_and_zero_is_written_as_0():
     assert at(numpy_panel, 0, 1) == ["3e-15", "1e-15"]
     assert at(torch_panel, 1, 1) == ["2e-3", "differs"]
     assert colour(torch_panel, 1, 1) == pytest.approx(to_rgb(style.ALARM))
+
+
+def test_of_several_seeds_the_worst_deviation_is_shown():
+    def edit(row, position):
+        seed = row["seed"]
+        row.update(deviation=[2e-15, 8e-15, 4e-15][seed], floor=[2e-15, 1e-15, 3e-15][seed])
+        if position == (0, 0) and seed == 0:
+            row.update(deviation=2e-3, verdict="differs")
+        if position == (0, 0) and seed == 1:
+            row.update(deviation=0.5, verdict="chaotic")
+
+    (ax,) = panels(figures.deviation_heatmaps(make(backends=("numpy",), seeds=3, edit=edit)))
+    assert at(ax, 1, 1) == ["8e-15", "1e-15"]  # with the floor of that seed
+    assert at(ax, 0, 0) == ["2e-3", "differs"]  # a seed that differs is worse than a chaotic one, however far
 
 
 def test_native_differences_are_measured_from_numpy():
@@ -255,6 +354,48 @@ def test_the_parity_table_counts_every_planned_trial_once():
     assert tables.summary_sentences(study)[0].startswith("torch differs from the reference in 1 of the 2 cells")
 
 
+def test_the_largest_deviation_is_that_of_the_trials_that_can_be_judged():
+    def edit(row, position):
+        if position == (0, 0):
+            row.update(verdict="chaotic", deviation=0.9, floor=0.5)
+        if position == (0, 1):
+            row["deviation"] = 5e-15
+
+    study = make(edit=edit)
+    assert list(tables.parity_table(study)["largest_deviation"]) == [5e-15, 5e-15]
+    assert tables.summary_sentences(study)[0].endswith("the largest deviation from the reference is 5.0e-15.")
+
+
+def test_a_time_is_the_median_of_the_trials_that_finished():
+    times = {(0, 0): 0.25, (0, 1): 0.5, (1, 0): 8.0, (1, 1): 100.0}
+
+    def edit(row, position):
+        seconds = times[position]
+        row.update(build_seconds=seconds, train_seconds=2 * seconds, predict_seconds=3 * seconds)
+        if position == (1, 1):
+            row["status"] = "diverged"
+
+    table = tables.timing_table(make(edit=edit))
+    assert list(table["trials"]) == [3] * 4
+    for name, median in {"build": 0.5, "train": 1.0, "predict": 1.5}.items():
+        assert list(table[f"median_{name}_seconds"]) == [median] * 4
+
+
+@pytest.mark.parametrize("status", ["ok", "diverged"])
+def test_the_summary_counts_the_stale_rows(status):
+    def stale(position_of, backends):
+        def edit(row, position):
+            row["stale"] = position == position_of and row["backend"] in backends and row["mode"] == "native"
+            row["status"] = status if position == (1, 1) else "ok"
+
+        return [text for text in tables.summary_sentences(make(edit=edit)) if "stale" in text]
+
+    how = "stale: trained with other versions than those now installed (run again with --refresh)."
+    assert stale((0, 0), ["torch"]) == [f"1 row is {how}"]
+    assert stale((0, 0), ["numpy", "torch"]) == [f"2 rows are {how}"]
+    assert stale((0, 0), []) == []
+
+
 def test_the_summary_says_who_agrees_and_by_how_much_native_differs():
     sentences = tables.summary_sentences(make())
     assert sentences[0] == "Both backends agree in all 4 cells; the largest deviation from the reference is 3.0e-15."
@@ -270,6 +411,35 @@ def test_curves_that_coincide_say_so_and_native_ones_show_only_what_was_logged()
     native = figures.learning_curves(make(), "native")
     assert [ax.get_title(loc="left") for ax in native.axes] == ["logged loss"]
     assert figures.learning_curves(make(backends=("numpy",)), "native") is None
+
+
+def test_of_several_seeds_the_first_that_finished_draws_the_curve():
+    def edit(row, position):
+        if row["mode"] == "native" and row["seed"] == 0:
+            row["status"] = "crashed"
+
+    study = make(seeds=3, edit=lambda row, position: (no_validation(row, position), edit(row, position)))
+    seeds = study.rows.set_index("trial_id")["seed"]
+    for first, (lines, _) in ((0, controlled_lines(study)), (1, native_lines(study))):
+        assert lines
+        assert {seed for line in lines for seed in seeds[line.points["trial_id"]]} == {first}
+    assert ", seed 0" in controlled_lines(study)[1]
+
+
+def test_without_a_validation_split_the_lowest_training_loss_is_drawn():
+    losses = {(0, 0): 0.5, (0, 1): 0.4, (1, 0): 0.1, (1, 1): 0.9}
+
+    def edit(row, position):
+        no_validation(row, position)
+        row["train_loss"] = losses[position]
+
+    study = make(edit=edit)
+    place = study.rows.set_index("trial_id")[["learning_rate", "l2"]]
+    for lines, _ in (controlled_lines(study), native_lines(study)):
+        assert lines
+        drawn = place.loc[[trial for line in lines for trial in line.points["trial_id"]]]
+        assert set(drawn.itertuples(index=False, name=None)) == {(0.1, 1e-5)}
+    assert "the lowest training loss" in controlled_lines(study)[1]
 
 
 @pytest.mark.parametrize(
@@ -327,8 +497,40 @@ def test_the_page_stands_alone_and_describes_every_figure(tmp_path):
     outside = re.findall(r'(?:src|href)="(?!#|data:)([^"]*)"', page)
     assert outside == []
     assert "url(http" not in page
+    assert "best by validation accuracy" in page
     written = {path.name for path in (tmp_path / "figures").iterdir()}
     assert {"overview.png", "controlled-test.png", "native-difference.png"} <= written
+
+
+def test_the_page_explains_no_choice_that_was_not_made(tmp_path):
+    study = make(axes={"l2": [1e-5, 1e-3]}, backends=("numpy",), edit=no_validation)
+    study = replace(study, curves=study.curves.drop(columns=["validation_loss", "validation_accuracy"]))
+    page = " ".join(reports.write(study, tmp_path).read_text("utf-8").split())
+    assert "best by validation accuracy" not in re.sub(r"</?b>", "", page)
+    assert "the lowest training loss (there is no validation split)" in page
+
+
+def test_the_page_names_the_tolerances_that_are_applied(tmp_path):
+    page = reports.write(make(axes={}, backends=("numpy",), modes=("controlled",)), tmp_path).read_text("utf-8")
+    (note,) = re.findall(r"Agree: no further .*?</p>", " ".join(page.split()))
+    said = re.search(r"than (\S+) floors, or (\S+) in float64, (\S+) in float32\..* more than (\S+) above chance", note)
+    floors, float64, float32, learned = map(float, said.groups())
+    assert floors == parity.tolerance(1.0, "float64") == parity.tolerance(1.0, "float32") == 100
+    assert float64 == parity.tolerance(None, "float64")
+    assert float32 == parity.tolerance(None, "float32")
+    assert learned == tables.LEARNED
+
+
+def test_the_page_says_how_many_trials_outside_it_leaves_to_the_table(tmp_path, monkeypatch):
+    def edit(row, position):
+        row.update(verdict="differs", deviation=1e-3)
+
+    monkeypatch.setattr("reports.page.LISTED", 2)
+    study = make(axes={}, backends=("numpy",), modes=("controlled",), seeds=5, edit=edit)
+    page = reports.write(replace(study, curves=study.curves[:0]), tmp_path).read_text("utf-8")
+    assert page.count("1.0e-3</td>") == 2 + 1  # the trials that are listed, and the largest in the parity table
+    assert re.findall(r"And (\d+) more: all stand in <code>tables/outside.csv</code>", page) == ["3"]
+    assert len(pd.read_csv(tmp_path / "tables" / "outside.csv")) == 5
 
 
 def test_a_second_report_leaves_no_old_picture_and_no_foreign_file_is_touched(tmp_path):

@@ -130,6 +130,7 @@ def test_a_fault_costs_one_trial(store):
         faults.HANG,
         faults.OVERFLOW,
         faults.REFUSE,
+        faults.SKIP,
         0.7,
     )
     rows = by_momentum(sweep(faulty(*momenta), store))
@@ -141,18 +142,73 @@ def test_a_fault_costs_one_trial(store):
         faults.HANG: "timeout",
         faults.OVERFLOW: "diverged",
         faults.REFUSE: "unsupported",
+        faults.SKIP: "crashed",
         0.7: "ok",
     }
     assert "RuntimeError: the framework fell over (faults.py:" in rows.loc[faults.RAISE, "reason"]
     assert "exit code 3" in rows.loc[faults.EXIT, "reason"]
     assert "signal 11" in rows.loc[faults.SEGFAULT, "reason"]
     assert "time limit of 2 s" in rows.loc[faults.HANG, "reason"]
+    assert "called after_epoch for 1 of 3 epochs" in rows.loc[faults.SKIP, "reason"]
     assert rows.loc[faults.REFUSE, "reason"] == "this backend has no such momentum"
     assert rows.loc[faults.OVERFLOW, "deviation"] == np.inf  # the reference did not diverge
     assert rows.loc[faults.OVERFLOW, "verdict"] == "differs"
     failed = [faults.RAISE, faults.EXIT, faults.SEGFAULT, faults.HANG]
     assert rows.loc[failed, ["deviation", "test_accuracy"]].isna().all(axis=None)
     assert set(rows.loc[failed, "verdict"]) == {"unchecked"}
+
+
+@pytest.mark.usefixtures("extra_backends")
+def test_no_chatter_of_an_adapter_reaches_the_screen(store, capfd):
+    sweep(faulty(faults.FINE, faults.RAISE), store)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("extra_backends")
+def test_what_is_unsupported_is_looked_at_again(store, monkeypatch):
+    assert by_momentum(sweep(faulty(faults.REFUSE), store)).loc[faults.REFUSE, "status"] == "unsupported"
+    monkeypatch.setattr(registry, "BUILT_IN", (Backend("faulty", "backends.numpy:NumpyTrainer", ("numpy",)),))
+    registry.backends.cache_clear()
+    assert by_momentum(sweep(faulty(faults.REFUSE), store)).loc[faults.REFUSE, "status"] == "ok"
+
+
+def test_a_row_of_another_backend_version_is_stale(store, monkeypatch):
+    sweep(experiment(backends=["numpy", "sklearn"], modes=["controlled"]), store)
+    monkeypatch.setattr(registry, "version_of", lambda package: "0.1" if package == "sklearn" else np.__version__)
+    rows = sweep(experiment(backends=["numpy", "sklearn"], modes=["controlled"]), store).frame()
+    assert set(rows.loc[rows["stale"], "backend"]) == {"sklearn"}
+
+
+def test_constant_columns_are_named_in_a_warning(store):
+    table = copy.deepcopy(small_table())
+    table["data"].update(name="digits", scale="minmax")
+    table["run"] = {"backends": ["numpy"]}
+    (warning,) = sweep(parse(table), store).study().warnings
+    assert "of digits" in warning
+    assert {"0", "32", "39"} <= set(warning.replace(",", "").split())
+
+
+def test_refreshing_the_best_cell_keeps_its_weights(store, monkeypatch):
+    sweep(experiment(backends=["numpy"]), store)
+    monkeypatch.setattr(harness, "__version__", "99.0")
+    frame = sweep(experiment(backends=["numpy"]), store, refresh=True).frame()
+    opened = Store(store)
+    assert len(opened.artefacts("weights", frame["trial_id"])) == 2  # one for each mode
+    opened.close()
+
+
+def test_the_kept_weights_are_those_of_the_report_s_best_cell(small_experiment, store):
+    from reports.tables import best_table
+
+    results = sweep(small_experiment, store)
+    frame = results.frame()
+    opened = Store(store)
+    kept = frame[frame["trial_id"].isin(opened.artefacts("weights", frame["trial_id"]))]
+    opened.close()
+    for mode in ("controlled", "native"):
+        best = best_table(results.study(), mode).set_index("backend")[["learning_rate", "l2"]]
+        mine = kept[kept["mode"] == mode].set_index("backend")[["learning_rate", "l2"]]
+        assert best.sort_index().to_dict() == mine.sort_index().to_dict()
 
 
 @pytest.mark.usefixtures("extra_backends")

@@ -10,9 +10,9 @@ from rich.table import Table
 from harness.results import Results
 
 
-def show_table(frame: pd.DataFrame, title: str = "") -> None:
+def show_table(frame: pd.DataFrame) -> None:
     """A DataFrame as a table on standard output."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for column in frame.columns:
         table.add_column(str(column), justify="right" if pd.api.types.is_numeric_dtype(frame[column]) else "left")
     for row in frame.itertuples(index=False):

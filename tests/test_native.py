@@ -1,0 +1,121 @@
+"""Native mode: each framework in its own way, and yet each number that the experiment gives has its effect."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.data import load_dataset, prepare
+from harness.draws import native_seed
+from harness.metrics import accuracy
+from harness.parity import deviation
+from harness.registry import BUILT_IN, load_trainer
+from harness.trainer import Config
+
+BACKENDS = [backend for backend in BUILT_IN if backend.missing() is None]
+
+# A learning rate at which each backend's own SGD learns the digits in ten epochs: their conventions differ that much.
+LEARNING_RATE = {"numpy": 0.01, "sklearn": 0.1, "tensorflow": 1.0, "keras": 1.0, "torch": 1.0}
+
+DTYPE = {"numpy": "float64", "sklearn": "float64", "tensorflow": "float32", "keras": "float32", "torch": "float32"}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    kwargs = {"test_fraction": 0.2, "validation_fraction": 0.0, "scale": 16, "dtype": "float64"}
+    return prepare(load_dataset("digits"), seed=0, repeat=0, **kwargs)
+
+
+def config(backend, **changes):
+    base = Config(
+        n_inputs=64,
+        n_outputs=10,
+        hidden=(30,),
+        activation=("sigmoid",),
+        optimizer="sgd",
+        learning_rate=LEARNING_RATE[backend.name],
+        batch_size=50,
+        epochs=10,
+    )
+    return replace(base, **changes)
+
+
+def fit(backend, digits, seed=3, **changes):
+    trainer = load_trainer(backend.trainer)(config(backend, **changes), None)
+    told = trainer.fit_native(digits.train.X, digits.train.y, seed)
+    return trainer, told
+
+
+@pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)
+def backend(request):
+    return request.param
+
+
+def test_it_learns_and_its_logged_loss_falls(backend, digits):
+    trainer, told = fit(backend, digits)
+    assert accuracy(trainer.logits(digits.test.X), digits.test.y) > 0.85
+    if "loss" in told.curves:
+        assert told.curves["loss"][-1] < 0.5 * told.curves["loss"][0]
+
+
+@pytest.mark.parametrize(
+    "change", [{"learning_rate": 0.005}, {"l2": 0.05}, {"batch_size": 40}, {"epochs": 1}, {"hidden": (20,)}], ids=str
+)
+def test_every_number_has_its_effect(backend, digits, change):
+    before, _ = fit(backend, digits, epochs=2)
+    after, _ = fit(backend, digits, **{"epochs": 2, **change})
+    if "hidden" in change:
+        assert after.weights()[0]["W"].shape == (64, 20)
+    else:
+        assert deviation(before.weights(), after.weights()) > 1e-6
+
+
+def test_l2_draws_the_weights_towards_zero(backend, digits):
+    def size(l2):
+        return sum(np.sum(layer["W"] ** 2) for layer in fit(backend, digits, l2=l2)[0].weights())
+
+    # scikit-learn divides alpha by the rows of the batch; the lecture class takes small steps from large weights
+    l2 = {"sklearn": 0.5, "numpy": 0.1}.get(backend.name, 0.01)
+    assert size(l2) < 0.9 * size(0.0)
+
+
+def test_another_seed_gives_another_training(backend, digits):
+    first, again, other = (fit(backend, digits, seed, epochs=1)[0].weights() for seed in (1, 1, 2))
+    assert deviation(first, again) == 0
+    assert deviation(first, other) > 0
+
+
+def test_every_repeat_has_a_seed_of_its_own():
+    assert len({native_seed(0, repeat) for repeat in range(100)}) == 100
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "constant", "value"), [("adam", "epsilon", 0.5), ("adam", "beta_1", 0.5), ("adam", "beta_2", 0.5)]
+)
+def test_a_constant_is_handed_over_where_it_is_written_and_only_there(backend, digits, optimizer, constant, value):
+    common = {"optimizer": optimizer, "learning_rate": 0.01, "epochs": 1}
+    default, _ = fit(backend, digits, **common)
+    unwritten, _ = fit(backend, digits, **common, **{constant: value})
+    written, _ = fit(backend, digits, **common, **{constant: value}, written=frozenset({constant}))
+    assert deviation(default.weights(), unwritten.weights()) == 0
+    assert deviation(default.weights(), written.weights()) > 1e-4
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "nesterov"])
+def test_momentum_does_something(backend, digits, optimizer):
+    rate = LEARNING_RATE[backend.name] / 10
+    plain, _ = fit(backend, digits, learning_rate=rate, epochs=2)
+    heavy, _ = fit(backend, digits, learning_rate=rate, epochs=2, optimizer=optimizer)
+    if (backend.name, optimizer) == ("sklearn", "nesterov"):
+        assert deviation(plain.weights(), heavy.weights()) == 0  # its SGD has Nesterov's momentum by default
+    else:
+        assert deviation(plain.weights(), heavy.weights()) > 1e-3
+
+
+def test_the_dtype_is_the_framework_s_own_unless_it_is_written(backend, digits):
+    own, _ = fit(backend, digits, epochs=1)
+    assert str(own.weights()[0]["W"].dtype) == DTYPE[backend.name]
+    for dtype in ("float32", "float64"):
+        written, _ = fit(backend, digits, epochs=1, dtype=dtype, written=frozenset({"dtype"}))
+        if backend.name != "sklearn":  # there the data's dtype decides, and the harness hands it over
+            assert str(written.weights()[0]["W"].dtype) == dtype
