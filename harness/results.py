@@ -90,7 +90,10 @@ class Results:
 
     def _record(self, row: dict[str, Any]) -> dict[str, Any]:
         values = {**row["settings"], **row["cell"]}
-        return {**row, **{key: values.get(key) for key in HYPERPARAMETERS}, "stale": is_stale(row)}
+        record = {**row, **{key: values.get(key) for key in HYPERPARAMETERS}, "stale": is_stale(row)}
+        if row["status"] == "pending" and row["mode"] == "controlled":
+            record["verdict"] = "unchecked"
+        return record
 
     def export(self) -> pd.DataFrame:
         """One row a finished trial, in the columns that `harness export` writes; lists as JSON text."""
@@ -168,7 +171,8 @@ class Results:
         for row in self._rows:
             for name, value in (row["machine"] or {}).items():
                 note(name, value)
-        return {name: ", ".join(values) for name, values in shown.items() if values}
+        seeds = len({row["seed"] for row in self._rows})
+        return {"seeds": str(seeds), **{name: ", ".join(values) for name, values in shown.items() if values}}
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -137,7 +137,7 @@ def magnitude(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration in the unit that suits it, with two or three digits: `12 s`, `1.5 s`, `76 ms`, `1.9 µs`."""
+    """A duration in the unit that suits it, rounded: `12 s`, `1.5 s`, `76 ms`, `1.9 µs`."""
     if missing(value):
         return MISSING
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):

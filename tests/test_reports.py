@@ -497,7 +497,7 @@ def test_the_page_stands_alone_and_describes_every_figure(tmp_path):
     outside = re.findall(r'(?:src|href)="(?!#|data:)([^"]*)"', page)
     assert outside == []
     assert "url(http" not in page
-    assert "best by validation accuracy" in page
+    assert "<b>outlined</b> one is the best by validation accuracy" in page
     written = {path.name for path in (tmp_path / "figures").iterdir()}
     assert {"overview.png", "controlled-test.png", "native-difference.png"} <= written
 

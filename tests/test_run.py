@@ -211,6 +211,22 @@ def test_the_kept_weights_are_those_of_the_report_s_best_cell(small_experiment, 
         assert best.sort_index().to_dict() == mine.sort_index().to_dict()
 
 
+def test_what_is_planned_and_not_yet_trained_is_pending(small_experiment, store):
+    sweep(small_experiment, store)
+    with sqlite3.connect(store.removeprefix("sqlite:///")) as database:
+        database.execute("delete from trials where verdict is not null")  # as if the run had been killed
+    opened = Store(store)
+    results = harness.Results(opened, "small")
+    opened.close()
+    rows = results.frame()
+    pending = rows[rows["status"] == "pending"]
+    assert (len(rows), len(pending)) == (16, 8)
+    assert set(pending["verdict"]) == {"unchecked"}
+    assert len(results.export()) == 8
+    assert "8 pending" in repr(results)
+    assert results.study().facts["seeds"] == "1"
+
+
 @pytest.mark.usefixtures("extra_backends")
 def test_failed_trials_are_trained_again_only_on_request(store):
     first = by_momentum(sweep(faulty(faults.FINE, faults.RAISE), store))
