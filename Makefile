@@ -27,7 +27,7 @@ demo: install
 	$(BIN)/harness run digits-grid
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

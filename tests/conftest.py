@@ -1,11 +1,14 @@
 import os
 from pathlib import Path
 
+# Adapters are also tested inside this process, under the conditions that a worker would have; a BLAS library reads the
+# first of them when NumPy is imported, which harness.executor does.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
 import pytest
 
 from harness.executor import ENVIRONMENT
 
-# Adapters are also tested inside this process: under the conditions that a worker would have.
 os.environ.update(ENVIRONMENT)
 
 
