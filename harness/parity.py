@@ -66,9 +66,29 @@ class ReversedRows:
     def __getitem__(self, epoch: int) -> Epoch:
         drawn = self.batches[epoch]
         rows = np.full_like(drawn.rows, -1)
+        masks = tuple(mask.copy() for mask in drawn.masks)
         for step, batch in enumerate(drawn.batches()):
             rows[step, : len(batch)] = batch[::-1]
-        return Epoch(rows, drawn.learning_rate, drawn.masks)
+            for mask, drawn_mask in zip(masks, drawn.step_masks(step), strict=True):
+                mask[step, : len(batch)] = drawn_mask[::-1]
+        return Epoch(rows, drawn.learning_rate, masks)
+
+
+@dataclass(frozen=True)
+class ReversedInputs:
+    """The same batches for inputs whose columns stand in reversed order: a mask of the inputs goes with them."""
+
+    batches: Batches
+    drops_inputs: bool
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, epoch: int) -> Epoch:
+        drawn = self.batches[epoch]
+        if not self.drops_inputs:
+            return drawn
+        return Epoch(drawn.rows, drawn.learning_rate, (drawn.masks[0][:, :, ::-1], *drawn.masks[1:]))
 
 
 def reverse_inputs(weights: Weights) -> Weights:

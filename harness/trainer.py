@@ -5,7 +5,8 @@ batches, says when to stop, computes every metric and takes every time. What eac
 defined by `harness/reference.py`, a plain NumPy trainer; an adapter is right when its weights equal those of the
 reference to rounding, which `harness check NAME` measures.
 
-Shapes: weights are `(n_in, n_out)`, biases `(n_out,)`, inputs `(n, n_inputs)`, class labels `(n,)` integers from 0.
+Shapes: weights are `(n_in, n_out)`, biases `(n_out,)`, inputs `(n, n_inputs)`. Targets are labels `(n,)`, integers from
+0, for the task "multiclass", and `(n, n_outputs)` numbers in the network's dtype for all others.
 """
 
 from abc import ABC, abstractmethod
@@ -16,20 +17,52 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 Weights = tuple[dict[str, np.ndarray], ...]
-"""One dict a layer, first hidden layer first: `"W"` `(n_in, n_out)` and `"b"` `(n_out,)`."""
+"""One dict a layer, first hidden layer first: `"W"` `(n_in, n_out)` and `"b"` `(n_out,)`.
+
+With batch normalisation a hidden layer holds, in place of `"b"`, which it would cancel: `"gamma"`, `"beta"`, and the
+running `"mean"` and `"variance"`, each `(n_out,)`.
+"""
 
 AfterEpoch = Callable[[int], bool]
 """Called with the number of finished epochs, from 1, once the device has finished; `True` means: stop now."""
+
+TASKS: dict[str, tuple[str, ...]] = {
+    "multiclass": ("cross_entropy",),
+    "binary": ("binary_cross_entropy",),
+    "multilabel": ("binary_cross_entropy",),
+    "regression": ("mse", "mae", "huber"),
+}
+"""Every task, with the losses that it can be trained by; the first is its default."""
 
 OPTIMIZER_CONSTANTS: dict[str, tuple[str, ...]] = {
     "sgd": (),
     "momentum": ("momentum",),
     "nesterov": ("momentum",),
+    "adagrad": ("initial_accumulator", "epsilon"),
+    "adagrad_momentum": ("momentum", "initial_accumulator", "epsilon"),
+    "rmsprop": ("rho", "epsilon"),
     "adam": ("beta_1", "beta_2", "epsilon"),
 }
-"""Every optimizer, with the constants that it reads beside the learning rate."""
+"""Every optimizer of back propagation, with the constants that it reads beside the learning rate."""
 
-ACTIVATIONS: tuple[str, ...] = ("sigmoid", "tanh", "relu")
+ACTIVATIONS: dict[str, tuple[str, ...]] = {
+    "identity": (),
+    "sigmoid": (),
+    "tanh": (),
+    "relu": (),
+    "leaky_relu": ("leaky_slope",),
+    "elu": ("elu_alpha",),
+    "selu": (),
+    "softplus": (),
+}
+"""Every activation of a hidden layer, with the constants that it reads."""
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+"""The constants of `selu`. Source: Klambauer et al., "Self-normalizing neural networks", 2017."""
+
+OUTPUT_ACTIVATIONS: tuple[str, ...] = ("identity", "relu", "softplus", "sigmoid", "tanh")
+"""The activations that the outputs of a regression can have."""
+
 REDUCTIONS: tuple[str, ...] = ("mean", "sum")
 DTYPES: tuple[str, ...] = ("float64", "float32")
 
@@ -46,9 +79,17 @@ class NotInstalled(ImportError):
 class Config:
     """One network and one way to train it. Every number is written out; none is a library's default.
 
-    `hidden` gives the units of each hidden layer, `activation` one name for each of them. The output is softmax
-    with cross-entropy. The loss of a batch is the mean over its rows (`reduction="mean"`) or the sum ("sum"), to
-    which `(l2 / 2) * sum(W**2)` over the weight matrices, never the biases, is added in either case.
+    `hidden` gives the units of each hidden layer, `activation` one name for each of them. What stands at the output
+    follows from the task: softmax with `cross_entropy` ("multiclass"), a logistic unit an output with
+    `binary_cross_entropy` ("binary", "multilabel"), or `output_activation` with `mse`, `mae` or `huber`
+    ("regression"). A row's loss is the mean over its outputs; the loss of a batch is the mean over its rows
+    (`reduction="mean"`) or the sum ("sum"). To it are added, in either case, `(l2 / 2) * sum(W**2)` and
+    `l1 * sum(abs(W))` over the weight matrices, never over biases, gamma or beta.
+
+    `dropout` holds the rate at which the inputs and then the units of each hidden layer are dropped, or nothing at
+    all. `clip_norm` and `clip_value` bound the gradient, penalties included; None leaves it alone.
+
+    `optimizer="perceptron"` is the perceptron rule: no hidden layer, loss "perceptron", output "heaviside".
 
     `written` names the optional settings that the experiment itself states (such as `"epsilon"` or `"dtype"`). Only
     those are handed to a framework in native mode, where everything unsaid is left to the framework's own default.
@@ -62,13 +103,27 @@ class Config:
     learning_rate: float
     batch_size: int
     epochs: int
+    task: str = "multiclass"
+    loss: str = "cross_entropy"
+    output_activation: str = "softmax"
+    huber_delta: float = 1.0
+    reduction: str = "mean"
+    leaky_slope: float = 0.01
+    elu_alpha: float = 1.0
     l2: float = 0.0
+    l1: float = 0.0
+    dropout: tuple[float, ...] = ()
+    batch_norm: bool = False
+    batch_norm_momentum: float = 0.9
+    batch_norm_epsilon: float = 1e-5
+    clip_norm: float | None = None
+    clip_value: float | None = None
     momentum: float = 0.9
     beta_1: float = 0.9
     beta_2: float = 0.999
+    rho: float = 0.9
     epsilon: float = 1e-8
-    reduction: str = "mean"
-    init: str = "glorot_uniform"
+    initial_accumulator: float = 0.0
     dtype: str = "float64"
     written: frozenset[str] = field(default=frozenset())
 
@@ -77,6 +132,23 @@ class Config:
         """Units of every layer, inputs and outputs included: `(64, 50, 10)`."""
         return (self.n_inputs, *self.hidden, self.n_outputs)
 
+    @property
+    def dropout_layers(self) -> tuple[int, ...]:
+        """Which layers are dropped out, in the order of `Epoch.masks`: 0 are the inputs, 1 the first hidden layer."""
+        return tuple(k for k, rate in enumerate(self.dropout) if rate > 0)
+
+    @property
+    def regularisation(self) -> tuple[str, ...]:
+        """The parts beyond L2 that are in use: of "l1", "dropout", "batch_norm", "clip_norm" and "clip_value"."""
+        in_use = {
+            "l1": self.l1 > 0,
+            "dropout": bool(self.dropout_layers),
+            "batch_norm": self.batch_norm,
+            "clip_norm": self.clip_norm is not None,
+            "clip_value": self.clip_value is not None,
+        }
+        return tuple(name for name, used in in_use.items() if used)
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -84,7 +156,7 @@ class Epoch:
 
     `rows` is `(steps, batch)` int64: the rows of the training set that each step sees, padded at the end of a step
     with -1 where its batch is shorter. `learning_rate` is `(steps,)`, the schedule already evaluated. `masks` holds
-    one `(steps, batch, units)` boolean array a dropout layer, or nothing.
+    one `(steps, batch, units)` boolean array for each of `Config.dropout_layers`: a unit is kept where it is True.
     """
 
     rows: np.ndarray
@@ -94,6 +166,11 @@ class Epoch:
     def batches(self) -> list[np.ndarray]:
         """The row numbers of each step without the padding."""
         return [rows[rows >= 0] for rows in self.rows]
+
+    def step_masks(self, step: int) -> tuple[np.ndarray, ...]:
+        """The masks of one step without the padding, each `(rows, units)`."""
+        n = int((self.rows[step] >= 0).sum())
+        return tuple(mask[step, :n] for mask in self.masks)
 
 
 class Batches(Protocol):
@@ -145,13 +222,15 @@ class Trainer(ABC):
     def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:
         """Train for `len(batches)` epochs, or until `after_epoch` returns True.
 
-        `X` is `(n, n_inputs)` in `config.dtype`, `y` is `(n,)` int64. Neither may be changed.
-        May raise `Diverged`.
+        `X` is `(n, n_inputs)` in `config.dtype`; `y` is `(n,)` int64 for the task "multiclass", else `(n, n_outputs)`
+        in `config.dtype`. Neither may be changed. May raise `Diverged`.
         """
 
     @abstractmethod
     def logits(self, X: np.ndarray) -> np.ndarray:
-        """The outputs before softmax, `(n, n_outputs)`, for the weights as they are now, in inference mode.
+        """The outputs before their activation, `(n, n_outputs)`, for the weights as they are now, in inference mode.
+
+        Inference mode: nothing is dropped out, and batch normalisation uses the running mean and variance.
 
         `X` may come in another float dtype than the network's.
         """
@@ -167,10 +246,12 @@ class Trainer(ABC):
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         """Build and train the way the framework's own tutorial would, with the same hyperparameter numbers.
 
+        Raises `NotImplementedError` with the reason for a config that the framework has no idiom of its own for.
+
         Called on a trainer that was made with `start=None`. The framework's own start, batches and defaults; `seed`
         makes it repeatable. Handed over are hidden layers, activation, optimizer, learning rate, L2, batch size and
         epochs (and momentum, where the optimizer's name asks for it); dtype and other constants only where
-        `config.written` names them; never `init` or `reduction`. `X` is float64, or `config.dtype` where that is
+        `config.written` names them; never `reduction`. `X` is float64, or `config.dtype` where that is
         written. Afterwards `logits` and `weights` answer. May raise `Diverged`.
         """
         raise NotImplementedError(f"backend {self.name!r} has no native mode")

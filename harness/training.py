@@ -2,13 +2,13 @@
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from harness.data import Prepared
-from harness.metrics import evaluate
-from harness.parity import ReversedRows, deviation, reverse_inputs
+from harness.data import Part, Prepared
+from harness.metrics import confusion, evaluate, loss
+from harness.parity import ReversedInputs, ReversedRows, deviation, reverse_inputs
 from harness.reference import Reference
 from harness.trainer import NATIVE_CURVES, Batches, Config, Diverged, NativeFit, Trainer, Weights
 
@@ -31,6 +31,37 @@ class Outcome:
     weights: Weights | None = None
     first_epoch_weights: Weights | None = None
     test_logits: np.ndarray | None = None
+    confusion: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop when the validation loss has not fallen by more than `min_delta` for `patience` epochs.
+
+    The harness decides it, from its own loss, for every backend alike; the weights of the best epoch are restored,
+    whether the training was stopped or came to its end. Source: Prechelt, "Early stopping - but when?", 1998.
+    """
+
+    patience: int
+    min_delta: float = 0.0
+
+
+class BestEpoch:
+    """The best weights so far, and whether patience has run out."""
+
+    def __init__(self, rule: EarlyStopping) -> None:
+        self.rule = rule
+        self.loss = math.inf
+        self.weights: Weights | None = None
+        self.waited = 0
+
+    def __call__(self, validation_loss: float, weights: Weights) -> bool:
+        """Look at one more epoch; True stops the training."""
+        if validation_loss < self.loss - self.rule.min_delta:
+            self.loss, self.weights, self.waited = validation_loss, weights, 0
+        else:
+            self.waited += 1
+        return self.waited >= self.rule.patience
 
 
 @dataclass(frozen=True)
@@ -50,12 +81,21 @@ def is_finite(weights: Weights) -> bool:
 class Watcher:
     """The harness's eyes during a training: the `after_epoch` that a trainer calls.
 
-    Records the curves and the weights after epoch 1, stops a training whose weights or losses are no longer finite,
-    and keeps account of the time that looking takes, which is not the backend's.
+    Records the curves and the weights after epoch 1, stops a training whose weights or losses are no longer finite
+    or whose patience has run out, and keeps account of the time that looking takes, which is not the backend's.
     """
 
-    def __init__(self, trainer: Trainer, prepared: Prepared, curves: bool) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        config: Config,
+        prepared: Prepared,
+        curves: bool,
+        stopping: EarlyStopping | None = None,
+    ) -> None:
         self.trainer = trainer
+        self.config = config
+        self.best = None if stopping is None else BestEpoch(stopping)
         self.parts = prepared.parts()
         self.prepared = prepared
         self.X = np.concatenate([part.X for part in self.parts.values()])
@@ -64,6 +104,7 @@ class Watcher:
         self.first_epoch_weights: Weights | None = None
         self.epochs_run = 0
         self.fault: str | None = None
+        self.stopped = False
         self.seconds = 0.0
         if curves:
             self._record(0)
@@ -79,11 +120,20 @@ class Watcher:
             self.fault = f"weights not finite after epoch {epoch}"
         elif self.wants_curves and not all(map(math.isfinite, self._record(epoch).values())):
             self.fault = f"loss not finite after epoch {epoch}"
+        stop = self.fault is not None or (self.best is not None and self.best(self._validation_loss(), weights))
         self.seconds += time.perf_counter() - started
-        return self.fault is not None
+        self.stopped = stop
+        return stop
+
+    def _validation_loss(self) -> float:
+        if self.wants_curves:
+            return self.curves["validation_loss"][-1]
+        part = self.prepared.validation
+        with np.errstate(all="ignore"):
+            return loss(self.config, self.trainer.logits(part.X), part.y)
 
     def _record(self, epoch: int) -> dict[str, float]:
-        metrics = evaluate(self._logits(), self.prepared)
+        metrics = evaluate(self.config, self._logits(), self.prepared)
         for name, value in {"epoch": float(epoch), **metrics}.items():
             self.curves.setdefault(name, []).append(value)
         return metrics
@@ -101,15 +151,16 @@ def train_controlled(
     batches: Batches,
     prepared: Prepared,
     curves: bool = False,
+    stopping: EarlyStopping | None = None,
 ) -> Outcome:
-    """Train under the harness's own conventions, from its start and on its batches.
+    """Train under the harness's own conventions, from its start, on its batches, until it says stop.
 
     Raises `RuntimeError` when the trainer skipped epochs, and whatever the trainer raises but `Diverged`.
     """
     started = time.perf_counter()
     trainer = trainer_class(config, start)
     built = time.perf_counter()
-    watcher = Watcher(trainer, prepared, curves)
+    watcher = Watcher(trainer, config, prepared, curves, stopping)
     before = time.perf_counter()
     try:
         trainer.train(prepared.train.X, prepared.train.y, batches, watcher)
@@ -117,10 +168,13 @@ def train_controlled(
         watcher.fault = f"the framework refused to go on: {error}"
     done = time.perf_counter()
     seconds = {"build_seconds": built - started, "train_seconds": done - before - watcher.seconds}
-    if watcher.fault is None and watcher.epochs_run != len(batches):
+    if not watcher.stopped and watcher.fault is None and watcher.epochs_run != len(batches):
         raise RuntimeError(f"called after_epoch for {watcher.epochs_run} of {len(batches)} epochs")
+    if watcher.fault is None and watcher.best is not None and watcher.best.weights is not None:
+        trainer.set_weights(watcher.best.weights)
     return _finish(
         trainer,
+        config,
         prepared,
         fault=watcher.fault,
         curves=watcher.curves,
@@ -147,7 +201,7 @@ def train_native(trainer_class: type[Trainer], config: Config, seed: int, prepar
     curves = {f"logged_{name}": list(map(float, values)) for name, values in fit.curves.items()}
     if curves:
         curves["epoch"] = [float(epoch) for epoch in range(1, fit.epochs_run + 1)]
-    return _finish(trainer, prepared, fault=None, curves=curves, epochs_run=fit.epochs_run, seconds=seconds)
+    return _finish(trainer, config, prepared, fault=None, curves=curves, epochs_run=fit.epochs_run, seconds=seconds)
 
 
 def validate_native_fit(fit: NativeFit, config: Config) -> None:
@@ -163,6 +217,7 @@ def validate_native_fit(fit: NativeFit, config: Config) -> None:
 
 def _finish(
     trainer: Trainer,
+    config: Config,
     prepared: Prepared,
     *,
     fault: str | None,
@@ -179,37 +234,81 @@ def _finish(
         before = time.perf_counter()
         logits[name] = trainer.logits(part.X)
         seconds["predict_seconds"] = time.perf_counter() - before
-    metrics = evaluate(logits, prepared)
+    metrics = evaluate(config, logits, prepared, full=fault is None)
     if fault is None and not all(map(math.isfinite, metrics.values())):
         fault = "loss not finite at the end"
     common = {"curves": curves, "epochs_run": epochs_run, "first_epoch_weights": first_epoch_weights, **seconds}
     if fault is not None:
         return Outcome("diverged", fault, **common)  # type: ignore[arg-type]
-    return Outcome("ok", metrics=metrics, weights=weights, test_logits=logits.get("test"), **common)  # type: ignore[arg-type]
+    matrices = {name: confusion(config, logits[name], part.y) for name, part in prepared.parts().items()}
+    return Outcome(
+        "ok",
+        metrics=metrics,
+        weights=weights,
+        test_logits=logits.get("test"),
+        confusion={name: matrix for name, matrix in matrices.items() if matrix is not None},
+        **common,  # type: ignore[arg-type]
+    )
 
 
-def train_reference(config: Config, start: Weights, batches: Batches, X: np.ndarray, y: np.ndarray) -> ReferenceOutcome:
+def train_reference(
+    config: Config,
+    start: Weights,
+    batches: Batches,
+    train: Part,
+    validation: Part | None = None,
+    stopping: EarlyStopping | None = None,
+) -> ReferenceOutcome:
     """Train the reference, and twice more with other roundings, which gives its floor."""
-    weights, first = _reference_weights(config, start, batches, X, y)
-    reversed_rows, _ = _reference_weights(config, start, ReversedRows(batches), X, y)
-    reversed_inputs, _ = _reference_weights(config, reverse_inputs(start), batches, X[:, ::-1].copy(), y)
+    runs = (
+        (start, batches, train, validation),
+        (start, ReversedRows(batches), train, validation),
+        (
+            reverse_inputs(start),
+            ReversedInputs(batches, drops_inputs=0 in config.dropout_layers),
+            _turned(train),
+            None if validation is None else _turned(validation),
+        ),
+    )
+    results = [_reference_weights(config, *run, stopping) for run in runs]
+    weights, first = results[0]
+    reversed_rows, reversed_inputs = results[1][0], results[2][0]
     if reversed_inputs is not None:
         reversed_inputs = reverse_inputs(reversed_inputs)
     floors = [deviation(other, weights) for other in (reversed_rows, reversed_inputs)]
     return ReferenceOutcome(weights, first, max((floor for floor in floors if floor is not None), default=None))
 
 
+def _turned(part: Part) -> Part:
+    """The same rows with their columns in reversed order."""
+    return replace(part, X=part.X[:, ::-1].copy())
+
+
 def _reference_weights(
-    config: Config, start: Weights, batches: Batches, X: np.ndarray, y: np.ndarray
+    config: Config,
+    start: Weights,
+    batches: Batches,
+    train: Part,
+    validation: Part | None,
+    stopping: EarlyStopping | None,
 ) -> tuple[Weights | None, Weights | None]:
     trainer = Reference(config, start)
+    best = None if stopping is None else BestEpoch(stopping)
     first: list[Weights] = []
 
     def after_epoch(epoch: int) -> bool:
         weights = trainer.weights()
-        if epoch == 1 and is_finite(weights):
+        if not is_finite(weights):
+            return True
+        if epoch == 1:
             first.append(weights)
-        return not is_finite(weights)
+        if best is None or validation is None:
+            return False
+        with np.errstate(all="ignore"):
+            return best(loss(config, trainer.logits(validation.X), validation.y), weights)
 
-    trainer.train(X, y, batches, after_epoch)
-    return (trainer.weights() if is_finite(trainer.weights()) else None), (first[0] if first else None)
+    trainer.train(train.X, train.y, batches, after_epoch)
+    weights = trainer.weights() if is_finite(trainer.weights()) else None
+    if weights is not None and best is not None and best.weights is not None:
+        weights = best.weights
+    return weights, (first[0] if first else None)

@@ -39,20 +39,20 @@ class L2OffByTwo(Correct):
 class PenalisedBiases(Correct):
     """L2 on biases too, as torch's `weight_decay` has it by default."""
 
-    def _update(self, X, y, learning_rate):
+    def _update(self, X, y, learning_rate, masks=()):
         for layer in self._weights:
             layer["b"] = layer["b"] * (1 - learning_rate * self.config.l2)
-        super()._update(X, y, learning_rate)
+        super()._update(X, y, learning_rate, masks)
 
 
 class EpsilonHat(Correct):
     """Adam with epsilon beside the uncorrected root, as scikit-learn and Keras have it."""
 
-    def _update(self, X, y, learning_rate):
+    def _update(self, X, y, learning_rate, masks=()):
         config = self.config
         correction = np.sqrt(1 - config.beta_2 ** (self.t + 1))
         self.config = replace(config, epsilon=config.epsilon / correction)
-        super()._update(X, y, learning_rate)
+        super()._update(X, y, learning_rate, masks)
         self.config = config
 
 
@@ -71,9 +71,9 @@ class ReshuffledBatches(Correct):
 class PaddedLastBatch(Correct):
     """Divides by the full batch size in a batch that is shorter."""
 
-    def _update(self, X, y, learning_rate):
+    def _update(self, X, y, learning_rate, masks=()):
         short = self.config.reduction == "mean" and len(y) < self.config.batch_size <= 6
-        super()._update(X, y, learning_rate * (len(y) / self.config.batch_size if short else 1))
+        super()._update(X, y, learning_rate * (len(y) / self.config.batch_size if short else 1), masks)
 
 
 class FirstLearningRateOnly(Correct):
@@ -81,15 +81,15 @@ class FirstLearningRateOnly(Correct):
         self.rate = batches[0].learning_rate[0]
         super().train(X, y, batches, after_epoch)
 
-    def _update(self, X, y, learning_rate):
-        super()._update(X, y, float(self.rate))
+    def _update(self, X, y, learning_rate, masks=()):
+        super()._update(X, y, float(self.rate), masks)
 
 
 class SinglePrecisionConstants(Correct):
     """Sends the optimizer's constants through float32, as Keras does with Python floats."""
 
     def __init__(self, config, start):
-        names = ("momentum", "beta_1", "beta_2", "epsilon")
+        names = ("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator")
         super().__init__(replace(config, **{name: float(np.float32(getattr(config, name))) for name in names}), start)
 
 
@@ -184,8 +184,8 @@ class UnseededNative(NumpyTrainer):
 class Float32Inside(Correct):
     """Computes in float32 whatever the configuration says, and hands float64 back."""
 
-    def _update(self, X, y, learning_rate):
-        super()._update(X.astype("float32").astype(X.dtype), y, learning_rate)
+    def _update(self, X, y, learning_rate, masks=()):
+        super()._update(X.astype("float32").astype(X.dtype), y, learning_rate, masks)
 
 
 class IgnoresMean(Correct):
@@ -215,9 +215,9 @@ class FirstActivationOnly(Correct):
 
 
 class SkipsBatchesOfOne(Correct):
-    def _update(self, X, y, learning_rate):
+    def _update(self, X, y, learning_rate, masks=()):
         if len(y) > 1:
-            super()._update(X, y, learning_rate)
+            super()._update(X, y, learning_rate, masks)
 
 
 class ForgetsMomentsWithWeights(Correct):
@@ -229,8 +229,8 @@ class ForgetsMomentsWithWeights(Correct):
 
 
 class Float32WhenWide(Correct):
-    def _update(self, X, y, learning_rate):
-        super()._update(X.astype("float32").astype(X.dtype) if X.shape[1] > 8 else X, y, learning_rate)
+    def _update(self, X, y, learning_rate, masks=()):
+        super()._update(X.astype("float32").astype(X.dtype) if X.shape[1] > 8 else X, y, learning_rate, masks)
 
 
 class IgnoresSmallL2(Correct):
@@ -241,16 +241,6 @@ class IgnoresSmallL2(Correct):
 class ClippedLogits(Correct):
     def logits(self, X):
         return np.clip(super().logits(X), -15, 15)
-
-
-class TrainsReluAtZero(Correct):
-    """Takes 1 for the derivative of relu at 0."""
-
-    def _update(self, X, y, learning_rate):
-        first = self._weights[0]
-        super()._update(X, y, learning_rate)
-        if self.config.activation == ("relu",) and not first["W"].any():
-            self._weights[0]["W"] = self._weights[0]["W"] - learning_rate * X.T @ np.ones((len(y), 5)) / len(y)
 
 
 class SinglePrecisionLogits(Correct):
@@ -286,11 +276,11 @@ class IgnoresSetWeights(Correct):
 class DividesL2InSums(Correct):
     """Divides the penalty by the rows of the batch where the loss is summed."""
 
-    def _update(self, X, y, learning_rate):
+    def _update(self, X, y, learning_rate, masks=()):
         config = self.config
         if config.reduction == "sum":
             self.config = replace(config, l2=config.l2 / len(y))
-        super()._update(X, y, learning_rate)
+        super()._update(X, y, learning_rate, masks)
         self.config = config
 
 
@@ -299,9 +289,9 @@ class TrainsTheStartInPlace(Correct):
         super().__init__(config, start)
         self._weights = start
 
-    def _update(self, X, y, learning_rate):
+    def _update(self, X, y, learning_rate, masks=()):
         before = self._weights
-        super()._update(X, y, learning_rate)
+        super()._update(X, y, learning_rate, masks)
         for layer, kept in zip(self._weights, before, strict=True):
             kept["W"][:] = layer["W"]
 
@@ -362,11 +352,10 @@ MUTANTS = {
     Float32WhenWide: "many_inputs",
     IgnoresSmallL2: "l2",
     ClippedLogits: "saturation",
-    TrainsReluAtZero: "relu_at_zero",
     HandsOutItsOwnArrays: "weights_round_trip",
     L2OffByTwo: "l2",
     PenalisedBiases: "biases_not_penalised",
-    EpsilonHat: "adam_epsilon",
+    EpsilonHat: "epsilon",
     SinglePrecisionConstants: "optimizer_constants",
     DroppedLastBatch: "partial_last_batch",
     PaddedLastBatch: "partial_last_batch",

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.parity import ReversedRows, deviation, judge, reverse_inputs, tolerance
-from harness.problem import SMALL, batches_of, problem, start_of
+from harness.checks.problem import SMALL, batches_of, problem, rows_of, start_of
+from harness.parity import ReversedInputs, ReversedRows, deviation, judge, reverse_inputs, tolerance
 from harness.reference import Reference
 from harness.training import train_reference
 
@@ -75,17 +75,36 @@ def test_reversed_inputs_are_the_same_network():
 
 def test_at_batch_size_one_the_floor_comes_from_the_reversed_inputs():
     config = replace(SMALL, batch_size=1)
-    assert train_reference(config, start_of(config), batches_of(config), *problem()).floor > 0
+    assert train_reference(config, start_of(config), batches_of(config), rows_of(config)).floor > 0
 
 
 def test_a_chaotic_training_has_a_large_floor():
     config = replace(SMALL, hidden=(20, 20), activation=("tanh", "tanh"), learning_rate=4.0, l2=0.0, epochs=60)
-    outcome = train_reference(config, start_of(config), batches_of(config), *problem())
+    outcome = train_reference(config, start_of(config), batches_of(config), rows_of(config))
     assert outcome.weights is not None
     assert outcome.floor > 1e-6
 
 
 def test_a_reference_that_diverges_has_no_weights():
     config = replace(SMALL, activation=("relu",), learning_rate=1e200, l2=1.0)
-    outcome = train_reference(config, start_of(config), batches_of(config), *problem())
+    outcome = train_reference(config, start_of(config), batches_of(config), rows_of(config))
     assert (outcome.weights, outcome.floor) == (None, None)
+
+
+def test_masks_go_with_their_rows_and_their_columns():
+    config = replace(SMALL, dropout=(0.3, 0.5))
+    drawn = batches_of(config)[1]
+    reversed_rows = ReversedRows(batches_of(config))[1]
+    last = len(drawn.rows) - 1
+    for mask, other in zip(drawn.step_masks(last), reversed_rows.step_masks(last), strict=True):
+        assert mask.shape[0] == 5
+        assert np.array_equal(mask[::-1], other)
+    turned = ReversedInputs(batches_of(config), drops_inputs=True)[1]
+    assert np.array_equal(turned.masks[0], drawn.masks[0][:, :, ::-1])
+    assert np.array_equal(turned.masks[1], drawn.masks[1])
+
+
+def test_the_floor_of_a_training_with_dropout_is_rounding():
+    config = replace(SMALL, dropout=(0.3, 0.5))
+    floor = train_reference(config, start_of(config), batches_of(config), rows_of(config)).floor
+    assert 0 < floor < 1e-14

@@ -3,16 +3,16 @@
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from harness.draws import Permutations, draw_start, generator
+from harness.data import Part
+from harness.draws import Recipe, draw_batches, draw_start, generator
 from harness.parity import deviation, tolerance
-from harness.reference import Reference
-from harness.trainer import Batches, Config, Epoch, Trainer, Weights
+from harness.reference import Reference, sigmoid
+from harness.trainer import Batches, Config, Trainer, Weights
 from harness.training import train_reference
 
 TrainerClass = type[Trainer]
@@ -40,49 +40,77 @@ SMALL = Config(
     l2=1e-2,
 )
 N_ROWS = 23
+_PLAIN = Recipe()
 
 
-def problem(dtype: str = "float64", config: Config = SMALL) -> tuple[np.ndarray, np.ndarray]:
-    """`N_ROWS` random inputs, and labels of every class that the inputs depend on."""
+def problem(config: Config = SMALL) -> tuple[np.ndarray, np.ndarray]:
+    """`N_ROWS` random inputs, and targets of the config's task that depend on them.
+
+    Labels of every class; or, for a regression, numbers that lie on both sides of 0 and of a Huber loss's delta, but
+    within what its output activation can reach.
+    """
     rng = generator(0, "check", 0)
     X = rng.normal(size=(N_ROWS, config.n_inputs))
-    y = np.arange(N_ROWS) % config.n_outputs
-    X += rng.normal(size=(config.n_outputs, config.n_inputs))[y]
-    return X.astype(dtype), y
+    if config.task == "multiclass":
+        y = np.arange(N_ROWS) % config.n_outputs
+        X += rng.normal(size=(config.n_outputs, config.n_inputs))[y]
+        return X.astype(config.dtype), y
+    scores = X @ rng.normal(size=(config.n_inputs, config.n_outputs)) + rng.normal(size=(N_ROWS, config.n_outputs))
+    if config.task in ("binary", "multilabel"):
+        return X.astype(config.dtype), (scores > 0).astype(config.dtype)
+    if config.output_activation in ("sigmoid", "tanh"):
+        scores = sigmoid(scores)
+    elif config.output_activation in ("relu", "softplus"):
+        scores = np.abs(scores)
+    return X.astype(config.dtype), scores.astype(config.dtype)
 
 
-def start_of(config: Config) -> Weights:
-    """A start whose biases are not zero: a penalty on them then shows from the first step."""
+def rows_of(config: Config) -> Part:
+    """The small problem as the training rows of a split."""
+    return Part(*problem(config), np.arange(N_ROWS))
+
+
+def start_of(config: Config, recipe: Recipe = _PLAIN) -> Weights:
+    """A start in which nothing is at its usual value: a bias that is not zero is seen to be penalised at once."""
     rng = generator(0, "check-biases", 0)
-    start = draw_start(config.layers, config.init, config.dtype, 0, 0)
-    return tuple({**layer, "b": rng.normal(0.0, 0.5, layer["b"].shape).astype(config.dtype)} for layer in start)
+    start = []
+    for layer in draw_start(config, recipe, 0, 0):
+        moved = {key: value + rng.normal(0.0, 0.5, value.shape) for key, value in layer.items() if key != "W"}
+        if "gamma" in moved:
+            moved |= {"gamma": 1 + 0.2 * moved["beta"], "variance": np.abs(moved["variance"]) + 0.5}
+        start.append({**layer, **moved})
+    return tuple({key: value.astype(config.dtype) for key, value in layer.items()} for layer in start)
 
 
-def batches_of(config: Config) -> Permutations:
-    """A permutation an epoch, the last batch shorter."""
-    return Permutations(N_ROWS, config.batch_size, config.epochs, config.learning_rate, 0, 0)
+def batches_of(config: Config, recipe: Recipe = _PLAIN) -> Batches:
+    """A permutation an epoch, the last batch shorter, unless `recipe` says otherwise."""
+    return draw_batches(config, recipe, N_ROWS, 0, 0)
 
 
-def build(trainer_class: TrainerClass, config: Config) -> Trainer:
-    """The trainer on its start; `Unsupported` where the backend says so."""
+def build(trainer_class: TrainerClass, config: Config, start: Weights | None = None) -> Trainer:
+    """The trainer on a start (`start_of(config)`); `Unsupported` where the backend says so."""
     reason = trainer_class.unsupported(config)
     if reason is not None:
         raise Unsupported(reason)
-    return trainer_class(config, start_of(config))
+    return trainer_class(config, start or start_of(config))
 
 
 def train(trainer_class: TrainerClass, config: Config, batches: Batches | None = None) -> Weights:
     """The weights at the end of a training of the small problem."""
     trainer = build(trainer_class, config)
-    trainer.train(*problem(config.dtype, config), batches or batches_of(config), lambda epoch: False)
+    trainer.train(*problem(config), batches or batches_of(config), lambda epoch: False)
     return trainer.weights()
 
 
-def compare(trainer_class: TrainerClass, config: Config, batches: Batches | None = None) -> str:
+def compare(
+    trainer_class: TrainerClass, config: Config, batches: Batches | None = None, start: Weights | None = None
+) -> str:
     """Train with backend and reference, and hold the deviation against the floor."""
     batches = batches or batches_of(config)
-    weights = train(trainer_class, config, batches)
-    reference = train_reference(config, start_of(config), batches, *problem(config.dtype, config))
+    trainer = build(trainer_class, config, start)
+    trainer.train(*problem(config), batches, lambda epoch: False)
+    weights = trainer.weights()
+    reference = train_reference(config, start or start_of(config), batches, rows_of(config))
     expect_shapes(weights, config)
     return expect_close(weights, reference.weights, reference.floor, config.dtype)
 
@@ -100,7 +128,7 @@ def expect_close(weights: Weights, expected: Weights | None, floor: float | None
 
 def expect_logits(trainer: Trainer, config: Config, weights: Weights, allowed: float | None = None) -> float:
     """Fail when the trainer's logits are not those of `weights`; gives the largest difference."""
-    X, _ = problem(config.dtype, config)
+    X, _ = problem(config)
     seen, expected = np.asarray(trainer.logits(X)), Reference(config, weights).logits(X)
     if seen.shape != expected.shape:
         raise CheckFailed(f"logits have shape {seen.shape}, expected {expected.shape}")
@@ -113,28 +141,13 @@ def expect_logits(trainer: Trainer, config: Config, weights: Weights, allowed: f
 
 def expect_shapes(weights: Weights, config: Config) -> None:
     """Fail when shapes or dtype are not the contract's."""
-    expected = [(n_in, n_out) for n_in, n_out in zip(config.layers[:-1], config.layers[1:], strict=True)]
-    seen = [layer["W"].shape for layer in weights]
-    if seen != expected or [layer["b"].shape for layer in weights] != [(n_out,) for _, n_out in expected]:
-        raise CheckFailed(f"weights have shapes {seen}, expected {expected}, and biases (n_out,)")
+    expected = [{key: value.shape for key, value in layer.items()} for layer in start_of(config)]
+    seen = [{key: value.shape for key, value in layer.items()} for layer in weights]
+    if seen != expected:
+        raise CheckFailed(f"weights have shapes {seen}, expected {expected}")
     dtypes = {str(value.dtype) for layer in weights for value in layer.values()}
     if dtypes != {config.dtype}:
         raise CheckFailed(f"weights have dtype {', '.join(sorted(dtypes))}, expected {config.dtype}")
-
-
-@dataclass(frozen=True)
-class FallingRate:
-    """Batches whose learning rate falls from step to step."""
-
-    batches: Permutations
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, epoch: int) -> Epoch:
-        drawn = self.batches[epoch]
-        steps = epoch * len(drawn.learning_rate) + np.arange(len(drawn.learning_rate))
-        return Epoch(drawn.rows, drawn.learning_rate / (1 + 0.1 * steps))
 
 
 def each(parts: Iterable[str], check: Callable[[str], str]) -> str:

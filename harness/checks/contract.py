@@ -1,27 +1,16 @@
-"""The conformance suite: what a trainer must do, as small named checks against the reference.
+"""Checks of what a trainer is: shapes, copies, when it calls back, what it leaves alone, that its work is its own."""
 
-`harness check NAME` runs them, and so do our tests and those of third-party adapters. A check raises `CheckFailed`
-with what was seen and what was expected; `CHECKS` holds all of them by name.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
 
 import numpy as np
 
-from harness.errors import describe
-from harness.parity import deviation
-from harness.problem import (
-    N_ROWS,
+from harness.checks.problem import (
     SMALL,
     CheckFailed,
-    FallingRate,
     TrainerClass,
     Unsupported,
     batches_of,
     build,
-    compare,
     disturbed,
     each,
     expect_close,
@@ -31,18 +20,10 @@ from harness.problem import (
     start_of,
     train,
 )
+from harness.parity import deviation
 from harness.reference import Reference
-from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, REDUCTIONS, Diverged, Epoch, Trainer, Weights
-from harness.training import is_finite, train_reference, validate_native_fit
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """How one check went; `message` is the failure, the reason, or what was measured."""
-
-    name: str
-    status: Literal["passed", "failed", "unsupported"]
-    message: str = ""
+from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, Diverged, Epoch, Trainer, Weights
+from harness.training import is_finite, validate_native_fit
 
 
 def check_declaration(trainer_class: TrainerClass) -> str:
@@ -94,117 +75,6 @@ def check_logits_after_training(trainer_class: TrainerClass) -> str:
     expect_logits(trainer, config, trainer.weights())
     trainer.set_weights(start_of(config))
     return f"largest difference {expect_logits(trainer, config, start_of(config)):.1e}"
-
-
-def check_one_step(trainer_class: TrainerClass) -> str:
-    """One step of plain gradient descent on one full batch, without penalty."""
-    return compare(trainer_class, replace(SMALL, l2=0.0, epochs=1, batch_size=N_ROWS))
-
-
-def check_partial_last_batch(trainer_class: TrainerClass) -> str:
-    """An epoch whose last batch is shorter, also by all but one row: neither dropped nor padded, a mean of its own."""
-    compare(trainer_class, replace(SMALL, l2=0.0, epochs=1, batch_size=11))
-    return compare(trainer_class, replace(SMALL, l2=0.0, epochs=1))
-
-
-def check_batch_of_one(trainer_class: TrainerClass) -> str:
-    """Batches of a single row."""
-    return compare(trainer_class, replace(SMALL, batch_size=1, epochs=2))
-
-
-def check_batch_order(trainer_class: TrainerClass) -> str:
-    """The batches are seen as they were drawn, each epoch's own, in their order."""
-    return compare(trainer_class, replace(SMALL, l2=0.0, epochs=3))
-
-
-def check_l2(trainer_class: TrainerClass) -> str:
-    """A strong and a weak L2: gradient `l2 * W`, whatever the batch, with the mean and with the summed loss."""
-
-    def check_weak(optimizer: str) -> str:
-        weak = replace(SMALL, optimizer=optimizer, l2=1e-5, learning_rate=0.02)
-        compare(trainer_class, weak)
-        return compare(trainer_class, replace(weak, reduction="sum"))
-
-    each(OPTIMIZER_CONSTANTS, check_weak)
-    compare(trainer_class, replace(SMALL, l2=0.3, reduction="sum", learning_rate=0.05))
-    return compare(trainer_class, replace(SMALL, l2=0.3))
-
-
-def check_biases_not_penalised(trainer_class: TrainerClass) -> str:
-    """L2 leaves the biases alone: one step from biases that are not zero."""
-    return compare(trainer_class, replace(SMALL, l2=0.3, epochs=1, batch_size=N_ROWS))
-
-
-def check_adam_epsilon(trainer_class: TrainerClass) -> str:
-    """Adam's epsilon stands outside the root, after bias correction: a large epsilon makes other forms visible."""
-    return compare(trainer_class, replace(SMALL, optimizer="adam", learning_rate=0.01, epsilon=1e-2))
-
-
-def check_optimizer_constants(trainer_class: TrainerClass) -> str:
-    """Momentum, betas and epsilon are taken from the configuration, in full precision."""
-    other = {"momentum": 0.7, "beta_1": 0.8, "beta_2": 0.97, "epsilon": 1e-6}
-
-    def check(optimizer: str) -> str:
-        constants: dict[str, Any] = {name: other[name] for name in OPTIMIZER_CONSTANTS[optimizer]}
-        return compare(trainer_class, replace(SMALL, optimizer=optimizer, learning_rate=0.02, **constants))
-
-    return each((name for name, constants in OPTIMIZER_CONSTANTS.items() if constants), check)
-
-
-def check_learning_rate_per_step(trainer_class: TrainerClass) -> str:
-    """The learning rate is the schedule's at every step, with every optimizer."""
-
-    def check(optimizer: str) -> str:
-        config = replace(SMALL, optimizer=optimizer, learning_rate=0.03)
-        return compare(trainer_class, config, FallingRate(batches_of(config)))
-
-    return each(OPTIMIZER_CONSTANTS, check)
-
-
-def check_no_hidden_layer(trainer_class: TrainerClass) -> str:
-    """Multinomial logistic regression: no hidden layer at all."""
-    return compare(trainer_class, replace(SMALL, hidden=(), activation=()))
-
-
-def check_two_hidden_layers(trainer_class: TrainerClass) -> str:
-    """Two hidden layers of different width."""
-    return compare(trainer_class, replace(SMALL, hidden=(8, 3), activation=("tanh", "tanh")))
-
-
-def check_mixed_activations(trainer_class: TrainerClass) -> str:
-    """Another activation in each hidden layer."""
-    config = replace(SMALL, hidden=(6, 5, 4), activation=("relu", "sigmoid", "tanh"))
-    expect_logits(build(trainer_class, config), config, start_of(config))
-    return compare(trainer_class, config)
-
-
-def check_many_inputs(trainer_class: TrainerClass) -> str:
-    """More inputs than rows, in full precision."""
-    return compare(trainer_class, replace(SMALL, n_inputs=40))
-
-
-def check_saturation(trainer_class: TrainerClass) -> str:
-    """Large weights: units and probabilities that are saturated, logits up to some hundreds, unclipped."""
-    config = replace(SMALL, activation=("sigmoid",), learning_rate=1e-3, l2=0.0)
-    start = tuple({key: 40 * value for key, value in layer.items()} for layer in start_of(config))
-    trainer = build(trainer_class, config)
-    trainer.set_weights(start)
-    expect_logits(trainer, config, start, 1e-10)
-    trainer.train(*problem(), batches_of(config), lambda epoch: False)
-    expected = train_reference(config, start, batches_of(config), *problem())
-    return expect_close(trainer.weights(), expected.weights, expected.floor, "float64")
-
-
-def check_relu_at_zero(trainer_class: TrainerClass) -> str:
-    """The derivative of relu at 0 is 0: a layer that starts at zero gets no gradient."""
-    config = replace(SMALL, activation=("relu",), l2=0.0)
-    trainer = build(trainer_class, config)
-    first, last = start_of(config)
-    trainer.set_weights(({key: np.zeros_like(value) for key, value in first.items()}, last))
-    trainer.train(*problem(), batches_of(config), lambda epoch: False)
-    if np.any(trainer.weights()[0]["W"] != 0):
-        raise CheckFailed("a relu layer whose units are exactly 0 was trained; the derivative there is 0")
-    return "no gradient at 0"
 
 
 def check_set_weights_keeps_the_optimizer(trainer_class: TrainerClass) -> str:
@@ -345,40 +215,3 @@ def check_native(trainer_class: TrainerClass) -> str:
     if not off <= (1e-10 if dtype == "float64" else 1e-4):
         raise CheckFailed(f"logits after fit_native are off by {off:.2g} from those of its weights")
     return f"repeatable, {dtype}"
-
-
-def _five_epochs(optimizer: str, activation: str, reduction: str, dtype: str) -> Callable[[TrainerClass], str]:
-    rate = {"sgd": 0.3, "momentum": 0.05, "nesterov": 0.05, "adam": 0.01}[optimizer]
-    config = replace(
-        SMALL,
-        optimizer=optimizer,
-        activation=(activation,),
-        reduction=reduction,
-        dtype=dtype,
-        learning_rate=rate / (4 if reduction == "sum" else 1),
-    )
-    return lambda trainer_class: compare(trainer_class, config)
-
-
-CHECKS: dict[str, Callable[[TrainerClass], str]] = {
-    name.removeprefix("check_"): function for name, function in list(globals().items()) if name.startswith("check_")
-} | {
-    f"five_epochs[{optimizer}-{activation}-{reduction}-{dtype}]": _five_epochs(optimizer, activation, reduction, dtype)
-    for optimizer in OPTIMIZER_CONSTANTS
-    for activation in ACTIVATIONS
-    for reduction in REDUCTIONS
-    for dtype in ("float64", "float32")
-}
-"""Every check by name, in the order in which they are run."""
-
-
-def run_check(name: str, trainer_class: TrainerClass) -> CheckResult:
-    """Run one check; an exception of the adapter's own is a failure of that check."""
-    try:
-        return CheckResult(name, "passed", CHECKS[name](trainer_class))
-    except Unsupported as reason:
-        return CheckResult(name, "unsupported", str(reason))
-    except CheckFailed as failure:
-        return CheckResult(name, "failed", str(failure))
-    except Exception as error:
-        return CheckResult(name, "failed", describe(error))

@@ -1,0 +1,50 @@
+"""The conformance suite: what a trainer must do, as small named checks against the reference.
+
+`harness check NAME` runs them, and so do our tests and those of third-party adapters. A check raises `CheckFailed`
+with what was seen and what was expected; `CHECKS` holds all of them by name.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Literal
+
+from harness.checks import arithmetic, contract, parts
+from harness.checks.problem import CheckFailed, TrainerClass, Unsupported
+from harness.errors import describe
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """How one check went; `message` is the failure, the reason, or what was measured."""
+
+    name: str
+    status: Literal["passed", "failed", "unsupported"]
+    message: str = ""
+
+
+def _checks_of(module: ModuleType) -> dict[str, Callable[[TrainerClass], str]]:
+    """The functions `check_NAME` of a module, in its order."""
+    return {name.removeprefix("check_"): item for name, item in vars(module).items() if name.startswith("check_")}
+
+
+CHECKS: dict[str, Callable[[TrainerClass], str]] = {
+    **_checks_of(contract),
+    **_checks_of(arithmetic),
+    **_checks_of(parts),
+    **parts.PARTS,
+    **arithmetic.FIVE_EPOCHS,
+}
+"""Every check by name, in the order in which they are run."""
+
+
+def run_check(name: str, trainer_class: TrainerClass) -> CheckResult:
+    """Run one check; an exception of the adapter's own is a failure of that check."""
+    try:
+        return CheckResult(name, "passed", CHECKS[name](trainer_class))
+    except Unsupported as reason:
+        return CheckResult(name, "unsupported", str(reason))
+    except CheckFailed as failure:
+        return CheckResult(name, "failed", str(failure))
+    except Exception as error:
+        return CheckResult(name, "failed", describe(error))

@@ -1,0 +1,331 @@
+"""Adapters with one fault each in a part beyond the plain training, named after the check that must reject it."""
+
+from dataclasses import replace
+from unittest import mock
+
+import numpy as np
+
+from harness import reference
+from harness.reference import ACTIVATION, forward
+from tests.mutants import Changed, Correct, HandsOutItsOwnArrays, L2OffByTwo, PaddedLastBatch, ReshuffledBatches
+
+
+class Otherwise(Correct):
+    """Trains with other functions in the reference's tables."""
+
+    functions = {}
+
+    def _update(self, X, y, learning_rate, masks=()):
+        with mock.patch.dict(ACTIVATION, self.functions):
+            super()._update(X, y, learning_rate, masks)
+
+
+class TargetsOfPlusMinusOne(Correct):
+    """Takes the targets of logistic units for -1 and 1."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        super()._update(X, 2 * y - 1 if self.config.task == "binary" else y, learning_rate, masks)
+
+
+class SumsOverLabels(Correct):
+    """Sums a row's loss over its labels, as scikit-learn has it."""
+
+    def __init__(self, config, start):
+        super().__init__(config, start)
+        self.factor = config.n_outputs if config.task == "multilabel" else 1
+
+    def _update(self, X, y, learning_rate, masks=()):
+        super()._update(X, y, learning_rate * self.factor, masks)
+
+
+class FirstTargetOnly(Correct):
+    """Broadcasts the first column of the targets."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        first = np.broadcast_to(y[:, :1], y.shape) if self.config.task == "regression" else y
+        super()._update(X, first, learning_rate, masks)
+
+
+class HalfSquaredError(Correct):
+    def _update(self, X, y, learning_rate, masks=()):
+        super()._update(X, y, learning_rate / (2 if self.config.loss == "mse" else 1), masks)
+
+
+class SmoothedAbsoluteError(Correct):
+    """A Huber loss with a small delta in place of the absolute error."""
+
+    def __init__(self, config, start):
+        small = {"loss": "huber", "huber_delta": 0.5} if config.loss == "mae" else {}
+        super().__init__(replace(config, **small), start)
+
+    def _update(self, X, y, learning_rate, masks=()):
+        super()._update(X, y, learning_rate * (2 if self.config.huber_delta == 0.5 else 1), masks)
+
+
+class HuberDeltaOfOne(Correct):
+    def __init__(self, config, start):
+        super().__init__(replace(config, huber_delta=1.0), start)
+
+
+class IgnoresOutputActivation(Correct):
+    def __init__(self, config, start):
+        regression = {"output_activation": "identity"} if config.task == "regression" else {}
+        super().__init__(replace(config, **regression), start)
+
+
+class LogitsAfterTheOutput(Correct):
+    """Gives what the network answers in place of its logits."""
+
+    def logits(self, X):
+        return (
+            reference.output(self.config, super().logits(X)) if self.config.task == "regression" else super().logits(X)
+        )
+
+
+class RightDerivatives(Correct):
+    """Takes the derivative at a kink from the right."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        originals = {name: ACTIVATION[name] for name in ("relu", "leaky_relu", "elu", "selu")}
+
+        def right(back):
+            return lambda a, config: np.where(a == 0, 1.0, back(a, config))
+
+        with mock.patch.dict(ACTIVATION, {name: (f, right(back)) for name, (f, back) in originals.items()}):
+            super()._update(X, y, learning_rate, masks)
+
+
+class DefaultSlopes(Correct):
+    def __init__(self, config, start):
+        super().__init__(replace(config, leaky_slope=0.01, elu_alpha=1.0), start)
+
+
+class EpsilonInsideTheRoot(Correct):
+    """Adagrad and RMSprop as Keras has them: epsilon under the root."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        def rmsprop(config, state, g, learning_rate, t):
+            state["v"] = config.rho * state.get("v", np.zeros_like(g)) + (1 - config.rho) * g * g
+            return learning_rate * g / np.sqrt(state["v"] + config.epsilon)
+
+        with mock.patch.dict(reference.RULES, rmsprop=rmsprop):
+            super()._update(X, y, learning_rate, masks)
+
+
+class ClippedProbabilities(Correct):
+    """Keeps probabilities away from 0 and 1 by 1e-7, as losses computed from them have to."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        softmax, back = ACTIVATION["softmax"]
+        clipped = {"softmax": (lambda z, config: np.clip(softmax(z, config), 1e-7, 1 - 1e-7), back)}
+        with mock.patch.dict(ACTIVATION, clipped):
+            super()._update(X, y, learning_rate, masks)
+
+
+class L1MovesZeros(Correct):
+    """Takes 1 for the sign of 0."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        zeros = [layer["W"] == 0 for layer in self._weights]
+        super()._update(X, y, learning_rate, masks)
+        for layer, zero in zip(self._weights, zeros, strict=True):
+            layer["W"] = layer["W"] - learning_rate * self.config.l1 * zero
+
+
+class DropoutNotInverted(Correct):
+    """Does not divide what it keeps by 1 - rate."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        rates = [self.config.dropout[k] for k in self.config.dropout_layers]
+        super()._update(X, y, learning_rate, tuple(m * (1 - r) for m, r in zip(masks, rates, strict=True)))
+
+
+class DropsInInference(Correct):
+    def logits(self, X):
+        logits = super().logits(X)
+        return logits * 0.5 if self.config.dropout_layers else logits
+
+
+class KeepsAllInputs(Correct):
+    """Ignores the mask of the inputs."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        if 0 in self.config.dropout_layers:
+            masks = (np.full_like(masks[0], 1 - self.config.dropout[0], dtype=X.dtype), *masks[1:])
+        super()._update(X, y, learning_rate, masks)
+
+
+class UnbiasedRunningVariance(Correct):
+    """Runs the variance divided by n - 1, as torch has it."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        before = [layer.get("variance") for layer in self._weights]
+        super()._update(X, y, learning_rate, masks)
+        for layer, old in zip(self._weights, before, strict=True):
+            if old is not None and len(y) > 1:
+                kept = self.config.batch_norm_momentum
+                layer["variance"] = layer["variance"] + (layer["variance"] - kept * old) / (len(y) - 1)
+
+
+class SwappedMomentum(Correct):
+    """Takes the running moments' momentum for the share of the new."""
+
+    def __init__(self, config, start):
+        super().__init__(replace(config, batch_norm_momentum=1 - config.batch_norm_momentum), start)
+
+
+class PenalisedGamma(Correct):
+    def _update(self, X, y, learning_rate, masks=()):
+        for layer in self._weights:
+            if "gamma" in layer:
+                layer["gamma"] = layer["gamma"] * (1 - learning_rate * self.config.l2)
+        super()._update(X, y, learning_rate, masks)
+
+
+class BatchMomentsInInference(Correct):
+    def logits(self, X):
+        return forward(self.config, self._weights, X, ())[-1].a if self.config.batch_norm else super().logits(X)
+
+
+class RefusesOneRow(Correct):
+    def _update(self, X, y, learning_rate, masks=()):
+        if self.config.batch_norm and len(y) == 1:
+            raise ValueError("expected more than one value for each unit")
+        super()._update(X, y, learning_rate, masks)
+
+
+class ClipsBeforeThePenalty(Correct):
+    """Weight decay in the optimizer, after the gradient was clipped."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        config = self.config
+        if config.clip_norm or config.clip_value:
+            for layer in self._weights:
+                layer["W"] = layer["W"] * (1 - learning_rate * config.l2)
+            self.config = replace(config, l2=0.0)
+        super()._update(X, y, learning_rate, masks)
+        self.config = config
+
+
+class ClipsEachTensor(Correct):
+    """Takes the norm of each tensor alone."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        def clipped(config, grads):
+            one = reference_clipped
+            return tuple({key: one(config, ({key: g},))[0][key] for key, g in layer.items()} for layer in grads)
+
+        with mock.patch.object(reference, "clipped", clipped):
+            super()._update(X, y, learning_rate, masks)
+
+
+reference_clipped = reference.clipped
+
+
+class ClipsALittleMore(Correct):
+    """Adds 1e-6 to the norm, as torch has it."""
+
+    def __init__(self, config, start):
+        norm = config.clip_norm
+        super().__init__(replace(config, clip_norm=norm and norm * (1 - 1e-6)), start)
+
+
+class ForgetsL1BesideDropout(Correct):
+    """Right alone, wrong together."""
+
+    def __init__(self, config, start):
+        super().__init__(replace(config, l1=0.0 if config.dropout_layers else config.l1), start)
+
+
+class StepIsOneAtZero(Otherwise):
+    functions = {"heaviside": (lambda z, config: (z >= 0).astype(z.dtype), lambda a, config: np.zeros_like(a))}
+
+
+class BreaksSymmetry(Correct):
+    """Replaces a start of zeros by small random weights."""
+
+    def __init__(self, config, start):
+        rng = np.random.default_rng(0)
+        noise = [{**w, "W": w["W"] if w["W"].any() else rng.normal(0, 1e-3, w["W"].shape)} for w in start]
+        super().__init__(config, tuple(noise))
+
+
+class SeesARowOnce(Correct):
+    """Leaves out a row that stands in a batch twice."""
+
+    def train(self, X, y, batches, after_epoch):
+        def without_repeats(epoch):
+            rows = np.full_like(epoch.rows, -1)
+            for step, batch in enumerate(epoch.batches()):
+                once = np.unique(batch)
+                rows[step, : len(once)] = once
+            return rows
+
+        super().train(X, y, Changed(batches, without_repeats), after_epoch)
+
+
+class SeesEveryRow(Correct):
+    """Sees the rows of the first epoch again, whatever a later one says."""
+
+    def train(self, X, y, batches, after_epoch):
+        first = batches[0].rows
+        super().train(X, y, Changed(batches, lambda epoch: first), after_epoch)
+
+
+class SkipsFullBatches(Correct):
+    def _update(self, X, y, learning_rate, masks=()):
+        if len(y) < 23:
+            super()._update(X, y, learning_rate, masks)
+
+
+class ExpectsTheShortBatchLast(Correct):
+    """Takes the padding of all batches but the last for rows."""
+
+    def train(self, X, y, batches, after_epoch):
+        for e in range(len(batches)):
+            epoch = batches[e]
+            for step, (rows, rate) in enumerate(zip(epoch.rows, epoch.learning_rate, strict=True)):
+                chosen = rows[rows >= 0] if step == len(epoch.rows) - 1 else rows
+                self._update(X[chosen], y[chosen], float(rate))
+            if after_epoch(e + 1):
+                return
+
+
+# mutant -> the check that must reject it
+MUTANTS_OF_PARTS = {
+    TargetsOfPlusMinusOne: "task[binary]",
+    SumsOverLabels: "task[multilabel]",
+    FirstTargetOnly: "task[regression]",
+    HalfSquaredError: "loss[mse]",
+    SmoothedAbsoluteError: "loss[mae]",
+    HuberDeltaOfOne: "loss[huber]",
+    IgnoresOutputActivation: ("output_activation[relu]", "output_activation[softplus]", "output_activation[tanh]"),
+    LogitsAfterTheOutput: "output_activation[sigmoid]",
+    RightDerivatives: "kinks",
+    DefaultSlopes: "activation_constants",
+    EpsilonInsideTheRoot: "epsilon",
+    ClippedProbabilities: "extreme_logits",
+    L1MovesZeros: "l1",
+    DropoutNotInverted: "dropout",
+    DropsInInference: "dropout",
+    KeepsAllInputs: "input_dropout",
+    UnbiasedRunningVariance: "batch_norm",
+    SwappedMomentum: "batch_norm",
+    PenalisedGamma: "batch_norm",
+    BatchMomentsInInference: "batch_norm_in_inference",
+    RefusesOneRow: "batch_norm_of_one_row",
+    ClipsBeforeThePenalty: ("clip_norm", "clip_value"),
+    ClipsEachTensor: "clip_norm",
+    ClipsALittleMore: "clip_norm",
+    ForgetsL1BesideDropout: "all_regularisers",
+    StepIsOneAtZero: "perceptron",
+    BreaksSymmetry: "inits",
+    SeesARowOnce: "batches[replacement]",
+    SeesEveryRow: "batches[independent]",
+    ReshuffledBatches: "batches[in_order]",
+    PaddedLastBatch: "batches[n_batches]",
+    SkipsFullBatches: "full_batch",
+    ExpectsTheShortBatchLast: "lengths_that_vary",
+    HandsOutItsOwnArrays: "early_stopping",
+    L2OffByTwo: "all_regularisers",
+}
