@@ -1,18 +1,22 @@
-"""Keras 3 on the TensorFlow backend: a `Sequential` of `Dense` layers, `compile` and `fit`.
+"""Keras 3 on the TensorFlow backend: a model of `Dense` layers, `compile` and `fit`.
 
 How the conventions of `harness/reference.py` were matched:
 
-- Batches: one `tf.data` pipeline that yields the harness's batches, and one `fit` over all epochs.
+- Batches: one `tf.data` pipeline that yields the harness's batches, with the masks of dropout as further inputs, and
+  one `fit` over all epochs.
 - Learning rate: a `LearningRateSchedule` that looks each step up. L2: a regularizer with the half that Keras's lacks.
 - Keras's SGD is ours without momentum. With it, Keras keeps `v = m*v - lr*g`, which forgets no old learning rate; its
-  Adam is the paper's "epsilon-hat" form. Two small subclasses override `update_step` with the papers' rules.
-- The sigmoid is written out: TensorFlow's rounds otherwise where it saturates (see `sigmoid`).
+  Adam is the paper's "epsilon-hat" form, and its Adagrad and RMSprop have epsilon inside the root. Small subclasses
+  override `update_step` with the papers' rules.
+- Sigmoid, ELU, SELU, and batch normalisation are written out: TensorFlow's round otherwise (see each).
 - Constants are `np.float64`: a Python float would go through float32 on its way into a float64 tensor.
 """
 
 import contextlib
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # read once, when keras is imported
 
@@ -21,7 +25,17 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from harness.trainer import OPTIMIZER_CONSTANTS, AfterEpoch, Batches, Config, NativeFit, Trainer, Weights
+from harness.trainer import (
+    OPTIMIZER_CONSTANTS,
+    SELU_ALPHA,
+    SELU_SCALE,
+    AfterEpoch,
+    Batches,
+    Config,
+    NativeFit,
+    Trainer,
+    Weights,
+)
 
 if keras.backend.backend() != "tensorflow":
     raise RuntimeError(
@@ -47,6 +61,11 @@ def precision(dtype: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before[1])
 
 
+def rounded(value: float, like: tf.Tensor) -> tf.Tensor:
+    """A constant in the dtype of another tensor, rounded once; a bare Python float would go through float32."""
+    return ops.cast(np.float64(value), like.dtype)
+
+
 @ops.custom_gradient
 def sigmoid(z):
     """`1 / (1 + exp(-z))`, with the gradient `a * (1 - a)` that `keras.activations.sigmoid` has too.
@@ -55,25 +74,85 @@ def sigmoid(z):
     `1 - a`, all that is left of the gradient of a saturated unit, can be twice as large, or 0.
     """
     a = 1 / (1 + ops.exp(-z))
-
-    def gradient(*args, upstream=None):
-        (upstream,) = args if upstream is None else (upstream,)
-        return upstream * a * (1 - a)
-
-    return a, gradient
+    return a, lambda upstream: upstream * a * (1 - a)
 
 
-ACTIVATION = {"sigmoid": sigmoid, "tanh": "tanh", "relu": "relu"}
+def elu(z, alpha: float, scale: float = 1.0):
+    """`scale * z` above 0, else `scale * alpha * (exp(z) - 1)`, with a derivative of `a + scale * alpha` there.
+
+    TensorFlow's SELU has the right derivative at 0, and its ELU no alpha.
+    """
+
+    @ops.custom_gradient
+    def activate(z):
+        a = rounded(scale, z) * ops.where(z > 0, z, rounded(alpha, z) * ops.expm1(ops.minimum(z, 0)))
+        return a, lambda upstream: upstream * ops.where(z > 0, rounded(scale, z), a + rounded(scale * alpha, z))
+
+    return activate(z)
 
 
-class HalfL2(keras.regularizers.Regularizer):
-    """`(l2/2) * sum(W**2)`; `keras.regularizers.L2` has no half."""
+def activation_of(name: str, config: Config) -> str | Callable:
+    """A hidden layer's activation, or the output's; the derivative at a kink is the left one."""
+    written_out = {
+        "identity": "linear",
+        "sigmoid": sigmoid,
+        # the slope of TensorFlow's own is a float32
+        "leaky_relu": lambda z: ops.where(z > 0, z, rounded(config.leaky_slope, z) * z),
+        "elu": lambda z: elu(z, config.elu_alpha),
+        "selu": lambda z: elu(z, SELU_ALPHA, SELU_SCALE),
+    }
+    return written_out.get(name, name)
 
-    def __init__(self, l2: float) -> None:
-        self.l2 = l2
+
+class Penalty(keras.regularizers.Regularizer):
+    """`(l2/2) * sum(W**2) + l1 * sum(abs(W))`; `keras.regularizers.L2` has no half, and a constant in float32."""
+
+    def __init__(self, l2: float, l1: float) -> None:
+        self.l2, self.l1 = l2, l1
 
     def __call__(self, W):
-        return ops.cast(np.float64(self.l2 / 2), W.dtype) * ops.sum(ops.square(W))
+        penalty = rounded(self.l2 / 2, W) * ops.sum(ops.square(W))
+        return penalty + rounded(self.l1, W) * ops.sum(ops.abs(W)) if self.l1 > 0 else penalty
+
+
+class BatchNormalization(keras.layers.BatchNormalization):
+    """`gamma * (z - mean) / sqrt(variance + epsilon) + beta`; the moments of the batch also move the running ones.
+
+    Keras has the same definition, but TensorFlow computes it as `z*s + (beta - mean*s)`, which cancels: in a batch of
+    one row, where `z - mean` is 0, something of the size of its rounding, times `1 / sqrt(epsilon)`, would stay.
+    """
+
+    def call(self, z, training=None):
+        mean, variance = ops.convert_to_tensor(self.moving_mean), ops.convert_to_tensor(self.moving_variance)
+        if training:
+            mean, variance = ops.moments(z, axes=[0])
+            old, fresh = rounded(self.momentum, z), rounded(1 - self.momentum, z)
+            self.moving_mean.assign(old * self.moving_mean + fresh * mean)
+            self.moving_variance.assign(old * self.moving_variance + fresh * variance)
+        return self.gamma * ((z - mean) / ops.sqrt(variance + rounded(self.epsilon, z))) + self.beta
+
+
+class BinaryCrossentropy(keras.losses.BinaryCrossentropy):
+    """Keras's own from logits, but with the gradient `o - y`, as exact as TensorFlow's sum of three terms, and rounded
+    as ours where an output saturates."""
+
+    def call(self, y, z):
+        @ops.custom_gradient
+        def losses(z):
+            return ops.binary_crossentropy(y, z, from_logits=True), lambda upstream: upstream * (sigmoid(z) - y)
+
+        return ops.mean(losses(z), axis=-1)
+
+
+def loss_of(config: Config, binary_cross_entropy: type = keras.losses.BinaryCrossentropy, **reduction: str):
+    """Keras's own loss of that name; the mean over a row's outputs is ours."""
+    if config.loss == "cross_entropy":
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, **reduction)
+    if config.loss == "binary_cross_entropy":
+        return binary_cross_entropy(from_logits=True, **reduction)
+    if config.loss == "huber":
+        return keras.losses.Huber(delta=config.huber_delta, **reduction)
+    return {"mse": keras.losses.MeanSquaredError, "mae": keras.losses.MeanAbsoluteError}[config.loss](**reduction)
 
 
 class EpochTable(keras.optimizers.schedules.LearningRateSchedule):
@@ -97,52 +176,114 @@ class PaperMomentum(keras.optimizers.SGD):
 
     def update_step(self, gradient, variable, learning_rate):
         v = self.momentums[self._get_variable_index(variable)]
-        m = ops.cast(self.momentum, variable.dtype)
+        m = rounded(self.momentum, variable)
         self.assign(v, ops.add(ops.multiply(m, v), gradient))
         step = ops.add(gradient, ops.multiply(m, v)) if self.nesterov else v
         self.assign_sub(variable, ops.multiply(learning_rate, step))
+
+
+class PaperAdagrad(keras.optimizers.Adagrad):
+    """Duchi, Hazan and Singer, 2011: `G += g**2`, and a step of `lr * g / (sqrt(G) + epsilon)`.
+
+    With `momentum` the step has a memory: `v = m*v + lr * g / (sqrt(G) + epsilon); w -= v`.
+    """
+
+    def __init__(self, momentum: float = 0.0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.momentum = momentum
+
+    def build(self, variables):
+        if not self.built:
+            super().build(variables)
+            self.steps = self.add_optimizer_variables(variables, "step")
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        G, v = self._accumulators[index], self.steps[index]
+        self.assign_add(G, ops.square(gradient))
+        step = learning_rate * gradient / (ops.sqrt(G) + rounded(self.epsilon, variable))
+        self.assign(v, ops.multiply(rounded(self.momentum, variable), v) + step)
+        self.assign_sub(variable, v)
+
+
+class PaperRMSprop(keras.optimizers.RMSprop):
+    """Tieleman and Hinton, 2012: `v = rho*v + (1 - rho)*g**2; w -= lr * g / (sqrt(v) + epsilon)`."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        v = self._velocities[self._get_variable_index(variable)]
+        old, fresh = rounded(self.rho, variable), rounded(1 - self.rho, variable)
+        self.assign(v, ops.multiply(old, v) + fresh * gradient * gradient)
+        self.assign_sub(variable, learning_rate * gradient / (ops.sqrt(v) + rounded(self.epsilon, variable)))
 
 
 class PaperAdam(keras.optimizers.Adam):
     """Kingma and Ba, 2015, Algorithm 1: bias-corrected moments, epsilon outside the root."""
 
     def update_step(self, gradient, variable, learning_rate):
-        def rounded(value):  # once, from float64: 1 - 0.999**t loses digits in float32
-            return ops.cast(value, variable.dtype)
+        def constant(value):
+            return rounded(value, variable)
 
         index = self._get_variable_index(variable)
         m, v = self._momentums[index], self._velocities[index]
-        t = ops.cast(self.iterations + 1, "float64")
-        correction_1 = rounded(1 - ops.power(self.beta_1, t))
-        correction_2 = rounded(1 - ops.power(self.beta_2, t))
-        self.assign(m, rounded(self.beta_1) * m + rounded(1 - self.beta_1) * gradient)
-        self.assign(v, rounded(self.beta_2) * v + rounded(1 - self.beta_2) * gradient * gradient)
+        t = ops.cast(self.iterations + 1, "float64")  # 1 - 0.999**t loses digits in float32
+        correction_1 = ops.cast(1 - ops.power(self.beta_1, t), variable.dtype)
+        correction_2 = ops.cast(1 - ops.power(self.beta_2, t), variable.dtype)
+        self.assign(m, constant(self.beta_1) * m + constant(1 - self.beta_1) * gradient)
+        self.assign(v, constant(self.beta_2) * v + constant(1 - self.beta_2) * gradient * gradient)
         m_hat, v_hat = m / correction_1, v / correction_2
-        self.assign_sub(variable, learning_rate * m_hat / (ops.sqrt(v_hat) + rounded(self.epsilon)))
+        self.assign_sub(variable, learning_rate * m_hat / (ops.sqrt(v_hat) + constant(self.epsilon)))
+
+
+OPTIMIZER = {
+    "sgd": keras.optimizers.SGD,
+    "momentum": PaperMomentum,
+    "nesterov": functools.partial(PaperMomentum, nesterov=True),
+    "adagrad": PaperAdagrad,
+    "adagrad_momentum": PaperAdagrad,
+    "rmsprop": PaperRMSprop,
+    "adam": PaperAdam,
+}
+KERAS_NAME = {"initial_accumulator": "initial_accumulator_value"}  # of the constants that have another name there
 
 
 def paper_optimizer(config: Config, learning_rate: EpochTable) -> keras.optimizers.Optimizer:
     """The optimizer in the reference's form, with constants that Keras does not round to float32."""
-    constants = {name: np.float64(getattr(config, name)) for name in OPTIMIZER_CONSTANTS[config.optimizer]}
-    if config.optimizer == "sgd":
-        return keras.optimizers.SGD(learning_rate=learning_rate)
-    if config.optimizer == "adam":
-        return PaperAdam(learning_rate=learning_rate, **constants)
-    return PaperMomentum(learning_rate=learning_rate, nesterov=config.optimizer == "nesterov", **constants)
+    names = OPTIMIZER_CONSTANTS[config.optimizer]
+    constants = {KERAS_NAME.get(name, name): np.float64(getattr(config, name)) for name in names}
+    optimizer = OPTIMIZER[config.optimizer](learning_rate=learning_rate, clipvalue=config.clip_value, **constants)
+    if config.clip_norm is not None:  # Keras refuses `global_clipnorm` beside `clipvalue`
+        apply, c = optimizer.apply, config.clip_norm
+        optimizer.apply = lambda gradients, variables=None: apply(clipped_by_norm(gradients, c), variables)
+    return optimizer
 
 
-def pipeline(X: np.ndarray, y: np.ndarray, batches: Batches, dtype: str) -> tf.data.Dataset:
-    """All steps of all epochs in the harness's order, each batch drawn when it is near; the last one may be shorter."""
-    X, y = tf.constant(X, dtype), tf.constant(y, tf.int64)
+def clipped_by_norm(gradients: Sequence[tf.Tensor], c: float) -> list[tf.Tensor]:
+    """`g * min(1, c / norm)`, the norm over all tensors together, penalties included."""
+    norm = ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float64"))) for g in gradients))
+    return [g * ops.cast(ops.minimum(np.float64(1), np.float64(c) / norm), g.dtype) for g in gradients]
 
-    def select(rows):
-        rows = tf.boolean_mask(rows, rows >= 0)
-        return tf.gather(X, rows), tf.gather(y, rows)
 
-    epochs = tf.data.Dataset.from_generator(
-        lambda: (batches[e].rows for e in range(len(batches))),
-        output_signature=tf.TensorSpec([None, None], tf.int64),
-    )
+def pipeline(X: np.ndarray, y: np.ndarray, batches: Batches, config: Config) -> tf.data.Dataset:
+    """All steps of all epochs in the harness's order, each batch drawn when it is near; any of them may be shorter."""
+    X, y = tf.constant(X, config.dtype), tf.constant(y, tf.int64 if config.task == "multiclass" else config.dtype)
+
+    def draw():
+        for e in range(len(batches)):
+            epoch = batches[e]
+            yield epoch.rows, *epoch.masks
+
+    def select(rows, *masks):
+        real = rows >= 0
+        rows = tf.boolean_mask(rows, real)
+        kept = (tf.cast(tf.boolean_mask(mask, real), config.dtype) for mask in masks)
+        factors = tuple(
+            mask / np.asarray(1 - config.dropout[k], config.dtype) for k, mask in zip(dropped, kept, strict=True)
+        )
+        return (tf.gather(X, rows), *factors) if factors else tf.gather(X, rows), tf.gather(y, rows)
+
+    dropped = config.dropout_layers
+    masks = (tf.TensorSpec([None, None, config.layers[k]], tf.bool) for k in dropped)
+    epochs = tf.data.Dataset.from_generator(draw, output_signature=(tf.TensorSpec([None, None], tf.int64), *masks))
     return epochs.unbatch().map(select)
 
 
@@ -162,7 +303,7 @@ class EveryEpoch(keras.callbacks.Callback):
 
 
 class KerasTrainer(Trainer):
-    """A `keras.Sequential` of `Dense` layers, the last without activation."""
+    """A `keras.Sequential` of `Dense` layers, the last without activation, and the model that is trained around it."""
 
     name = "keras"
     requires = ("keras", "tensorflow")
@@ -172,17 +313,20 @@ class KerasTrainer(Trainer):
         "keras.optimizers.SGD.update_step",
     )
 
+    @classmethod
+    def unsupported(cls, config: Config) -> str | None:
+        reason = "the perceptron rule is no gradient descent: its step has no derivative; only numpy has it"
+        return reason if config.optimizer == "perceptron" else None
+
     def __init__(self, config: Config, start: Weights | None) -> None:
         keras.utils.clear_session(free_memory=False)  # what Keras kept for earlier models; living ones go on unharmed
         self.config = config
         if start is None:
             return  # `fit_native` makes the model
         with precision(config.dtype):
-            self.model = keras.Sequential([keras.Input((config.n_inputs,))])
-            for units, activation in zip(config.hidden, config.activation, strict=True):
-                dense = keras.layers.Dense(units, ACTIVATION[activation], kernel_regularizer=HalfL2(config.l2))
-                self.model.add(dense)
-            self.model.add(keras.layers.Dense(config.n_outputs, kernel_regularizer=HalfL2(config.l2)))
+            self.blocks = controlled_blocks(config)
+            self.network = keras.Sequential([keras.Input((config.n_inputs,)), *chain.from_iterable(self.blocks)])
+            self.model = model_to_train(config, self.network, self.blocks)
             self.learning_rate = EpochTable(config.dtype)
             self.optimizer = paper_optimizer(config, self.learning_rate)
         self.set_weights(start)
@@ -191,16 +335,16 @@ class KerasTrainer(Trainer):
         if len(batches) == 0:
             return
         steps = len(batches[0].rows)
-        mean_or_sum = {"mean": "sum_over_batch_size", "sum": "sum"}[self.config.reduction]
+        reduction = {"mean": "sum_over_batch_size", "sum": "sum"}[self.config.reduction]
         with precision(self.config.dtype):
             self.model.compile(
                 optimizer=self.optimizer,
-                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=mean_or_sum),
+                loss=loss_of(self.config, BinaryCrossentropy, reduction=reduction),
                 steps_per_execution=steps,  # an epoch without a return to Python: three times faster
                 jit_compile=False,
             )
             self.model.fit(
-                pipeline(X, y, batches, self.config.dtype),
+                pipeline(X, y, batches, self.config),
                 epochs=len(batches),
                 steps_per_epoch=steps,
                 shuffle=False,
@@ -209,43 +353,96 @@ class KerasTrainer(Trainer):
             )
 
     def logits(self, X: np.ndarray) -> np.ndarray:
-        dtype = self.model.dtype
+        dtype = self.network.dtype
         with precision(dtype):
-            return self.model(tf.constant(X, dtype), training=False).numpy()
+            return self.network(tf.constant(X, dtype), training=False).numpy()
+
+    def variables(self) -> list[dict[str, keras.Variable]]:
+        """The variables of each layer under the contract's names."""
+        found = []
+        for block in self.blocks:
+            variables = [variable for layer in block for variable in layer.weights]
+            names = ("W", "b") if len(variables) == 2 else ("W", "gamma", "beta", "mean", "variance")
+            found.append(dict(zip(names, variables, strict=True)))
+        return found
 
     def weights(self) -> Weights:
-        values = [np.array(value) for value in self.model.get_weights()]
-        return tuple({"W": W, "b": b} for W, b in zip(values[::2], values[1::2], strict=True))
+        return tuple({key: np.array(value) for key, value in layer.items()} for layer in self.variables())
 
     def set_weights(self, weights: Weights) -> None:
-        self.model.set_weights([layer[key] for layer in weights for key in ("W", "b")])
+        for layer, given in zip(self.variables(), weights, strict=True):
+            for key, variable in layer.items():
+                variable.assign(np.asarray(given[key], variable.dtype))
 
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         config = self.config
+        # beside the loss Keras logs how often the largest logit, or the sign of the only one, is right
+        metrics = {"multiclass": ["accuracy"], "binary": [keras.metrics.BinaryAccuracy("accuracy", threshold=0)]}
         with precision(config.dtype if "dtype" in config.written else "float32"):
             keras.utils.set_random_seed(seed)
-            self.model = keras.Sequential([keras.Input((config.n_inputs,))])
-            for units, activation in zip(config.hidden, config.activation, strict=True):
-                l2 = keras.regularizers.L2(config.l2)
-                self.model.add(keras.layers.Dense(units, activation=activation, kernel_regularizer=l2))
-            self.model.add(keras.layers.Dense(config.n_outputs, kernel_regularizer=keras.regularizers.L2(config.l2)))
-            self.model.compile(
-                optimizer=native_optimizer(config),
-                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                metrics=["accuracy"],
-            )
-            history = self.model.fit(X, y, batch_size=config.batch_size, epochs=config.epochs, verbose=0)
-        curves = {name: [float(value) for value in history.history[name]] for name in ("loss", "accuracy")}
+            activations = [native_activation(name, config) for name in (*config.activation, "identity")]
+            self.blocks = [
+                [keras.layers.Dense(units, activation, kernel_regularizer=keras.regularizers.L2(config.l2))]
+                for units, activation in zip(config.layers[1:], activations, strict=True)
+            ]
+            self.network = keras.Sequential([keras.Input((config.n_inputs,)), *chain.from_iterable(self.blocks)])
+            model = self.network
+            if config.task == "regression" and config.output_activation != "identity":
+                output = keras.layers.Activation(native_activation(config.output_activation, config))
+                model = keras.Sequential([self.network, output])
+            model.compile(optimizer=native_optimizer(config), loss=loss_of(config), metrics=metrics.get(config.task))
+            history = model.fit(X, y, batch_size=config.batch_size, epochs=config.epochs, verbose=0)
+        curves = {name: [float(value) for value in values] for name, values in history.history.items()}
         return NativeFit(epochs_run=len(history.epoch), curves=curves)
+
+
+def controlled_blocks(config: Config) -> list[list[keras.layers.Layer]]:
+    """The layers of the network, a list for each layer of weights, which its `Dense` begins."""
+    blocks = []
+    for units, name in zip(config.layers[1:], (*config.activation, "identity"), strict=True):
+        penalty, activation = Penalty(config.l2, config.l1), activation_of(name, config)
+        if config.batch_norm and len(blocks) < len(config.hidden):
+            norm = BatchNormalization(momentum=config.batch_norm_momentum, epsilon=config.batch_norm_epsilon)
+            dense = keras.layers.Dense(units, use_bias=False, kernel_regularizer=penalty)
+            blocks.append([dense, norm, keras.layers.Activation(activation)])
+        else:
+            blocks.append([keras.layers.Dense(units, activation, kernel_regularizer=penalty)])
+    return blocks
+
+
+def model_to_train(config: Config, network: keras.Sequential, blocks: list[list[keras.layers.Layer]]) -> keras.Model:
+    """`network`, or a model of the same layers that has the masks of dropout as inputs too, or an output activation."""
+    if not config.dropout_layers and (config.task != "regression" or config.output_activation == "identity"):
+        return network
+    masks = {k: keras.Input((config.layers[k],)) for k in config.dropout_layers}
+    X = a = keras.Input((config.n_inputs,))
+    for k, block in enumerate(blocks):
+        if k in masks:
+            a = keras.layers.Multiply()([a, masks[k]])
+        for layer in block:
+            a = layer(a)
+    if config.task == "regression":
+        a = keras.layers.Activation(activation_of(config.output_activation, config))(a)
+    return keras.Model((X, *masks.values()) if masks else X, a)
+
+
+def native_activation(name: str, config: Config) -> str | Callable:
+    """Keras's own, with its own slope (0.2) and alpha (1) unless the experiment writes another."""
+    if name == "leaky_relu" and "leaky_slope" in config.written:
+        return functools.partial(keras.activations.leaky_relu, negative_slope=config.leaky_slope)
+    if name == "elu" and "elu_alpha" in config.written:
+        return functools.partial(keras.activations.elu, alpha=config.elu_alpha)
+    return {"identity": "linear"}.get(name, name)
 
 
 def native_optimizer(config: Config) -> keras.optimizers.Optimizer:
     """Keras's own optimizer with its own defaults; only constants that the experiment writes are handed over."""
-    if config.optimizer == "adam":
-        written = {name: getattr(config, name) for name in OPTIMIZER_CONSTANTS["adam"] if name in config.written}
-        return keras.optimizers.Adam(learning_rate=config.learning_rate, **written)
-    if config.optimizer == "sgd":
-        return keras.optimizers.SGD(learning_rate=config.learning_rate)
-    return keras.optimizers.SGD(
-        learning_rate=config.learning_rate, momentum=config.momentum, nesterov=config.optimizer == "nesterov"
-    )
+    if config.optimizer == "adagrad_momentum":
+        raise NotImplementedError("Keras's Adagrad has no momentum")
+    if config.optimizer in ("sgd", "momentum", "nesterov"):
+        momentum = 0.0 if config.optimizer == "sgd" else config.momentum
+        return keras.optimizers.SGD(config.learning_rate, momentum, nesterov=config.optimizer == "nesterov")
+    own = {"adagrad": keras.optimizers.Adagrad, "rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
+    written = [name for name in OPTIMIZER_CONSTANTS[config.optimizer] if name in config.written]
+    constants = {KERAS_NAME.get(name, name): getattr(config, name) for name in written}
+    return own[config.optimizer](learning_rate=config.learning_rate, **constants)

@@ -1,21 +1,26 @@
 """NumPy: back propagation by hand, written twice.
 
-Controlled mode is built for speed. All weights and biases live in one flat vector, weight matrices first, so that an
-optimizer is a few in-place operations on a whole vector and the L2 penalty is one on its leading part. Activations
+Controlled mode is built for speed. All that is trained lives in one flat vector, weight matrices first, so that an
+optimizer is a few in-place operations on a whole vector and the penalties are one on its leading part. Activations
 and errors stay in buffers that are allocated once for each batch size. Scalars are Python floats: since NumPy 2 a
 `np.float64` scalar would lift a float32 array to float64.
 
-Native mode is the classic lecture class: gradients summed over the batch, weights from N(0, 1), biases 0.01,
-`n // batch_size` steps an epoch, each batch an independent draw without replacement.
+Native mode is the classic lecture class, in `backends/lecture.py`.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
-from harness.trainer import OPTIMIZER_CONSTANTS, AfterEpoch, Batches, Config, NativeFit, Trainer, Weights
+from backends.lecture import LECTURE, NeuralNetwork
+from harness.trainer import SELU_ALPHA, SELU_SCALE, AfterEpoch, Batches, Config, NativeFit, Trainer, Weights
+
+# An activation and what it does to the error on the way back, both in place. The way back may spend `a`.
+Forward = Callable[[np.ndarray], object]
+Back = Callable[[np.ndarray, np.ndarray], object]
 
 
 def sigmoid(z: np.ndarray) -> None:
@@ -33,11 +38,6 @@ def sigmoid_back(delta: np.ndarray, a: np.ndarray) -> None:
     delta *= a
 
 
-def tanh(z: np.ndarray) -> None:
-    """Hyperbolic tangent in place."""
-    np.tanh(z, out=z)
-
-
 def tanh_back(delta: np.ndarray, a: np.ndarray) -> None:
     """`delta * (1 - a**2)` in place; `a` is spent."""
     a *= a
@@ -45,15 +45,31 @@ def tanh_back(delta: np.ndarray, a: np.ndarray) -> None:
     delta *= a
 
 
-def relu(z: np.ndarray) -> None:
-    """`max(z, 0)` in place."""
-    np.maximum(z, 0, out=z)
+def leaky_relu(slope: float) -> tuple[Forward, Back]:
+    """`z` where it is positive, else `slope * z`."""
+
+    def forward(z: np.ndarray) -> None:
+        np.multiply(z, slope, out=z, where=z <= 0)
+
+    def back(delta: np.ndarray, a: np.ndarray) -> None:
+        np.multiply(delta, slope, out=delta, where=a <= 0)
+
+    return forward, back
 
 
-def relu_back(delta: np.ndarray, a: np.ndarray) -> None:
-    """`delta` where the unit was active, else 0, in place; `a` is spent."""
-    np.sign(a, out=a)
-    delta *= a
+def elu(alpha: float, scale: float = 1.0) -> tuple[Forward, Back]:
+    """`scale * z` where it is positive, else `scale * alpha * (exp(z) - 1)`."""
+
+    def forward(z: np.ndarray) -> None:
+        negative = z <= 0
+        np.expm1(z, out=z, where=negative)
+        np.multiply(z, alpha, out=z, where=negative)
+        z *= scale
+
+    def back(delta: np.ndarray, a: np.ndarray) -> None:
+        delta *= np.where(a > 0, scale, a + scale * alpha)
+
+    return forward, back
 
 
 def softmax(z: np.ndarray) -> None:
@@ -63,31 +79,78 @@ def softmax(z: np.ndarray) -> None:
     z /= z.sum(axis=1, keepdims=True)
 
 
-# name -> (activation, what it does to the error on the way back)
-ACTIVATION: dict[str, tuple[Callable[[np.ndarray], None], Callable[[np.ndarray, np.ndarray], None]]] = {
-    "sigmoid": (sigmoid, sigmoid_back),
-    "tanh": (tanh, tanh_back),
-    "relu": (relu, relu_back),
+ACTIVATION: dict[str, Callable[[Config], tuple[Forward, Back]]] = {
+    "identity": lambda config: (lambda z: None, lambda delta, a: None),
+    "sigmoid": lambda config: (sigmoid, sigmoid_back),
+    "tanh": lambda config: (lambda z: np.tanh(z, out=z), tanh_back),
+    "relu": lambda config: (
+        lambda z: np.maximum(z, 0, out=z),
+        lambda delta, a: np.multiply(delta, np.sign(a, out=a), out=delta),
+    ),
+    "leaky_relu": lambda config: leaky_relu(config.leaky_slope),
+    "elu": lambda config: elu(config.elu_alpha),
+    "selu": lambda config: elu(SELU_ALPHA, SELU_SCALE),
+    "softplus": lambda config: (
+        lambda z: np.logaddexp(0, z, out=z),  # log(exp(0) + exp(z)), without overflow
+        lambda delta, a: np.multiply(delta, -np.expm1(-a), out=delta),
+    ),
+    # two outputs whose losses know the way back
+    "softmax": lambda config: (softmax, lambda delta, a: None),
+    "heaviside": lambda config: (lambda z: np.heaviside(z, 0, out=z), lambda delta, a: None),
 }
-
-
-def layer_views(flat: np.ndarray, layers: tuple[int, ...]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The matrices and the bias vectors inside a flat vector: first all matrices, then all biases."""
-    shapes = [*pairwise(layers), *((n_out,) for n_out in layers[1:])]
-    ends = np.cumsum([math.prod(shape) for shape in shapes])
-    views = [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
-    return views[: len(layers) - 1], views[len(layers) - 1 :]
 
 
 class Buffers:
     """Where the forward and the backward pass of one batch size write."""
 
-    def __init__(self, n: int, layers: tuple[int, ...], dtype: str) -> None:
-        self.rows = np.arange(n)
+    def __init__(self, n: int, config: Config) -> None:
+        layers, dtype = config.layers, config.dtype
+        self.row_starts = np.arange(n) * layers[-1]  # where each row of the outputs begins in memory
         self.ones = np.ones(n, dtype)
-        self.X = np.empty((n, layers[0]), dtype)
-        self.z = [np.empty((n, units), dtype) for units in layers[1:]]  # activated in place
-        self.delta = [np.empty((n, units), dtype) for units in layers[1:-1]]  # the last one is made in z[-1]
+        self.a = [np.empty((n, units), dtype) for units in layers]  # the inputs, then each z, activated in place
+        self.delta = [np.empty((n, units), dtype) for units in layers[1:-1]]
+        self.targets = np.empty((n, layers[-1]), dtype)
+        self.kept = {k: np.empty((n, layers[k]), dtype) for k in config.dropout_layers}  # 0 or 1 / (1 - rate)
+        self.dropped = [np.empty_like(a) if k in self.kept else a for k, a in enumerate(self.a)]  # what layer k reads
+
+
+class BatchNorm:
+    """Batch normalisation of one hidden layer, in place; its beta is the bias that is added afterwards."""
+
+    def __init__(self, config: Config, gamma: np.ndarray, grad_gamma: np.ndarray) -> None:
+        self.running_kept, self.epsilon = config.batch_norm_momentum, config.batch_norm_epsilon
+        self.gamma, self.grad_gamma = gamma, grad_gamma
+        self.mean, self.variance = np.zeros_like(gamma), np.ones_like(gamma)
+
+    def train(self, z: np.ndarray) -> None:
+        """`gamma * (z - mean) / sqrt(variance + epsilon)` with the batch's own moments; the running ones follow."""
+        mean = z.mean(axis=0)
+        z -= mean
+        variance = np.square(z).mean(axis=0)
+        self.deviation = np.sqrt(variance + self.epsilon)
+        z /= self.deviation
+        self.normalised = z.copy()
+        z *= self.gamma
+        for running, value in ((self.mean, mean), (self.variance, variance)):
+            running *= self.running_kept
+            running += (1 - self.running_kept) * value
+
+    def infer(self, z: np.ndarray) -> None:
+        """The same with the running moments."""
+        z -= self.mean
+        z /= np.sqrt(self.variance + self.epsilon)
+        z *= self.gamma
+
+    def back(self, delta: np.ndarray, grad_beta: np.ndarray) -> None:
+        """`gamma / deviation * (delta - mean(delta) - normalised * mean(delta * normalised))`; fills gamma's gradient.
+
+        The batch's moments depend on every row, so each row's error spreads to all.
+        """
+        np.einsum("ij,ij->j", delta, self.normalised, out=self.grad_gamma)
+        self.normalised *= self.grad_gamma / len(delta)
+        delta -= self.normalised
+        delta -= grad_beta / len(delta)
+        delta *= self.gamma / self.deviation
 
 
 class NumpyTrainer(Trainer):
@@ -98,68 +161,139 @@ class NumpyTrainer(Trainer):
     arithmetic = ("numpy.matmul",)
 
     def __init__(self, config: Config, start: Weights | None) -> None:
-        self.config = config
-        layers = config.layers
-        n_weights = sum(n_in * n_out for n_in, n_out in pairwise(layers))
-        self._parameters = np.zeros(n_weights + sum(layers[1:]), config.dtype)
-        self._gradient = np.zeros_like(self._parameters)
-        self._W, self._b = layer_views(self._parameters, layers)
-        self._grad_W, self._grad_b = layer_views(self._gradient, layers)
-        self._penalised, self._penalty_gradient = self._parameters[:n_weights], self._gradient[:n_weights]
-        self._velocity, self._squares, self._scratch = (np.zeros_like(self._parameters) for _ in range(3))
-        self._t = 0
-        self._buffers: dict[int, Buffers] = {}
-        self._update = getattr(self, f"_{config.optimizer}")
+        self._build(config)
         if start is not None:
             self.set_weights(start)
+
+    def _build(self, config: Config) -> None:
+        """The flat vectors and the names of their parts: all matrices, all biases (or betas), all gammas."""
+        self.config = config
+        normalised = config.hidden if config.batch_norm else ()
+        shapes = [*pairwise(config.layers), *((units,) for units in (*config.layers[1:], *normalised))]
+        sizes = [math.prod(shape) for shape in shapes]
+        self._parameters = np.zeros(sum(sizes), config.dtype)
+        self._gradient = np.zeros_like(self._parameters)
+
+        def parts(flat: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+            views = [v.reshape(s) for v, s in zip(np.split(flat, np.cumsum(sizes)[:-1]), shapes, strict=True)]
+            depth = len(config.layers) - 1
+            return views[:depth], views[depth : 2 * depth], views[2 * depth :]
+
+        self._W, self._b, gammas = parts(self._parameters)
+        self._grad_W, self._grad_b, grad_gammas = parts(self._gradient)
+        self._norms = [BatchNorm(config, *pair) for pair in zip(gammas, grad_gammas, strict=True)]
+        self._layers = [{"W": W, "b": b} for W, b in zip(self._W, self._b, strict=True)]  # with the contract's names
+        for k, norm in enumerate(self._norms):
+            rest = {"gamma": norm.gamma, "beta": self._b[k], "mean": norm.mean, "variance": norm.variance}
+            self._layers[k] = {"W": self._W[k], **rest}
+
+        self._velocity, self._squares, self._scratch = (np.zeros_like(self._parameters) for _ in range(3))
+        n_weights = sum(W.size for W in self._W)
+        self._matrices = [flat[:n_weights] for flat in (self._parameters, self._gradient, self._scratch)]
+        if config.optimizer in ("adagrad", "adagrad_momentum"):
+            self._squares += config.initial_accumulator
+        self._t = 0
+        self._buffers: dict[int, Buffers] = {}
+        self._hidden = [ACTIVATION[name](config) for name in config.activation]
+        self._output = ACTIVATION[config.output_activation](config)
+        self._update = getattr(self, f"_{config.optimizer}")
 
     def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:
         with np.errstate(all="ignore"):  # a training that diverges is a result, not a warning
             for e in range(len(batches)):
                 epoch = batches[e]
-                for rows, learning_rate in zip(epoch.batches(), epoch.learning_rate.tolist(), strict=True):
-                    self._back_propagate(X, y, rows)
+                steps = zip(epoch.batches(), epoch.learning_rate.tolist(), strict=True)
+                for step, (rows, learning_rate) in enumerate(steps):
+                    self._back_propagate(X, y, rows, epoch.step_masks(step) if epoch.masks else ())
                     self._t += 1
                     self._update(learning_rate)
                 if after_epoch(e + 1):
                     return
 
-    def _back_propagate(self, X: np.ndarray, y: np.ndarray, rows: np.ndarray) -> None:
+    def _back_propagate(self, X: np.ndarray, y: np.ndarray, rows: np.ndarray, masks: tuple[np.ndarray, ...]) -> None:
         """Fill the gradient for one batch."""
-        config, n = self.config, len(rows)
-        if n not in self._buffers:
-            self._buffers[n] = Buffers(n, config.layers, config.dtype)
-        buffers = self._buffers[n]
+        if len(rows) not in self._buffers:
+            self._buffers[len(rows)] = Buffers(len(rows), self.config)
+        buffers = self._buffers[len(rows)]
 
-        a = [X.take(rows, axis=0, out=buffers.X, mode="clip"), *buffers.z]  # the default mode would copy twice
-        for k, (W, b) in enumerate(zip(self._W, self._b, strict=True)):
-            np.matmul(a[k], W, out=a[k + 1])
-            a[k + 1] += b
-            if k < len(config.hidden):
-                ACTIVATION[config.activation[k]][0](a[k + 1])
-
-        delta = buffers.z[-1]
-        softmax(delta)
-        delta[buffers.rows, y[rows]] -= 1
-        if config.reduction == "mean":
-            delta /= n
-
+        X.take(rows, axis=0, out=buffers.a[0], mode="clip")  # the default mode would copy twice
+        for k, mask in zip(buffers.kept, masks, strict=True):
+            np.multiply(mask, 1 / (1 - self.config.dropout[k]), out=buffers.kept[k])
+        self._feed_forward(buffers)
+        delta = self._output_error(buffers, y, rows)
         for k in reversed(range(len(self._W))):
-            np.matmul(a[k].T, delta, out=self._grad_W[k])
             np.matmul(buffers.ones, delta, out=self._grad_b[k])  # the sum over the rows, three times as fast
+            if k < len(self._norms):
+                self._norms[k].back(delta, self._grad_b[k])
+            np.matmul(buffers.dropped[k].T, delta, out=self._grad_W[k])
             if k > 0:
                 delta = np.matmul(delta, self._W[k].T, out=buffers.delta[k - 1])
-                ACTIVATION[config.activation[k - 1]][1](delta, a[k])
+                if k in buffers.kept:
+                    delta *= buffers.kept[k]
+                self._hidden[k - 1][1](delta, buffers.a[k])
+        self._penalise()
+        self._clip()
 
-        if config.l2:
-            penalty = self._scratch[: len(self._penalised)]
-            np.multiply(self._penalised, config.l2, out=penalty)
-            self._penalty_gradient += penalty
+    def _feed_forward(self, buffers: Buffers) -> None:
+        for k, (W, b) in enumerate(zip(self._W, self._b, strict=True)):
+            if k in buffers.kept:
+                np.multiply(buffers.a[k], buffers.kept[k], out=buffers.dropped[k])
+            z = np.matmul(buffers.dropped[k], W, out=buffers.a[k + 1])
+            if k < len(self._norms):
+                self._norms[k].train(z)
+            z += b
+            if k < len(self._hidden):
+                self._hidden[k][0](z)
+
+    def _output_error(self, buffers: Buffers, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The derivative of the batch's loss by the logits, in place of the outputs or of the targets."""
+        config, (activate, back), o = self.config, self._output, buffers.a[-1]
+        n = len(rows) if config.reduction == "mean" else 1
+        activate(o)
+        if config.task == "multiclass":
+            o.reshape(-1)[buffers.row_starts + y[rows]] -= 1  # three times as fast as with two indices
+            if n > 1:
+                o /= n
+            return o
+        e = y.take(rows, axis=0, out=buffers.targets, mode="clip")
+        np.subtract(o, e, out=e)
+        if config.loss == "mse":
+            e *= 2
+        elif config.loss == "mae":
+            np.sign(e, out=e)
+        elif config.loss == "huber":
+            np.clip(e, -config.huber_delta, config.huber_delta, out=e)
+        if config.task == "regression":  # elsewhere the loss takes the activation's derivative away
+            back(e, o)
+        e /= n * config.n_outputs
+        return e
+
+    def _penalise(self) -> None:
+        """Add the derivative of `(l2 / 2) * sum(W**2) + l1 * sum(abs(W))`."""
+        W, gradient, penalty = self._matrices
+        if self.config.l2:
+            gradient += np.multiply(W, self.config.l2, out=penalty)
+        if self.config.l1:
+            np.sign(W, out=penalty)
+            penalty *= self.config.l1
+            gradient += penalty
+
+    def _clip(self) -> None:
+        """`g * min(1, c / norm)` over the whole vector, or every element within -c and c."""
+        gradient, norm_bound, bound = self._gradient, self.config.clip_norm, self.config.clip_value
+        if norm_bound is not None:
+            norm = math.sqrt(np.square(gradient, dtype=np.float64).sum())
+            if norm > norm_bound:
+                gradient *= norm_bound / norm
+        if bound is not None:
+            np.clip(gradient, -bound, bound, out=gradient)
 
     def _sgd(self, learning_rate: float) -> None:
         """`w -= lr * g`."""
         self._gradient *= learning_rate
         self._parameters -= self._gradient
+
+    _perceptron = _sgd  # the same step along another error: `(z > 0) - y`
 
     def _momentum(self, learning_rate: float) -> None:
         """`v = m*v + g; w -= lr * v`."""
@@ -177,15 +311,29 @@ class NumpyTrainer(Trainer):
         self._scratch *= learning_rate
         self._parameters -= self._scratch
 
+    def _adagrad(self, learning_rate: float) -> None:
+        """`G += g**2; w -= lr * g / (sqrt(G) + epsilon)`; here `G` are the squares."""
+        self._squares += np.square(self._gradient, out=self._scratch)
+        self._parameters -= self._scaled(learning_rate)
+
+    def _adagrad_momentum(self, learning_rate: float) -> None:
+        """`G += g**2; v = m*v + lr * g / (sqrt(G) + epsilon); w -= v`."""
+        self._squares += np.square(self._gradient, out=self._scratch)
+        self._velocity *= self.config.momentum
+        self._velocity += self._scaled(learning_rate)
+        self._parameters -= self._velocity
+
+    def _rmsprop(self, learning_rate: float) -> None:
+        """`v = rho*v + (1 - rho)*g**2; w -= lr * g / (sqrt(v) + epsilon)`; here `v` are the squares."""
+        self._remember_squares(self.config.rho)
+        self._parameters -= self._scaled(learning_rate)
+
     def _adam(self, learning_rate: float) -> None:
         """`w -= lr * m_hat / (sqrt(v_hat) + epsilon)`; here `m` is the velocity and `v` the squares."""
         config, g, scratch = self.config, self._gradient, self._scratch
         self._velocity *= config.beta_1
         self._velocity += np.multiply(g, 1 - config.beta_1, out=scratch)
-        self._squares *= config.beta_2
-        np.multiply(g, 1 - config.beta_2, out=scratch)
-        scratch *= g
-        self._squares += scratch
+        self._remember_squares(config.beta_2)
         np.divide(self._squares, 1 - config.beta_2**self._t, out=scratch)
         np.sqrt(scratch, out=scratch)
         scratch += config.epsilon
@@ -193,108 +341,47 @@ class NumpyTrainer(Trainer):
         g /= scratch
         self._parameters -= g
 
+    def _remember_squares(self, kept: float) -> None:
+        """`v = kept*v + (1 - kept)*g**2` in the squares."""
+        self._squares *= kept
+        np.multiply(self._gradient, 1 - kept, out=self._scratch)
+        self._scratch *= self._gradient
+        self._squares += self._scratch
+
+    def _scaled(self, learning_rate: float) -> np.ndarray:
+        """`lr * g / (sqrt(squares) + epsilon)`, in place of the gradient."""
+        np.sqrt(self._squares, out=self._scratch)
+        self._scratch += self.config.epsilon
+        self._gradient *= learning_rate
+        self._gradient /= self._scratch
+        return self._gradient
+
     def logits(self, X: np.ndarray) -> np.ndarray:
         a = np.asarray(X, self.config.dtype)
         with np.errstate(all="ignore"):
-            for W, b, name in zip(self._W, self._b, (*self.config.activation, None), strict=True):
+            for k, (W, b) in enumerate(zip(self._W, self._b, strict=True)):
                 a = np.matmul(a, W)
+                if k < len(self._norms):
+                    self._norms[k].infer(a)
                 a += b
-                if name is not None:
-                    ACTIVATION[name][0](a)
+                if k < len(self._hidden):
+                    self._hidden[k][0](a)
         return a
 
     def weights(self) -> Weights:
-        return tuple({"W": W.copy(), "b": b.copy()} for W, b in zip(self._W, self._b, strict=True))
+        return tuple({key: value.copy() for key, value in layer.items()} for layer in self._layers)
 
     def set_weights(self, weights: Weights) -> None:
-        for W, b, layer in zip(self._W, self._b, weights, strict=True):
-            W[...], b[...] = layer["W"], layer["b"]
+        for layer, given in zip(self._layers, weights, strict=True):
+            for key, value in layer.items():
+                value[...] = given[key]
 
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
-        config = self.config
-        constants = [name for name in OPTIMIZER_CONSTANTS[config.optimizer] if name in config.written]
-        network = NeuralNetwork(
-            X.astype(config.dtype if "dtype" in config.written else np.float64),
-            np.eye(config.n_outputs)[y],
-            config.hidden,
-            config.activation,
-            config.optimizer,
-            eta=config.learning_rate,
-            lmbd=config.l2,
-            batch_size=config.batch_size,
-            epochs=config.epochs,
-            seed=seed,
-            **{name: getattr(config, name) for name in constants},
-        )
+        unwritten = {name: value for name, value in LECTURE.items() if name not in self.config.written}
+        config = replace(self.config, **unwritten)
+        self._build(config)
+        network = NeuralNetwork(config, X, np.eye(config.n_outputs)[y] if config.task == "multiclass" else y, seed)
         with np.errstate(all="ignore"):
             network.train()
         self.set_weights([{"W": W, "b": b} for W, b in zip(network.weights, network.biases, strict=True)])
         return NativeFit(epochs_run=config.epochs)
-
-
-class NeuralNetwork:
-    """The network of the lecture notes, as one writes it first: a few lines of algebra, nothing reused."""
-
-    def __init__(self, X, targets, hidden, activation, optimizer, eta, lmbd, batch_size, epochs, seed, **constants):
-        self.X, self.targets, self.activation, self.optimizer = X, targets.astype(X.dtype), activation, optimizer
-        self.eta, self.lmbd, self.batch_size, self.epochs = eta, lmbd, batch_size, epochs
-        self.constants = {"momentum": 0.9, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8} | constants
-        self.rng = np.random.default_rng(seed)
-        layers = (X.shape[1], *hidden, targets.shape[1])
-        self.weights = [self.rng.standard_normal(shape).astype(X.dtype) for shape in pairwise(layers)]
-        self.biases = [np.full(n_out, 0.01, X.dtype) for n_out in layers[1:]]
-        self.m = [np.zeros_like(w) for w in self.weights + self.biases]  # velocity, or first moment
-        self.v = [np.zeros_like(w) for w in self.weights + self.biases]  # second moment
-        self.t = 0
-
-    def train(self):
-        n = len(self.X)
-        for _ in range(self.epochs):
-            for _ in range(n // self.batch_size):
-                chosen = self.rng.choice(n, size=self.batch_size, replace=False)
-                self.feed_forward(self.X[chosen])
-                self.update(*self.back_propagation(self.targets[chosen]))
-
-    def feed_forward(self, X):
-        self.a = [X]
-        for W, b, name in zip(self.weights, self.biases, (*self.activation, "softmax"), strict=True):
-            z = self.a[-1] @ W + b
-            if name == "sigmoid":
-                self.a.append(1 / (1 + np.exp(-z)))
-            elif name == "tanh":
-                self.a.append(np.tanh(z))
-            elif name == "relu":
-                self.a.append(np.maximum(z, 0))
-            else:
-                exp_term = np.exp(z - z.max(axis=1, keepdims=True))
-                self.a.append(exp_term / exp_term.sum(axis=1, keepdims=True))
-
-    def back_propagation(self, targets):
-        error = self.a[-1] - targets
-        weight_gradients, bias_gradients = [], []
-        for k in reversed(range(len(self.weights))):
-            weight_gradients.insert(0, self.a[k].T @ error + self.lmbd * self.weights[k])
-            bias_gradients.insert(0, error.sum(axis=0))
-            if k > 0:
-                a, name = self.a[k], self.activation[k - 1]
-                derivative = {"sigmoid": a * (1 - a), "tanh": 1 - a**2, "relu": a > 0}[name]
-                error = error @ self.weights[k].T * derivative
-        return weight_gradients, bias_gradients
-
-    def update(self, weight_gradients, bias_gradients):
-        eta, momentum, beta_1, beta_2, epsilon = self.eta, *self.constants.values()
-        self.t += 1
-        for i, (w, g) in enumerate(zip(self.weights + self.biases, weight_gradients + bias_gradients, strict=True)):
-            if self.optimizer == "sgd":
-                w -= eta * g
-            elif self.optimizer == "momentum":
-                self.m[i] = momentum * self.m[i] + g
-                w -= eta * self.m[i]
-            elif self.optimizer == "nesterov":
-                self.m[i] = momentum * self.m[i] + g
-                w -= eta * (g + momentum * self.m[i])
-            elif self.optimizer == "adam":
-                self.m[i] = beta_1 * self.m[i] + (1 - beta_1) * g
-                self.v[i] = beta_2 * self.v[i] + (1 - beta_2) * g**2
-                m_hat, v_hat = self.m[i] / (1 - beta_1**self.t), self.v[i] / (1 - beta_2**self.t)
-                w -= eta * m_hat / (np.sqrt(v_hat) + epsilon)

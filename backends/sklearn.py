@@ -1,9 +1,10 @@
-"""scikit-learn: the real `MLPClassifier`, taught the harness's conventions through small hooks.
+"""scikit-learn: the real `MLPClassifier` and `MLPRegressor`, taught the harness's conventions through small hooks.
 
 - Start: `_init_coef` hands over the given weights in place of random ones.
 - Batches: one `partial_fit` a run of equally long batches, without shuffling; the tail batch is a run of its own.
-- L2: the gradient here is `(X' delta + alpha W) / n`, so `alpha` is `l2 * n` for a batch of n rows (mean).
-- Sum: the gradient is scaled by n before the optimizer sees it; `alpha` is then `l2`.
+- Loss: theirs is a mean over the rows, and over the outputs a sum, of log losses or of *halves* of squared errors. The
+  gradient is scaled by what makes it ours before the optimizer sees it (`gradient_scale`).
+- L2: the gradient is `(X' delta + alpha W) / n`, so `alpha` is `l2 * n` for a batch of n rows, over that scale.
 - Learning rate: its velocities contain the learning rate, so the SGD optimizer runs at 1 and its updates are scaled
   by the step's own rate. That is `v = m*v + g; w -= lr*v` for any schedule, zeros included.
 - Adam: written with "epsilon hat". The paper's epsilon times `sqrt(1 - beta_2**t)` makes the two equal.
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from itertools import groupby
 
 import numpy as np
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 from sklearn.preprocessing import LabelBinarizer
 
@@ -31,17 +32,38 @@ from harness.trainer import (
     Weights,
 )
 
-ACTIVATION = {"sigmoid": "logistic", "tanh": "tanh", "relu": "relu"}
+ACTIVATION = {"identity": "identity", "sigmoid": "logistic", "tanh": "tanh", "relu": "relu"}
+SOLVER = {"sgd": "sgd", "momentum": "sgd", "nesterov": "sgd", "adam": "adam"}
+
+_SOLVERS = "its solvers are lbfgs, sgd and adam"
+_ACTIVATIONS = "its activations are identity, logistic, tanh and relu"
+_LOSSES = "its losses are squared_error and poisson"
+LACKS = {
+    "perceptron": "perceptron rule: its solvers follow a gradient, which a step does not have",
+    "adagrad": f"Adagrad: {_SOLVERS}",
+    "adagrad_momentum": f"Adagrad with momentum: {_SOLVERS}",
+    "rmsprop": f"RMSprop: {_SOLVERS}",
+    "leaky_relu": f"leaky ReLU: {_ACTIVATIONS}",
+    "elu": f"ELU: {_ACTIVATIONS}",
+    "selu": f"SELU: {_ACTIVATIONS}",
+    "softplus": f"softplus: {_ACTIVATIONS}",
+    "mae": f"absolute error: {_LOSSES}",
+    "huber": f"Huber loss: {_LOSSES}",
+    "l1": "L1 penalty: its alpha is that of L2",
+    "dropout": "dropout",
+    "batch_norm": "batch normalisation",
+    "clip_norm": "clipping of the gradient's norm",
+    "clip_value": "clipping of the gradient's elements",
+}
+"""What neither class has: the harness's name -> how to say so after "has no"."""
 
 
-class GivenStart(MLPClassifier):
-    """An `MLPClassifier` that can be built before it sees data, with the start it is given."""
+class GivenStart:
+    """A model that can be built before it sees data, with the start it is given: for either class."""
 
     def build(self, layers: tuple[int, ...], start: Weights) -> None:
         """What the first `partial_fit` would do: so `logits` answers before the training begins."""
         self._start = iter(start)
-        self._label_binarizer = LabelBinarizer().fit(np.arange(layers[-1]))
-        self.classes_ = self._label_binarizer.classes_
         self.n_features_in_ = layers[0]
         self._initialize(np.empty((0, layers[-1])), layers, start[0]["W"].dtype)
 
@@ -50,11 +72,58 @@ class GivenStart(MLPClassifier):
         return np.array(layer["W"], dtype), np.array(layer["b"], dtype)
 
 
+class Classifier(GivenStart, MLPClassifier):
+    """An `MLPClassifier` that knows every class from the first, so that a batch may lack any of them."""
+
+    def know(self, classes: np.ndarray) -> None:
+        """The classes from labels that name each of them; these also decide between softmax and logistic units."""
+        self._label_binarizer = LabelBinarizer().fit(classes)
+        self.classes_ = self._label_binarizer.classes_
+
+
+class Regressor(GivenStart, MLPRegressor):
+    """An `MLPRegressor` with the start it is given."""
+
+
+def given_model(config: Config, start: Weights) -> Classifier | Regressor:
+    """The network on its start, for `partial_fit` in the order of the rows."""
+    options = {"solver": SOLVER[config.optimizer], "shuffle": False, "tol": 0, "n_iter_no_change": np.inf}
+    if config.task == "regression":
+        model = Regressor(**network(config), **options)
+    else:
+        model = Classifier(**network(config), **options)
+        model.know(every_class(config))
+    model.build(config.layers, start)
+    return model
+
+
+def every_class(config: Config) -> np.ndarray:
+    """Labels in which each class occurs; for several logistic units indicators, `(n_outputs, n_outputs)`."""
+    if config.task == "multiclass":
+        return np.arange(config.n_outputs)
+    return np.arange(2) if config.n_outputs == 1 else np.eye(config.n_outputs, dtype=int)
+
+
+def targets(config: Config, y: np.ndarray) -> np.ndarray:
+    """`y` in the shape that scikit-learn wants: a vector, `(n,)`, where there is one output only."""
+    return y.reshape(-1) if config.n_outputs == 1 else y
+
+
+def gradient_scale(config: Config, n: int) -> float:
+    """The number that scikit-learn's gradient of a batch of `n` rows is multiplied by to be ours.
+
+    Ours is a mean over the outputs too, has no half in its squared error, and may be a sum over the rows.
+    """
+    rows = n if config.reduction == "sum" else 1
+    outputs = {"cross_entropy": 1, "binary_cross_entropy": 1 / config.n_outputs, "mse": 2 / config.n_outputs}
+    return rows * outputs[config.loss]
+
+
 class ScheduledSGD(SGDOptimizer):
     """SGD, momentum and Nesterov at a learning rate of 1, each update scaled by `step_rates` and `gradient_scale`."""
 
     step_rates: Iterator[float]
-    gradient_scale: int
+    gradient_scale: float
 
     def _get_updates(self, grads):
         learning_rate = next(self.step_rates)
@@ -66,7 +135,7 @@ class PaperAdam(AdamOptimizer):
     """Adam with the epsilon of Kingma and Ba's Algorithm 1, at the rate that `step_rates` gives next."""
 
     step_rates: Iterator[float]
-    gradient_scale: int
+    gradient_scale: float
 
     def __init__(self, params, beta_1, beta_2, epsilon):
         super().__init__(params, beta_1=beta_1, beta_2=beta_2)
@@ -78,8 +147,8 @@ class PaperAdam(AdamOptimizer):
         return super()._get_updates(scaled(grads, self.gradient_scale))
 
 
-def scaled(grads: list[np.ndarray], scale: int) -> list[np.ndarray]:
-    """The gradients of a mean over `scale` rows as those of the sum; unchanged when `scale` is 1."""
+def scaled(grads: list[np.ndarray], scale: float) -> list[np.ndarray]:
+    """Each gradient times `scale`; unchanged when that is 1."""
     return grads if scale == 1 else [g * scale for g in grads]
 
 
@@ -92,7 +161,7 @@ def quiet() -> Iterator[None]:
 
 
 class SklearnTrainer(Trainer):
-    """`sklearn.neural_network.MLPClassifier`."""
+    """`MLPClassifier` and `MLPRegressor` of `sklearn.neural_network`."""
 
     name = "sklearn"
     requires = ("sklearn",)
@@ -103,9 +172,15 @@ class SklearnTrainer(Trainer):
 
     @classmethod
     def unsupported(cls, config: Config) -> str | None:
+        model = "MLPRegressor" if config.task == "regression" else "MLPClassifier"
         if len(set(config.activation)) > 1:
-            return f"MLPClassifier has one activation for all hidden layers, not {', '.join(config.activation)}"
-        if config.n_outputs < 3:
+            return f"{model} has one activation for all hidden layers, not {', '.join(config.activation)}"
+        for part in (config.optimizer, *config.activation, config.loss, *config.regularisation):
+            if part in LACKS:
+                return f"{model} has no {LACKS[part]}"
+        if config.task == "regression" and config.output_activation != "identity":
+            return f"MLPRegressor has no {config.output_activation} at its outputs: with squared_error they are linear"
+        if config.task == "multiclass" and config.n_outputs < 3:
             return "MLPClassifier gives two classes one logistic unit, not a softmax over two"
         return None
 
@@ -113,14 +188,7 @@ class SklearnTrainer(Trainer):
         self.config = config
         if start is None:
             return
-        self.model = GivenStart(
-            **network(config),
-            solver="adam" if config.optimizer == "adam" else "sgd",
-            shuffle=False,
-            tol=0,
-            n_iter_no_change=np.inf,
-        )
-        self.model.build(config.layers, start)
+        self.model = given_model(config, start)
         params = self.model.coefs_ + self.model.intercepts_
         if config.optimizer == "adam":
             self.model._optimizer = PaperAdam(params, config.beta_1, config.beta_2, config.epsilon)
@@ -130,6 +198,7 @@ class SklearnTrainer(Trainer):
             self.model._optimizer = ScheduledSGD(params, learning_rate_init=1, momentum=momentum, nesterov=nesterov)
 
     def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:
+        y = targets(self.config, y)
         for e in range(len(batches)):
             epoch = batches[e]
             self.model._optimizer.step_rates = iter(epoch.learning_rate.tolist())
@@ -141,10 +210,10 @@ class SklearnTrainer(Trainer):
 
     def _partial_fit(self, X: np.ndarray, y: np.ndarray, n: int) -> None:
         """One step for each `n` rows, in order."""
-        mean = self.config.reduction == "mean"
+        scale = gradient_scale(self.config, n)
         self.model.batch_size = n
-        self.model.alpha = self.config.l2 * n if mean else self.config.l2
-        self.model._optimizer.gradient_scale = 1 if mean else n
+        self.model.alpha = self.config.l2 * (n / scale)
+        self.model._optimizer.gradient_scale = scale
         with quiet(), non_finite_is_diverged(self.model):
             self.model.partial_fit(X, y)
 
@@ -167,9 +236,18 @@ class SklearnTrainer(Trainer):
 
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         config = self.config
-        every_class_present(config, y)
+        reason = self.unsupported(config)
+        if reason is not None:
+            raise NotImplementedError(reason)
+        X = X.astype(config.dtype) if "dtype" in config.written else X
+        y = targets(config, y)
+        if config.task == "regression":
+            model, y = MLPRegressor, y.astype(X.dtype)
+        else:
+            model = MLPClassifier
+            every_class_present(config, y)
         constants = [name for name in OPTIMIZER_CONSTANTS[config.optimizer] if name in config.written]
-        self.model = MLPClassifier(
+        self.model = model(
             **network(config),
             # "sgd" means this library's own default: momentum 0.9, Nesterov's
             **{
@@ -186,7 +264,7 @@ class SklearnTrainer(Trainer):
             random_state=seed,
         )
         with quiet(), non_finite_is_diverged(self.model):
-            self.model.fit(X.astype(config.dtype) if "dtype" in config.written else X, y)
+            self.model.fit(X, y)
         return NativeFit(self.model.n_iter_, {"loss": [float(loss) for loss in self.model.loss_curve_]})
 
 
@@ -198,7 +276,7 @@ def network(config: Config) -> dict:
 
 
 @contextmanager
-def non_finite_is_diverged(model: MLPClassifier) -> Iterator[None]:
+def non_finite_is_diverged(model: MLPClassifier | MLPRegressor) -> Iterator[None]:
     """scikit-learn ends every fit with a check of its weights; any other error of its own passes through."""
     try:
         yield
@@ -209,7 +287,10 @@ def non_finite_is_diverged(model: MLPClassifier) -> Iterator[None]:
 
 
 def every_class_present(config: Config, y: np.ndarray) -> None:
-    """`fit` counts the classes that it sees: without one of them every later output would stand for another class."""
-    present = len(np.unique(y))
-    if present < config.n_outputs:
-        raise ValueError(f"the training rows hold {present} of the {config.n_outputs} classes; fit needs all of them")
+    """`fit` counts the classes that it sees: without one of them every later output would stand for another class.
+
+    Indicators, `(n, n_outputs)`, say by their shape what there is: a label may be absent from all rows.
+    """
+    classes, present = max(config.n_outputs, 2), len(np.unique(y))
+    if y.ndim == 1 and present < classes:
+        raise ValueError(f"the training rows hold {present} of the {classes} classes; fit needs all of them")

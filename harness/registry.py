@@ -39,7 +39,13 @@ _EXTRA = "pip install 'backend-harness[{}]'"
 
 BUILT_IN: tuple[Backend, ...] = (
     Backend("numpy", "backends.numpy:NumpyTrainer", ("numpy",), "pip install numpy", "scratch NumPy"),
-    Backend("sklearn", "backends.sklearn:SklearnTrainer", ("sklearn",), "pip install scikit-learn", "MLPClassifier"),
+    Backend(
+        "sklearn",
+        "backends.sklearn:SklearnTrainer",
+        ("sklearn",),
+        "pip install scikit-learn",
+        "MLPClassifier, MLPRegressor",
+    ),
     Backend(
         "tensorflow",
         "backends.tensorflow:TensorFlowTrainer",

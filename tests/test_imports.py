@@ -29,7 +29,7 @@ def loaded_by(code):
         "import harness; harness.run, harness.load, harness.Results",
         "import harness.cli; harness.cli.make_app(harness.cli.COMMANDS)",
         "from harness.cli import invoke; invoke(['list'])",
-        "import harness.executor, harness.worker, harness.check",
+        "import harness.executor, harness.worker, harness.checks",
     ],
 )
 def test_the_harness_imports_no_framework(code):
@@ -57,7 +57,7 @@ def imports(path, module_level_only=False):
 @pytest.mark.parametrize("path", (ROOT / "backends").glob("*.py"), ids=lambda path: path.name)
 def test_a_backend_knows_of_the_harness_only_the_contract(path):
     own = {name for name in imports(path) if name.split(".")[0] in ("harness", "reports", "experiments", "backends")}
-    assert own <= {"harness.trainer"}
+    assert own <= {"harness.trainer"} | ({"backends.lecture"} if path.name == "numpy.py" else set())
 
 
 @pytest.mark.parametrize("path", (ROOT / "reports").rglob("*.py"), ids=lambda path: path.name)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.data import load_dataset, prepare
-from harness.draws import native_seed
-from harness.metrics import accuracy
+from experiments.datasets import DATASETS
+from harness.data import Dataset, prepare
+from harness.draws import draw_split, native_seed
+from harness.metrics import quick
 from harness.parity import deviation
 from harness.registry import BUILT_IN, load_trainer
 from harness.trainer import Config
@@ -20,10 +21,16 @@ LEARNING_RATE = {"numpy": 0.01, "sklearn": 0.1, "tensorflow": 1.0, "keras": 1.0,
 DTYPE = {"numpy": "float64", "sklearn": "float64", "tensorflow": "float32", "keras": "float32", "torch": "float32"}
 
 
+def prepared(name, task, scale, target_scale="none", change=lambda y: y):
+    X, y, names = DATASETS[name].load()
+    dataset = Dataset(name, X, change(y), names[:3] if task == "multilabel" else names, task)
+    rows = draw_split(len(y), 0.2, 0.0, 0, 0, labels=dataset.labels)
+    return prepare(dataset, rows, task, scale, target_scale, "float64")
+
+
 @pytest.fixture(scope="module")
 def digits():
-    kwargs = {"test_fraction": 0.2, "validation_fraction": 0.0, "scale": 16, "dtype": "float64"}
-    return prepare(load_dataset("digits"), seed=0, repeat=0, **kwargs)
+    return prepared("digits", "multiclass", 16)
 
 
 def config(backend, **changes):
@@ -53,7 +60,7 @@ def backend(request):
 
 def test_it_learns_and_its_logged_loss_falls(backend, digits):
     trainer, told = fit(backend, digits)
-    assert accuracy(trainer.logits(digits.test.X), digits.test.y) > 0.85
+    assert quick(config(backend), trainer.logits(digits.test.X), digits.test.y)["accuracy"] > 0.85
     if "loss" in told.curves:
         assert told.curves["loss"][-1] < 0.5 * told.curves["loss"][0]
 
@@ -119,3 +126,63 @@ def test_the_dtype_is_the_framework_s_own_unless_it_is_written(backend, digits):
         written, _ = fit(backend, digits, epochs=1, dtype=dtype, written=frozenset({"dtype"}))
         if backend.name != "sklearn":  # there the data's dtype decides, and the harness hands it over
             assert str(written.weights()[0]["W"].dtype) == dtype
+
+
+# task -> dataset, how it is prepared, what the network is told, the score that it has to reach
+TASKS = {
+    "binary": (
+        prepared("breast-cancer", "binary", "standard"),
+        {"loss": "binary_cross_entropy", "output_activation": "sigmoid", "n_outputs": 1},
+        0.9,
+    ),
+    "multilabel": (  # is the digit even, is it a large one, has it a hole
+        prepared(
+            "digits", "multilabel", 16, change=lambda y: np.stack([y % 2 == 0, y > 4, np.isin(y, [0, 6, 8, 9])], 1)
+        ),
+        {"loss": "binary_cross_entropy", "output_activation": "sigmoid", "n_outputs": 3},
+        0.7,
+    ),
+    "regression": (
+        prepared("franke", "regression", "standard", "standard"),
+        {"loss": "mse", "output_activation": "identity", "n_outputs": 1},
+        0.6,
+    ),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_is_learned_by_each_framework_s_own_idiom(backend, task):
+    data, told, expected = TASKS[task]
+    changes = {"task": task, "n_inputs": data.train.X.shape[1], "optimizer": "adam", "learning_rate": 0.02}
+    settings = config(backend, **{**changes, **told, "epochs": 30, "activation": ("tanh",)})
+    trainer = load_trainer(backend.trainer)(settings, None)
+    trainer.fit_native(data.train.X, data.train.y, 3)
+    scores = quick(settings, trainer.logits(data.test.X), data.test.y)
+    assert scores["r2" if task == "regression" else "accuracy"] > expected
+
+
+# what a framework has no idiom of its own for, and may say so
+WITHOUT = {
+    "sklearn": {"mae", "huber", "adagrad", "adagrad_momentum", "rmsprop", "leaky_relu", "elu", "selu", "softplus"},
+    "keras": {"adagrad_momentum"},
+    "tensorflow": {"adagrad_momentum"},
+    "torch": {"adagrad_momentum"},
+    "numpy": set(),
+}
+
+
+@pytest.mark.parametrize(
+    "name", ["mae", "huber", "adagrad", "adagrad_momentum", "rmsprop", "leaky_relu", "elu", "selu"]
+)
+def test_a_part_has_a_native_form_or_a_reason(backend, name):
+    data, told, _ = TASKS["regression"]
+    part = {"loss": name} if name in ("mae", "huber") else {"optimizer": name}
+    part = {"activation": (name,)} if name in ("leaky_relu", "elu", "selu") else part
+    settings = {"task": "regression", "n_inputs": 2, "epochs": 2, "learning_rate": 1e-4, **told, **part}
+    trainer = load_trainer(backend.trainer)(config(backend, **settings), None)
+    if name in WITHOUT[backend.name]:
+        with pytest.raises(NotImplementedError, match=r"\w+ \w+"):
+            trainer.fit_native(data.train.X, data.train.y, 3)
+    else:
+        trainer.fit_native(data.train.X, data.train.y, 3)
+        assert np.isfinite(trainer.logits(data.test.X)).all()
