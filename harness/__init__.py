@@ -18,7 +18,7 @@ from harness.trainer import Batches, Config, Diverged, Epoch, NativeFit, Trainer
 if TYPE_CHECKING:
     from harness.experiment import Experiment, load
     from harness.results import Results
-    from harness.runner import run
+    from harness.runner import run, sweep
 
 __version__ = "0.1.0"
 
@@ -36,6 +36,7 @@ __all__ = [
     "__version__",
     "load",
     "run",
+    "sweep",
 ]
 
 # These need pandas and SQLAlchemy, which an adapter in its worker, or `harness list`, should not have to wait for.
@@ -44,6 +45,7 @@ _ON_DEMAND = {
     "load": "harness.experiment",
     "Results": "harness.results",
     "run": "harness.runner",
+    "sweep": "harness.runner",
 }
 
 

@@ -1,43 +1,75 @@
-"""From a named dataset to the scaled arrays of one repeat."""
+"""From a named dataset, a file or arrays to the scaled arrays of one repeat."""
 
 import hashlib
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.draws import draw_split
+from harness.draws import Rows
+from harness.errors import RequestError
+
+if TYPE_CHECKING:
+    from harness.experiment import Experiment
+    from harness.sections import Data
 
 Scale = Literal["none", "minmax", "standard"] | float
+
+# natural task -> the tasks that its targets can be trained as
+_TASKS = {
+    "multiclass": ("multiclass",),
+    "binary": ("binary", "multiclass", "regression"),
+    "multilabel": ("multilabel", "regression"),
+    "regression": ("regression",),
+}
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Inputs `X` `(n, n_inputs)`, labels `y` `(n,)` int64 from 0, and the classes' names."""
+    """Inputs `X` `(n, n_inputs)` and targets `y` of a task, with the names of classes, labels or targets.
+
+    `y` holds labels `(n,)` int64 from 0 for "multiclass" and "binary", else `(n, len(names))` numbers.
+    """
 
     name: str
     X: np.ndarray
     y: np.ndarray
-    classes: tuple[str, ...]
-
-    @property
-    def n_classes(self) -> int:
-        """How many classes there are: the network's outputs."""
-        return len(self.classes)
+    names: tuple[str, ...]
+    task: str = "multiclass"
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of values and shapes: two datasets with one fingerprint are the same data, whatever their names."""
+        kind = np.int64 if self.task in ("multiclass", "binary") else np.float64
         digest = hashlib.sha256()
-        for array in (np.ascontiguousarray(self.X, np.float64), np.ascontiguousarray(self.y, np.int64)):
+        for array in (np.ascontiguousarray(self.X, np.float64), np.ascontiguousarray(self.y, kind)):
             digest.update(str(array.shape).encode())
             digest.update(array.tobytes())
         return digest.hexdigest()
 
+    def n_outputs(self, task: str) -> int:
+        """The outputs of a network that is trained on these targets as `task`."""
+        return 1 if self.task == "binary" and task != "multiclass" else len(self.names)
+
+    def targets(self, rows: np.ndarray, task: str) -> np.ndarray:
+        """The targets of some rows as a trainer sees them: labels for "multiclass", else `(n, n_outputs)` numbers."""
+        y: np.ndarray = self.y[rows]
+        if task == "multiclass":
+            return y
+        numbers: np.ndarray = y.reshape(len(rows), self.n_outputs(task)).astype(np.float64)
+        return numbers
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """What a stratified split keeps in proportion: the labels, or None where there are no classes."""
+        return self.y if self.task in ("multiclass", "binary") else None
+
 
 @dataclass(frozen=True)
 class Part:
-    """Scaled inputs, labels, and the numbers of the dataset's rows that they came from."""
+    """Scaled inputs, targets, and the numbers of the dataset's rows that they came from."""
 
     X: np.ndarray
     y: np.ndarray
@@ -58,30 +90,92 @@ class Prepared:
         return {name: part for name, part in named.items() if len(part.y)}
 
 
-def load_dataset(name: str) -> Dataset:
-    """The dataset of that name. The caller has checked that there is one."""
+Datasets = Mapping[str, Dataset]
+"""The datasets of an experiment, by the name that `Data.name` has in its cells."""
+
+
+def load_datasets(experiment: "Experiment", given: Dataset | None = None) -> dict[str, Dataset]:
+    """Every dataset that the experiment names, read once. `given` is the one that came as arrays."""
+    names = dict.fromkeys(experiment.at(cell).data.name for cell in _dataset_cells(experiment))
+    datasets = {}
+    for name in names:
+        data = experiment.data.model_copy(update={"name": name})
+        dataset = given if given is not None else _load(data, experiment.source)
+        datasets[name or ""] = _with_degree(dataset, data.degree)
+    return datasets
+
+
+def _dataset_cells(experiment: "Experiment") -> list[dict[str, Any]]:
+    """The first cell, and one for each dataset that an axis or a case names."""
+    first = {axis: values[0] for axis, values in experiment.sweep.items()}
+    others = [{**first, axis: value} for axis in ("dataset", "case") for value in experiment.sweep.get(axis, ())]
+    return [first, *others]
+
+
+def _load(data: "Data", source: str) -> Dataset:
     from experiments.datasets import DATASETS
 
-    X, y, classes = DATASETS[name].load()
-    return Dataset(name, np.asarray(X, np.float64), np.asarray(y, np.int64), classes)
+    if data.path is not None:
+        return _load_file(data, source)
+    if data.name is None or data.name not in DATASETS:
+        raise RequestError(f"{source}: data.name = {data.name!r}: its arrays come from Python: harness.sweep(X, y, …)")
+    origin = DATASETS[data.name]
+    options = {key: getattr(data, key) for key in ("rows", "noise", "folder") if getattr(data, key) is not None}
+    for key, value in options.items():
+        if key not in origin.options:
+            takers = ", ".join(name for name, other in DATASETS.items() if key in other.options)
+            raise RequestError(
+                f"{source}: data.{key} = {value!r}: {data.name!r} has no such option; taken by: {takers}"
+            )
+    X, y, names = origin.load(**options)
+    return Dataset(data.name, np.asarray(X, np.float64), np.asarray(y), names, origin.task)
 
 
-def prepare(
-    dataset: Dataset,
-    *,
-    test_fraction: float,
-    validation_fraction: float,
-    scale: Scale,
-    dtype: str,
-    seed: int,
-    repeat: int,
-) -> Prepared:
-    """Split and scale one repeat. Offsets and factors are fitted on the training rows alone."""
-    rows = draw_split(len(dataset.y), test_fraction, validation_fraction, seed, repeat)
+def _load_file(data: "Data", source: str) -> Dataset:
+    from harness.tables import load_table
+
+    assert data.path is not None
+    for key in ("name", "rows", "noise", "folder"):
+        if getattr(data, key) is not None:
+            raise RequestError(f"{source}: data.{key} = {getattr(data, key)!r}: stands beside path; leave it out")
+    if data.target is None:
+        raise RequestError(f"{source}: data.target is required beside path: the name of the target's column")
+    path = Path(data.path)
+    X, y, names, task, _ = load_table(path, data.target, data.task)
+    return Dataset(path.stem, X, y, names, task)
+
+
+def _with_degree(dataset: Dataset, degree: int) -> Dataset:
+    """The polynomial design matrix of the inputs, without the constant, which the biases are."""
+    if degree == 1:
+        return dataset
+    from sklearn.preprocessing import PolynomialFeatures
+
+    return replace(dataset, X=PolynomialFeatures(degree, include_bias=False).fit_transform(dataset.X))
+
+
+def task_of(dataset: Dataset, asked: str | None, source: str) -> str:
+    """The task that a dataset is trained as: its own, or the one asked for where its targets allow it."""
+    task = asked or dataset.task
+    allowed = _TASKS[dataset.task] + (("binary",) if dataset.task == "multiclass" and len(dataset.names) == 2 else ())
+    if task not in allowed:
+        raise RequestError(
+            f"{source}: data.task = {task!r}: {dataset.name!r} is {dataset.task}; allowed: {', '.join(allowed)}"
+        )
+    return task
+
+
+def prepare(dataset: Dataset, rows: Rows, task: str, scale: Scale, target_scale: Scale, dtype: str) -> Prepared:
+    """Scale the rows of one repeat. Offsets and factors are fitted on the training rows alone."""
     offset, factor, _ = fit_scale(dataset.X[rows.train], scale)
+    shift, unit = 0.0, 1.0
+    if task == "regression":
+        shift, unit, _ = fit_scale(dataset.targets(rows.train, task), target_scale)  # type: ignore[assignment]
 
     def part(numbers: np.ndarray) -> Part:
-        return Part(((dataset.X[numbers] - offset) / factor).astype(dtype), dataset.y[numbers], numbers)
+        X = ((dataset.X[numbers] - offset) / factor).astype(dtype)
+        y = dataset.targets(numbers, task)
+        return Part(X, y if task == "multiclass" else ((y - shift) / unit).astype(dtype), numbers)
 
     return Prepared(part(rows.train), part(rows.validation), part(rows.test))
 

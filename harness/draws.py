@@ -6,13 +6,46 @@ backends, modes and cells of one repeat share split, start and batches, so their
 
 import hashlib
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from scipy.special import ndtri  # type: ignore[import-untyped]
 
-from harness.trainer import Config, Epoch, Weights
+from harness.trainer import Batches, Config, Epoch, Weights
+
+BATCHES = ("permutation", "independent", "replacement", "in_order")
+LAST_BATCH = ("keep", "drop")
+SCHEDULES: dict[str, tuple[str, ...]] = {
+    "constant": (),
+    "step": ("decay_rate", "decay_steps"),
+    "exponential": ("decay_rate", "decay_steps"),
+    "inverse_time": ("decay_rate", "decay_steps"),
+    "cosine": ("decay_steps", "final_factor"),
+}
+"""Every learning-rate schedule, with the constants that it reads."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How start, batches and learning rates are drawn: the harness's part of a training, which no trainer sees.
+
+    `init` is the law of the weights, `bias` a constant or `normal(sd)`. `batches` is "permutation" (a new one each
+    epoch), "independent" (each step draws its rows without replacement, whatever other steps drew), "replacement" or
+    "in_order"; `n_batches`, where given, stands in for a batch size; `last_batch` says whether a shorter one is kept.
+    """
+
+    init: str = "glorot_uniform"
+    bias: float | str = 0.0
+    batches: str = "permutation"
+    n_batches: int | None = None
+    last_batch: str = "keep"
+    schedule: str = "constant"
+    decay_rate: float | None = None
+    decay_steps: int | None = None
+    final_factor: float = 0.0
 
 
 def generator(seed: int, role: str, repeat: int, *parts: int) -> np.random.Generator:
@@ -39,15 +72,45 @@ class Rows:
     test: np.ndarray
 
 
-def draw_split(n: int, test_fraction: float, validation_fraction: float, seed: int, repeat: int) -> Rows:
-    """Test rows are `ceil(test_fraction * n)`, validation rows likewise, the rest is for training."""
-    n_test, n_validation = share(n, test_fraction), share(n, validation_fraction)
+def draw_split(
+    n: int,
+    test_fraction: float,
+    validation_fraction: float,
+    seed: int,
+    repeat: int,
+    labels: np.ndarray | None = None,
+    folds: int | None = None,
+    fold: int = 0,
+) -> Rows:
+    """Test rows are `ceil(test_fraction * n)`, validation rows likewise, the rest is for training.
+
+    With `labels`, `(n,)`, the split is stratified: each class has its share of every part, to one row. With `folds`
+    the rows that are not for testing are cut into that many parts of equal length, to one row, and the one with the
+    number `fold` is for validation. Rows stand in the order of the dataset.
+    """
     order = generator(seed, "split", repeat).permutation(n)
-    return Rows(
-        train=order[n_test + n_validation :],
-        validation=order[n_test : n_test + n_validation],
-        test=order[:n_test],
-    )
+    if labels is None:
+        labels = np.zeros(n, np.int64)
+    test, rest = _take(order, share(n, test_fraction), labels)
+    if folds is None:
+        validation, train = _take(rest, share(n, validation_fraction), labels)
+    else:
+        number = np.empty(len(rest), np.int64)
+        number[np.argsort(labels[rest], kind="stable")] = np.arange(len(rest)) % folds
+        validation, train = rest[number == fold], rest[number != fold]
+    return Rows(train=np.sort(train), validation=np.sort(validation), test=np.sort(test))
+
+
+def _take(order: np.ndarray, count: int, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`count` of the rows, and the others; from each class alike. The first rows where there is but one class."""
+    if len(np.unique(labels)) < 2:
+        return order[:count], order[count:]
+    by_class = np.argsort(labels[order], kind="stable")
+    # rows at equal distances of the list sorted by class: of m in a row, count * m / n are taken, to one
+    marks = np.arange(len(order) + 1) * count // max(len(order), 1)
+    taken = np.zeros(len(order), bool)
+    taken[by_class] = np.diff(marks) > 0
+    return order[taken], order[~taken]
 
 
 def share(n: int, fraction: float) -> int:
@@ -62,53 +125,162 @@ _SPREAD: dict[str, Callable[[int, int], float]] = {
     "he": lambda n_in, n_out: math.sqrt(2 / n_in),
     "lecun": lambda n_in, n_out: math.sqrt(1 / n_in),
 }
-INITS: tuple[str, ...] = tuple(f"{family}_{law}" for family in _SPREAD for law in ("uniform", "normal"))
+_SCALED = ("normal", "truncated_normal", "uniform")
+INITS: tuple[str, ...] = (
+    *(f"{family}_{law}" for family in _SPREAD for law in ("uniform", "normal")),
+    *(f"{law}(number)" for law in _SCALED),
+    "zeros",
+)
+"""Every law of a start; `normal(0.1)` has a standard deviation of 0.1, `uniform(0.1)` lies within ±0.1."""
+
+_PARENTHESIS = re.compile(r"([a-z_]+)(?:\(([^()]*)\))?")
 
 
-def draw_start(layers: tuple[int, ...], init: str, dtype: str, seed: int, repeat: int) -> Weights:
-    """Initial weights for layers `(n_inputs, …, n_outputs)`: drawn in float64, then rounded to `dtype`. Biases are 0.
+def parse_law(text: str) -> tuple[str, float]:
+    """`"normal(0.1)"` as `("normal", 0.1)`; a bare `"normal"` has 1, and `"he_normal"` or `"zeros"` needs no number.
 
-    "uniform" draws from ±sqrt(3) standard deviations, so both laws of a family have the same spread.
+    Raises `ValueError` for a text that is no law.
     """
-    family, law = init.rsplit("_", 1)
+    match = _PARENTHESIS.fullmatch(text)
+    name, number = match.groups() if match else (text, None)
+    if name in _SCALED:
+        scale = 1.0 if number is None else float(number)
+        if not 0 < scale < math.inf:
+            raise ValueError(f"{text}: the number must be positive")
+        return name, scale
+    if number is not None or name not in INITS:
+        raise ValueError(f"unknown law {text!r}")
+    return name, 1.0
+
+
+def draw_start(config: Config, recipe: Recipe, seed: int, repeat: int) -> Weights:
+    """Initial weights for every layer of the network: drawn in float64, then rounded to its dtype.
+
+    Every law is the image of one uniform draw, so that two starts of one repeat are as alike as their laws allow.
+    "uniform" families draw from ±sqrt(3) standard deviations, so that both laws of a family have the same spread; a
+    truncated normal is cut at two standard deviations, those of the law before the cut. With batch normalisation
+    gamma and the running variance start at 1, beta and the running mean at 0.
+    """
     rng = generator(seed, "start", repeat)
+    bias_rng = generator(seed, "biases", repeat)
     start = []
-    for n_in, n_out in pairwise(layers):
-        spread = _SPREAD[family](n_in, n_out)
-        if law == "uniform":
-            W = rng.uniform(-math.sqrt(3) * spread, math.sqrt(3) * spread, (n_in, n_out))
-        else:
-            W = rng.normal(0.0, spread, (n_in, n_out))
-        start.append({"W": W.astype(dtype), "b": np.zeros(n_out, dtype)})
-    return tuple(start)
+    for k, (n_in, n_out) in enumerate(pairwise(config.layers)):
+        layer = {"W": _weights_of(recipe.init, n_in, n_out, rng.random((n_in, n_out)))}
+        start.append({**layer, **rest_of_layer(config, k, _biases_of(recipe.bias, n_out, bias_rng))})
+    return tuple({key: value.astype(config.dtype) for key, value in layer.items()} for layer in start)
+
+
+def rest_of_layer(config: Config, k: int, bias: np.ndarray) -> dict[str, np.ndarray]:
+    """What layer `k` holds beside its matrix: `bias`, or what batch normalisation has in its place."""
+    if not (config.batch_norm and k < len(config.hidden)):
+        return {"b": bias}
+    ones, zeros = np.ones(len(bias)), np.zeros(len(bias))
+    return {"gamma": ones, "beta": zeros, "mean": zeros, "variance": ones}
+
+
+def _weights_of(init: str, n_in: int, n_out: int, u: np.ndarray) -> np.ndarray:
+    """Weights from uniform draws in [0, 1)."""
+    name, scale = parse_law(init)
+    if name == "zeros":
+        return np.zeros_like(u)
+    family, _, law = name.rpartition("_")
+    if family in _SPREAD:
+        scale = _SPREAD[family](n_in, n_out) * (math.sqrt(3) if law == "uniform" else 1)
+    if law == "uniform":
+        return scale * (2 * u - 1)
+    low = 0.022750131948179195 if family == "truncated" else 0.0  # the normal distribution function at -2
+    tiny = np.finfo(np.float64).tiny
+    normal: np.ndarray = scale * ndtri(np.maximum(low + (1 - 2 * low) * u, tiny))
+    return normal
+
+
+def _biases_of(bias: float | str, n_out: int, rng: np.random.Generator) -> np.ndarray:
+    if isinstance(bias, str):
+        return rng.normal(0.0, parse_law(bias)[1], n_out)
+    return np.full(n_out, float(bias))
+
+
+def batch_sizes(n: int, batch_size: int, recipe: Recipe) -> list[int]:
+    """The rows of every step of an epoch. A number of batches is met exactly, with lengths that differ by one row."""
+    if recipe.n_batches is not None:
+        return [len(part) for part in np.array_split(np.arange(n), recipe.n_batches)]
+    full, rest = divmod(n, batch_size)
+    return [batch_size] * full + ([rest] if rest and recipe.last_batch == "keep" else [])
+
+
+def scheduled(config: Config, recipe: Recipe, step: np.ndarray, total: int) -> np.ndarray:
+    """The learning rate at each of the steps (0 is the first) of a training of `total` steps.
+
+    With `t` the step, `r` decay_rate, `s` decay_steps and `f` final_factor, the learning rate is multiplied by
+
+        step           r ** floor(t / s)        exponential   r ** (t / s)        inverse_time   1 / (1 + r * t / s)
+        cosine         f + (1 - f) * (1 + cos(pi * min(t / s, 1))) / 2, where `s` is the whole training unless given
+    """
+    if recipe.schedule == "constant":
+        return np.full(len(step), config.learning_rate)
+    t = step / (recipe.decay_steps or total)
+    rate = recipe.decay_rate if recipe.decay_rate is not None else math.nan
+    factor: np.ndarray
+    if recipe.schedule == "step":
+        factor = rate ** np.floor(t)
+    elif recipe.schedule == "exponential":
+        factor = rate**t
+    elif recipe.schedule == "inverse_time":
+        factor = 1 / (1 + rate * t)
+    else:
+        f = recipe.final_factor
+        factor = f + (1 - f) * (1 + np.cos(np.pi * np.minimum(t, 1))) / 2
+    return config.learning_rate * factor
 
 
 @dataclass(frozen=True)
-class Permutations:
-    """The batches of a training: a new permutation of the `n` training rows each epoch, cut into `batch_size`.
-
-    The last, shorter batch is kept. Implements `harness.trainer.Batches`.
-    """
+class DrawnBatches:
+    """The batches of a training on `n` rows, as `recipe` says. Implements `harness.trainer.Batches`."""
 
     n: int
-    batch_size: int
-    epochs: int
-    learning_rate: float
+    config: Config
+    recipe: Recipe
     seed: int
     repeat: int
 
     def __len__(self) -> int:
-        return self.epochs
+        return self.config.epochs
 
     def __getitem__(self, epoch: int) -> Epoch:
-        if not 0 <= epoch < self.epochs:
-            raise IndexError(f"epoch {epoch} of {self.epochs}")
-        steps = math.ceil(self.n / self.batch_size)
-        rows = np.full(steps * self.batch_size, -1, np.int64)
-        rows[: self.n] = generator(self.seed, "batches", self.repeat, epoch).permutation(self.n)
-        return Epoch(rows.reshape(steps, self.batch_size), np.full(steps, self.learning_rate))
+        if not 0 <= epoch < len(self):
+            raise IndexError(f"epoch {epoch} of {len(self)}")
+        drawn = self.rows(epoch)
+        steps, batch = len(drawn), max(map(len, drawn))
+        rows = np.full((steps, batch), -1, np.int64)
+        for step, chosen in enumerate(drawn):
+            rows[step, : len(chosen)] = chosen
+        numbers = epoch * steps + np.arange(steps)
+        learning_rate = scheduled(self.config, self.recipe, numbers, len(self) * steps)
+        return Epoch(rows, learning_rate, self._masks(epoch, steps, batch))
+
+    def rows(self, epoch: int) -> list[np.ndarray]:
+        """The rows of each step of one epoch."""
+        sizes = batch_sizes(self.n, self.config.batch_size, self.recipe)
+        return _draw_rows(self.recipe.batches, self.n, sizes, generator(self.seed, "batches", self.repeat, epoch))
+
+    def _masks(self, epoch: int, steps: int, batch: int) -> tuple[np.ndarray, ...]:
+        """Which inputs and units are kept in one epoch, in the form of `Epoch.masks`."""
+        return tuple(
+            generator(self.seed, "dropout", self.repeat, epoch, k).random((steps, batch, self.config.layers[k]))
+            >= self.config.dropout[k]
+            for k in self.config.dropout_layers
+        )
 
 
-def draw_batches(config: Config, n: int, seed: int, repeat: int) -> Permutations:
+def _draw_rows(law: str, n: int, sizes: list[int], rng: np.random.Generator) -> list[np.ndarray]:
+    if law == "independent":
+        return [rng.choice(n, size=size, replace=False) for size in sizes]
+    if law == "replacement":
+        return [rng.integers(0, n, size=size) for size in sizes]
+    order = rng.permutation(n) if law == "permutation" else np.arange(n)
+    return np.split(order[: sum(sizes)], np.cumsum(sizes)[:-1])
+
+
+def draw_batches(config: Config, recipe: Recipe, n: int, seed: int, repeat: int) -> Batches:
     """The batches that every backend sees when it trains `config` on `n` rows in this repeat."""
-    return Permutations(n, config.batch_size, config.epochs, config.learning_rate, seed, repeat)
+    return DrawnBatches(n, config, recipe, seed, repeat)

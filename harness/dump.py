@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness import registry, worker
-from harness.data import load_dataset
+from harness.data import load_datasets
 from harness.errors import RequestError
 from harness.executor import LocalExecutor
 from harness.experiment import Cell, Experiment
@@ -20,30 +20,37 @@ from harness.trainer import Config
 def dump(experiment: Experiment, backend: str, cell: Cell, seed: int, path: Path) -> None:
     """Train one controlled trial and write what anybody needs to redo it by hand.
 
-    Arrays: `X_train, y_train, X_test, y_test` (after scaling), `batches` (epochs x steps x rows, -1 where a batch is
-    shorter), `start/0/W`, `start/0/b`, …, `final/0/W`, …, `test_logits`, and `config`, a flat JSON text. Nothing is
-    pickled. Raises `RequestError` when the trial cannot be trained or the file cannot be written.
+    Arrays: `X_train, y_train, X_test, y_test` (after scaling; `X_validation, y_validation` where there are such rows),
+    `batches` (epochs x steps x rows, -1 where a batch is shorter), `learning_rates` (epochs x steps), `masks/K` where
+    layer K is dropped out, `start/0/W`, `start/0/b`, …, `final/0/W`, …, `test_logits`, and `config`, a flat JSON text.
+    Nothing is pickled. Raises `RequestError` when the trial cannot be trained or the file cannot be written.
     """
     found = registry.backend(backend)
     if found.missing():
         raise RequestError(f"backend {backend!r}: {found.missing()}")
-    dataset = load_dataset(experiment.data.name)
+    datasets = load_datasets(experiment)
     asked = experiment.override(backends=(backend,), modes=("controlled",), seeds=seed + 1)
-    trial = next(trial for trial in plan(asked, dataset) if trial.cell == cell and trial.seed == seed)
-    with LocalExecutor(dataset) as executor:
+    trial = next(trial for trial in plan(asked, datasets) if trial.cell == cell and trial.seed == seed)
+    with LocalExecutor(datasets) as executor:
         limit = trial.time_limit
         future = executor.submit(backend, found.trainer, worker.run_trial, trial, found.trainer, timeout=limit)
         outcome = outcome_of(future, trial)
     if outcome.weights is None:
         raise RequestError(f"backend {backend!r}, {cell}: no result to dump: {outcome.status}: {outcome.reason}")
-    prepared = trial.prepare(dataset)
+    prepared = trial.prepare(datasets[trial.data.name or ""])
     batches = trial.batches(len(prepared.train.y))
+    epochs = [batches[epoch] for epoch in range(len(batches))]
+    dropped = trial.config.dropout_layers
+    validation = {"X_validation": prepared.validation.X, "y_validation": prepared.validation.y}
     arrays: dict[str, Any] = {
         "X_train": prepared.train.X,
         "y_train": prepared.train.y,
+        **(validation if len(prepared.validation.y) else {}),
         "X_test": prepared.test.X,
         "y_test": prepared.test.y,
-        "batches": np.stack([batches[epoch].rows for epoch in range(len(batches))]),
+        "batches": np.stack([epoch.rows for epoch in epochs]),
+        "learning_rates": np.stack([epoch.learning_rate for epoch in epochs]),
+        **{f"masks/{k}": np.stack([epoch.masks[i] for epoch in epochs]) for i, k in enumerate(dropped)},
         **flatten(trial.start(), "start/"),
         **flatten(outcome.weights, "final/"),
         "config": json.dumps(_config(trial)),
@@ -68,6 +75,7 @@ def _config(trial: Trial) -> dict[str, Any]:
         "seed": trial.seed,
         "base_seed": trial.base_seed,
         "trial_id": trial.id,
+        **trial.settings(),
         "dataset": trial.data.name,
         "test_fraction": trial.data.test_fraction,
         "validation_fraction": trial.data.validation_fraction,

@@ -16,7 +16,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from harness.data import Dataset
+from harness.data import Datasets
 from harness.worker import initialize, warm_up
 
 THREADS = 1
@@ -89,15 +89,15 @@ class _WorkerContext(multiprocessing.context.SpawnContext):
 class Lane:
     """One worker process. The framework is imported ahead of the first task, and again in every new process."""
 
-    def __init__(self, trainer: str | None, dataset: Dataset | None) -> None:
+    def __init__(self, trainer: str | None, datasets: Datasets) -> None:
         self.trainer = trainer
-        self.dataset = dataset
+        self.datasets = datasets
         self.last: Future[Any] | None = None
         self._open()
 
     def _open(self) -> None:
         self.pool = ProcessPool(
-            max_workers=1, initializer=initialize, initargs=(self.dataset,), context=_WorkerContext()
+            max_workers=1, initializer=initialize, initargs=(self.datasets,), context=_WorkerContext()
         )
         self.calls = 0
         self.warm = False
@@ -128,8 +128,8 @@ class Lane:
 class LocalExecutor:
     """Lanes by name, each started when it is first used. A context manager: leaving it ends every process."""
 
-    def __init__(self, dataset: Dataset | None = None) -> None:
-        self.dataset = dataset
+    def __init__(self, datasets: Datasets | None = None) -> None:
+        self.datasets = datasets or {}
         self.lanes: dict[str, Lane] = {}
 
     def submit(
@@ -137,7 +137,7 @@ class LocalExecutor:
     ) -> Future[Any]:
         """Run `function(*args)` in the lane's process; `trainer` is the class that this lane's process imports."""
         if lane not in self.lanes:
-            self.lanes[lane] = Lane(trainer, self.dataset)
+            self.lanes[lane] = Lane(trainer, self.datasets)
         return self.lanes[lane].submit(function, *args, timeout=timeout)
 
     def __enter__(self) -> "LocalExecutor":

@@ -1,171 +1,55 @@
 """Experiment files: what may stand in one, and the one line that says what is wrong with one.
 
 `load` reads a TOML file, or a suite by its name, into a frozen `Experiment`. Every key and value is checked before
-anything is trained: those of each section, and each value of each axis on its own.
+anything is trained: those of each section, each value of each axis on its own, and what must hold between them.
 """
 
 import itertools
-import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    StrictBool,
-    StrictStr,
-    ValidationError,
-)
+from pydantic import PrivateAttr, StrictStr, ValidationError
 
-from harness.axes import read_axis
-from harness.draws import INITS
+from harness.axes import draw_points, read_axis, read_cases
 from harness.errors import RequestError, short, unknown
 from harness.messages import explain, plain
 from harness.packages import check_not_shadowed
-from harness.trainer import ACTIVATIONS, DTYPES, OPTIMIZER_CONSTANTS, REDUCTIONS
-
-MODES = ("controlled", "native")
-PARITY = ("all", "none")
-SCALES = ("none", "minmax", "standard")
-
-
-def _one_of(kind: str, allowed: tuple[str, ...]) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        if value not in allowed:
-            raise ValueError(unknown(kind, value, allowed))
-        return value
-
-    return BeforeValidator(check)
-
-
-def _dataset(name: Any) -> Any:
-    from experiments.datasets import DATASETS
-
-    if not isinstance(name, str) or name not in DATASETS:
-        raise ValueError(unknown("dataset", name, DATASETS))
-    return name
-
-
-def _scale(value: Any) -> Any:
-    if isinstance(value, str):
-        if value not in SCALES:
-            raise ValueError(unknown("scale", value, SCALES) + ", or a number to divide by")
-    elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError(f"must be a positive number to divide by, or one of {', '.join(SCALES)}")
-    return value
-
-
-def _activation(value: Any) -> Any:
-    names = value if isinstance(value, list | tuple) else [value]
-    for name in names:
-        if name not in ACTIVATIONS:
-            raise ValueError(unknown("activation", name, ACTIVATIONS))
-    return tuple(names) if isinstance(value, list | tuple) else value
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _names(value: Any) -> Any:
-    """A list of names, none of them twice."""
-    if isinstance(value, list | tuple) and len(set(map(repr, value))) < len(value):
-        raise ValueError("a name stands there twice")
-    return _tuple(value)
-
-
-Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Positive = Annotated[Number, Field(gt=0)]
-NotNegative = Annotated[Number, Field(ge=0)]
-Decay = Annotated[Number, Field(ge=0, lt=1)]
-Fraction = Annotated[Number, Field(ge=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A frozen table of the file; a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Data(Section):
-    """`[data]`: which dataset, how it is split, how it is scaled."""
-
-    name: Annotated[str, BeforeValidator(_dataset)]
-    test_fraction: Fraction = 0.2
-    validation_fraction: Fraction = 0.0
-    scale: Annotated[float | str, BeforeValidator(_scale)] = "none"
-
-
-class Network(Section):
-    """`[network]`: hidden layers, activation (one name, or one a hidden layer) and how the start is drawn."""
-
-    hidden: Annotated[tuple[Count, ...], BeforeValidator(_tuple)]
-    activation: Annotated[str | tuple[str, ...], BeforeValidator(_activation)] = "sigmoid"
-    init: Annotated[str, _one_of("init", INITS)] = "glorot_uniform"
-
-
-class Training(Section):
-    """`[training]`: every number of the optimizer. What is not given is the harness's default, never a library's."""
-
-    optimizer: Annotated[str, _one_of("optimizer", tuple(OPTIMIZER_CONSTANTS))] = "sgd"
-    learning_rate: Positive
-    l2: NotNegative = 0.0
-    momentum: Decay = 0.9
-    beta_1: Decay = 0.9
-    beta_2: Decay = 0.999
-    epsilon: Positive = 1e-8
-    batch_size: Count
-    epochs: Count
-    reduction: Annotated[str, _one_of("reduction", REDUCTIONS)] = "mean"
-    dtype: Annotated[str, _one_of("dtype", DTYPES)] = "float64"
-
-
-class Run(Section):
-    """`[run]`: which backends and modes, how many repeats, and what is measured beside the training itself."""
-
-    backends: Annotated[tuple[StrictStr, ...], BeforeValidator(_names), Field(min_length=1)] = (
-        "numpy",
-        "sklearn",
-        "tensorflow",
-        "keras",
-        "torch",
-    )
-    modes: Annotated[
-        tuple[Annotated[str, _one_of("mode", MODES)], ...], BeforeValidator(_names), Field(min_length=1)
-    ] = ("controlled",)
-    seeds: Count = 1
-    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
-    parity: Annotated[Literal["all", "none"], _one_of("parity", PARITY)] = "all"
-    curves: StrictBool | None = None
-    time_limit: Positive = 600.0
-
-
-SECTIONS: dict[str, type[Section]] = {"data": Data, "network": Network, "training": Training, "run": Run}
+from harness.rules import Settings, faults, legacy_faults, unread
+from harness.sections import ARRAYS, SECTIONS, Data, Name, Network, Report, Run, Section, Training
 
 Cell = dict[str, Any]
 """One value on every axis."""
+
+# what can be swept: the key of an axis -> section, key there
+_SWEEPABLE = {
+    **{key: ("network", key) for key in Network.model_fields},
+    **{key: ("training", key) for key in Training.model_fields},
+    **{axis: ("data", key) for axis, key in (("dataset", "name"), ("scale", "scale"), ("task", "task"))},
+    "fold": ("data", "fold"),
+}
+_WHOLE = ("batch_size", "epochs", "n_batches", "decay_steps", "patience", "fold")  # axes of whole numbers
 
 
 class Experiment(Section):
     """One experiment: data, network, training, axes, backends, modes and seeds.
 
-    For a swept key, `network` or `training` holds the first value of its axis; `at(cell)` gives those of a cell.
+    For a swept key, its section holds the first value of its axis; `at(cell)` gives those of a cell. The axis `case`
+    has labels, whose settings are in `cases`; the axis `point` has the numbers of the random `points` of a search.
     """
 
-    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    name: Name
     title: StrictStr = ""
     data: Data
     network: Network
     training: Training
     sweep: dict[str, tuple[Any, ...]] = {}
+    cases: dict[str, dict[str, Any]] = {}
+    points: tuple[dict[str, Any], ...] = ()
     run: Run = Run()
+    report: Report = Report()
     _source: str = PrivateAttr("experiment")
 
     @property
@@ -173,16 +57,36 @@ class Experiment(Section):
         """What error lines call the experiment: its file."""
         return self._source
 
+    @property
+    def sampled(self) -> tuple[str, ...]:
+        """The keys that a random search draws."""
+        return tuple(self.points[0]) if self.points else ()
+
     def cells(self) -> Iterator[Cell]:
         """The product of all axes, the last axis turning fastest; one empty cell when nothing is swept."""
         for values in itertools.product(*self.sweep.values()):
             yield dict(zip(self.sweep, values, strict=True))
 
-    def at(self, cell: Cell) -> tuple[Network, Training]:
-        """Network and training of one cell."""
-        network = {key: value for key, value in cell.items() if key in Network.model_fields}
-        training = {key: value for key, value in cell.items() if key in Training.model_fields}
-        return self.network.model_copy(update=network), self.training.model_copy(update=training)
+    def values(self, cell: Cell) -> dict[str, Any]:
+        """The swept keys of one cell with their values, those of its case and of its point among them."""
+        values = {key: value for key, value in cell.items() if key not in ("case", "point")}
+        if "case" in cell:
+            values |= self.cases[cell["case"]]
+        if "point" in cell:
+            values |= self.points[cell["point"]]
+        return values
+
+    def at(self, cell: Cell) -> Settings:
+        """Data, network and training of one cell."""
+        updates: dict[str, dict[str, Any]] = {"data": {}, "network": {}, "training": {}}
+        for axis, value in self.values(cell).items():
+            section, key = _SWEEPABLE[axis]
+            updates[section][key] = value
+        return Settings(
+            self.data.model_copy(update=updates["data"]),
+            self.network.model_copy(update=updates["network"]),
+            self.training.model_copy(update=updates["training"]),
+        )
 
     def override(self, **settings: Any) -> Self:
         """The same experiment with other `[run]` settings; those that are None stay as the file has them."""
@@ -232,75 +136,175 @@ def load(experiment: str | Path) -> Experiment:
 
 
 def parse(table: Mapping[str, Any], source: str = "experiment") -> Experiment:
-    """Check a parsed experiment file. `source` is what error lines call it."""
-    sweep = table.get("sweep", {})
-    if not isinstance(sweep, dict):
-        raise RequestError(f"{source}: sweep = {sweep!r}: must be a table of axes")
-    axes = {key: _axis(key, values, table, source) for key, values in sweep.items()}
-    experiment = _validate(table, {key: values[0] for key, values in axes.items()}, axes, source)
-    for key, values in axes.items():
-        for value in values[1:]:
-            _validate(table, {**{k: v[0] for k, v in axes.items()}, key: value}, axes, source)
-    checked = {key: _checked(table, key, values, axes, source) for key, values in axes.items()}
-    experiment = experiment.model_copy(update={"sweep": checked})
+    """Check a parsed experiment file. `source` is what error lines call it; files that it names lie beside it."""
+    table = _beside(table, source)
+    axes = _axes(table, source)
+    table = {key: value for key, value in table.items() if key not in ("sweep", "search")}
+    for wrong in {"cases", "points"} & set(table):
+        raise RequestError(f"{source}: at the top level: {unknown('key', wrong, [*SECTIONS, 'sweep', 'search'])}")
+    firsts = {axis: values[0] for axis, values in axes.items()}
+    experiment = _validate(table, firsts, source)
+    checked = {
+        axis: [_checked(table, axis, given, firsts, source) for given in values] for axis, values in axes.items()
+    }
+    cases = checked.get("case", [])
+    experiment = experiment.model_copy(
+        update={
+            name: _without(getattr(experiment, name), {_SWEEPABLE[key][1] for case in cases for key in case})
+            for name in ("data", "network", "training")
+        }
+    )
+    data = experiment.data
+    if data.folds is not None and data.fold is None:
+        checked["fold"] = [{"fold": number} for number in range(data.folds)]
+    experiment = experiment.model_copy(
+        update={
+            "sweep": {axis: _labels(axis, table_values, axes) for axis, table_values in checked.items()},
+            "cases": dict(zip(_case_labels(axes), cases, strict=True)),
+            "points": tuple(checked.get("point", ())),
+        }
+    )
     experiment._source = source
     _check_backends(experiment, source)
-    _check_constants(experiment, source)
-    _check_activations(experiment, source)
+    _check_rules(experiment, source)
     return experiment
 
 
-def _axis(key: str, given: Any, table: Mapping[str, Any], source: str) -> tuple[Any, ...]:
-    """The values of one axis: a list, or `{ logspace = [a, b, n] }`, or `{ linspace = [a, b, n] }`."""
-    where = f"{source}: sweep.{key}"
-    section = _section_of(key)
-    if section is None:
-        raise RequestError(f"{source}: [sweep]: {unknown('key', key, _sweepable())}")
-    if isinstance(table.get(section), dict) and key in table[section]:
-        raise RequestError(f"{where}: is both swept and fixed in [{section}]; keep one of the two")
-    return read_axis(given, where, whole=key in _WHOLE)
+def parse_arguments(name: str, settings: Mapping[str, Any]) -> Experiment:
+    """An experiment from keys alone, whatever their table, on arrays of the caller's own; a list is an axis."""
+    table: dict[str, Any] = {"name": name, "data": {"name": ARRAYS}, "sweep": {}}
+    sections: dict[str, type[Section]] = {"data": Data, "network": Network, "training": Training, "run": Run}
+    for key, value in settings.items():
+        section = next((name for name, model in sections.items() if key in model.model_fields), None)
+        if section is None:
+            known = [key for model in sections.values() for key in model.model_fields]
+            raise RequestError(unknown("setting", key, known))
+        value = list(value) if isinstance(value, list | tuple | range) else value
+        is_axis = isinstance(value, list) and key in _SWEEPABLE
+        if key == "hidden":  # a list of whole numbers is one network, a list of lists are several
+            is_axis = any(isinstance(item, list | tuple) for item in value)
+            value = [list(item) if isinstance(item, tuple) else item for item in value]
+        if is_axis:
+            table["sweep"][key] = value
+        else:
+            table.setdefault(section, {})[key] = value
+    return parse(table, name)
 
 
-_WHOLE = ("batch_size", "epochs")  # axes of whole numbers
+_Axes = dict[str, list[dict[str, Any]]]
+"""Axis -> for each of its values, the keys that it sets. A case's own name stands under `"label"`."""
 
 
-def _section_of(key: str) -> str | None:
-    if key in Network.model_fields:
-        return "network"
-    return "training" if key in Training.model_fields else None
+def _axes(table: Mapping[str, Any], source: str) -> _Axes:
+    """The axes of `[sweep]` and of `[search]`, none of whose keys stands elsewhere."""
+    axes: _Axes = {}
+    for name in ("sweep", "search"):
+        if not isinstance(table.get(name, {}), dict):
+            raise RequestError(f"{source}: {name} = {short(table[name])}: must be a table of axes")
+    for axis, given in table.get("sweep", {}).items():
+        where = f"{source}: sweep.{axis}"
+        if axis == "case":
+            axes[axis] = read_cases(given, where)
+        elif axis in _SWEEPABLE:
+            axes[axis] = [{axis: value} for value in read_axis(given, where, whole=axis in _WHOLE)]
+        else:
+            raise RequestError(f"{source}: [sweep]: {unknown('key', axis, [*_SWEEPABLE, 'case'])}")
+    if table.get("search"):
+        search = dict(table["search"])
+        run = table.get("run", {})
+        seed = run.get("seed", 0) if isinstance(run, dict) else 0
+        axes["point"] = draw_points(search, f"{source}: search", seed, _WHOLE)
+    _check_once(table, axes, source)
+    return axes
 
 
-def _sweepable() -> list[str]:
-    return [*Network.model_fields, *Training.model_fields]
+def _check_once(table: Mapping[str, Any], axes: _Axes, source: str) -> None:
+    """A key is set in one place."""
+    seen: dict[str, str] = {}
+    for axis, values in axes.items():
+        where = {"point": "search", "case": "sweep.case"}.get(axis, f"sweep.{axis}")
+        for key in dict.fromkeys(key for value in values for key in value if key != "label"):
+            if key not in _SWEEPABLE:
+                raise RequestError(f"{source}: {where}: {unknown('key', key, _SWEEPABLE)}")
+            section, name = _SWEEPABLE[key]
+            if isinstance(table.get(section), dict) and name in table[section]:
+                here = where if where.endswith(key) else f"{where}.{key}"
+                raise RequestError(f"{source}: {here}: is both swept and fixed in [{section}]; keep one of the two")
+            if key in seen:
+                raise RequestError(f"{source}: {where}: {key} is swept by {seen[key]} too; keep one of the two")
+            seen[key] = where
 
 
-def _merged(table: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[str, Any]:
-    """The file's tables with one cell's values written into their sections, without `[sweep]`."""
+def _case_labels(axes: _Axes) -> tuple[str, ...]:
+    return tuple(case["label"] for case in axes.get("case", ()))
+
+
+def _labels(axis: str, values: list[dict[str, Any]], axes: _Axes) -> tuple[Any, ...]:
+    """What stands on an axis: its values, the labels of its cases, or the numbers of its points."""
+    if axis == "case":
+        return _case_labels(axes)
+    return tuple(range(len(values))) if axis == "point" else tuple(value[axis] for value in values)
+
+
+def _checked(
+    table: Mapping[str, Any], axis: str, given: dict[str, Any], firsts: dict[str, dict[str, Any]], source: str
+) -> dict[str, Any]:
+    """One value of an axis as the models read it: an integer learning rate becomes a float, a list a tuple."""
+    experiment = _validate(table, {**firsts, axis: given}, source)
+    sections = {key: _SWEEPABLE[key] for key in given if key != "label"}
+    return {key: getattr(getattr(experiment, section), name) for key, (section, name) in sections.items()}
+
+
+def _validate(table: Mapping[str, Any], chosen: Mapping[str, dict[str, Any]], source: str) -> Experiment:
+    """The file's tables with one value of every axis written into their sections."""
     merged = {key: dict(value) if isinstance(value, dict) else value for key, value in table.items()}
-    merged.pop("sweep", None)
-    for key, value in cell.items():
-        section = merged.setdefault(_section_of(key) or "", {})
-        if isinstance(section, dict):
-            section[key] = value
-    return merged
-
-
-def _validate(table: Mapping[str, Any], cell: Mapping[str, Any], axes: Mapping[str, Any], source: str) -> Experiment:
-    merged = _merged(table, cell)
+    swept = {}
+    for axis, value in chosen.items():
+        where = {"case": f"sweep.case {value.get('label')!r}", "point": "search"}.get(axis, "sweep")
+        for key in value.keys() - {"label"}:
+            section, name = _SWEEPABLE[key]
+            swept[name] = where
+            target = merged.setdefault(section, {})
+            if isinstance(target, dict):
+                target[name] = value[key]
     try:
         return Experiment.model_validate(merged)
     except ValidationError as error:
         sections: dict[str, type[Section]] = {"": Experiment, **SECTIONS}
-        raise RequestError(explain(error, merged, source, sections, swept=axes)) from None
+        raise RequestError(explain(error, merged, source, sections, swept=swept)) from None
 
 
-def _checked(
-    table: Mapping[str, Any], key: str, values: tuple[Any, ...], axes: Mapping[str, Any], source: str
-) -> tuple[Any, ...]:
-    """The axis as the model reads it: an integer learning rate becomes a float, a list a tuple."""
-    first = {k: v[0] for k, v in axes.items()}
-    section = _section_of(key) or ""
-    return tuple(getattr(getattr(_validate(table, {**first, key: v}, axes, source), section), key) for v in values)
+def _without(section: Section, keys: set[str]) -> Section:
+    """The section as if it did not have these keys, which only some cases set; one that is required is kept."""
+    fields = type(section).model_fields
+    gone = {key for key in keys if key in fields and not fields[key].is_required()}
+    values = {key: fields[key].default if key in gone else getattr(section, key) for key in fields}
+    return type(section).model_construct(_fields_set=section.model_fields_set - gone, **values)
+
+
+def _beside(table: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The tables with the files that they name found: relative to the folder of the experiment file."""
+    folder = Path(source).parent
+    result: dict[str, Any] = {key: dict(value) if isinstance(value, dict) else value for key, value in table.items()}
+
+    def found(value: Any) -> Any:
+        return str(folder / value) if isinstance(value, str) else value
+
+    for section, key in (("data", "path"), ("data", "folder"), ("report", "published")):
+        if isinstance(result.get(section), dict) and key in result[section]:
+            result[section][key] = found(result[section][key])
+    for place in (result.get("network"), *_case_tables(result)):
+        if isinstance(place, dict) and str(place.get("init", "")).endswith(".npz"):
+            place["init"] = found(place["init"])
+    return result
+
+
+def _case_tables(table: dict[str, Any]) -> list[Any]:
+    sweep = table.get("sweep")
+    if not isinstance(sweep, dict) or not isinstance(sweep.get("case"), list):
+        return []
+    sweep["case"] = [dict(case) if isinstance(case, dict) else case for case in sweep["case"]]
+    return list(sweep["case"])
 
 
 def _check_backends(experiment: Experiment, source: str) -> None:
@@ -311,25 +315,28 @@ def _check_backends(experiment: Experiment, source: str) -> None:
             raise RequestError(f"{source}: run.backends: {unknown('backend', name, backends())}")
 
 
-def _check_constants(experiment: Experiment, source: str) -> None:
-    """A constant that no optimizer of the experiment reads is a mistake, most often `momentum` beside `"sgd"`."""
-    optimizers = experiment.sweep.get("optimizer", (experiment.training.optimizer,))
-    used = {constant for optimizer in optimizers for constant in OPTIMIZER_CONSTANTS[optimizer]}
-    for constant in ("momentum", "beta_1", "beta_2", "epsilon"):
-        if constant in experiment.training.model_fields_set - used:
-            readers = [name for name, constants in OPTIMIZER_CONSTANTS.items() if constant in constants]
-            raise RequestError(
-                f"{source}: training.{constant} has no effect with optimizer {', '.join(map(repr, optimizers))}; "
-                f"it is read by: {', '.join(readers)}"
-            )
+_PLAIN_NUMBERS = ("learning_rate", "l2", "l1", "epochs", "seed", "momentum", "beta_1", "beta_2", "rho", "epsilon")
 
 
-def _check_activations(experiment: Experiment, source: str) -> None:
-    activations = experiment.sweep.get("activation", (experiment.network.activation,))
-    hiddens = experiment.sweep.get("hidden", (experiment.network.hidden,))
-    for activation, hidden in itertools.product(activations, hiddens):
-        if not isinstance(activation, str) and len(activation) != len(hidden):
-            raise RequestError(
-                f"{source}: network.activation = {list(activation)!r}: {len(activation)} names for {len(hidden)} "
-                f"hidden layers (hidden = {list(hidden)!r}); give one name, or one a hidden layer"
-            )
+def _check_rules(experiment: Experiment, source: str) -> None:
+    """What must hold between keys, in every cell that differs in more than a plain number."""
+    telling = {axis: values for axis, values in experiment.sweep.items() if axis not in _PLAIN_NUMBERS}
+    firsts = {axis: values[0] for axis, values in experiment.sweep.items()}
+    cells = [
+        experiment.at({**firsts, **dict(zip(telling, values, strict=True))})
+        for values in itertools.islice(itertools.product(*telling.values()), 20_000)
+    ]
+    legacy = experiment.run.draws != "harness"
+    for settings in cells:
+        for fault in itertools.chain(faults(settings), legacy_faults(settings) if legacy else ()):
+            raise RequestError(f"{source}: {fault}")
+    sections = {"data": experiment.data, "network": experiment.network, "training": experiment.training}
+    swept = [key for key in experiment.sweep if key in _SWEEPABLE]
+    swept += [key for keys in (*experiment.cases.values(), *experiment.points[:1]) for key in keys]
+    not_written = {_SWEEPABLE[key] for key in swept}
+    written = {
+        name: [key for key in section.model_fields_set if (name, key) not in not_written]
+        for name, section in sections.items()
+    }
+    for fault in unread(cells, written):
+        raise RequestError(f"{source}: {fault}")

@@ -14,12 +14,12 @@ def explain(
     given: Mapping[str, Any],
     source: str,
     sections: Mapping[str, type[BaseModel]],
-    swept: Mapping[str, Any],
+    swept: Mapping[str, str],
 ) -> str:
     """One line for the first fault that pydantic found: unknown keys first, since they explain missing ones.
 
-    `given` is what was checked, `sections` the models by the name of their table ("" for the top level), `swept` the
-    axes, whose values were written into the tables.
+    `given` is what was checked, `sections` the models by the name of their table ("" for the top level), `swept` says
+    of each swept key where it stands, such as "sweep".
     """
     faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     fault: ErrorDetails = faults[0]
@@ -33,7 +33,7 @@ def explain(
         hint = " (there, or as an axis under [sweep])" if section in ("network", "training") else ""
         return f"{source}: {section + '.' if section else ''}{key} is required{hint}"
     if len(location) > 1 and location[1] in swept:
-        location = ["sweep", *location[1:]]
+        location = [swept[location[1]], *location[1:]]
     value = short(fault["input"]) if not isinstance(fault["input"], dict) else "a table"
     return f"{source}: {'.'.join(location)} = {value}: {plain(fault)}"
 

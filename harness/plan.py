@@ -3,19 +3,53 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
 
-from harness.data import Dataset, Prepared, prepare
-from harness.draws import Permutations, draw_batches, draw_start, share
+import numpy as np
+
+from harness import draws, legacy
+from harness.data import Dataset, Datasets, Prepared, prepare, task_of
+from harness.draws import SCHEDULES, Recipe, Rows
 from harness.errors import RequestError
-from harness.experiment import Cell, Data, Experiment, Network, Training
-from harness.trainer import OPTIMIZER_CONSTANTS, Config, Weights
+from harness.experiment import Cell, Experiment
+from harness.rules import Settings, activation_constants, activations, dropout, optimizer_constants, task_faults
+from harness.sections import Data
+from harness.start import GivenStart, read_start
+from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, TASKS, Batches, Config, Weights
+from harness.training import EarlyStopping
 
 MOST_TRIALS = 1_000_000
 
-_NOT_NATIVE = ("init", "reduction")  # settings of the harness that native mode never hands over
-_OPTIONAL = ("momentum", "beta_1", "beta_2", "epsilon", "dtype")  # handed over in native mode only where written
+
+class Draws(Protocol):
+    """A way to draw split, start and batches."""
+
+    def draw_split(  # noqa: D102
+        self,
+        n: int,
+        test_fraction: float,
+        validation_fraction: float,
+        seed: int,
+        repeat: int,
+        labels: np.ndarray | None = None,
+        folds: int | None = None,
+        fold: int = 0,
+    ) -> Rows: ...
+    def draw_start(self, config: Config, recipe: Recipe, seed: int, repeat: int) -> Weights: ...  # noqa: D102
+    def draw_batches(self, config: Config, recipe: Recipe, n: int, seed: int, repeat: int) -> Batches: ...  # noqa: D102
+
+
+DRAWS: dict[str, Draws] = {"harness": draws, legacy.NAME: legacy}
+"""The ways to draw split, start and batches, each a module with the same three functions."""
+
+# settings of a training that native mode is given only where the file writes them
+_OPTIONAL = (
+    *("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator", "leaky_slope", "elu_alpha"),
+    "dtype",
+)
+_SPLIT = ("test_fraction", "validation_fraction", "folds", "fold", "stratify", "scale", "target_scale")
 
 
 @dataclass(frozen=True)
@@ -28,11 +62,15 @@ class Trial:
     cell: Cell
     position: int
     config: Config
+    recipe: Recipe
     data: Data
     fingerprint: str
     base_seed: int
     time_limit: float
     curves: bool
+    draws: str = "harness"
+    stopping: EarlyStopping | None = None
+    given_start: GivenStart | None = None
 
     @property
     def id(self) -> str:
@@ -45,16 +83,22 @@ class Trial:
         return _digest({**self._identity(), "reference": True})
 
     def _identity(self) -> dict[str, Any]:
+        settings = self.settings()
+        if self.given_start is not None and "init" in settings:
+            settings["init"] = self.given_start.digest
         return {
-            "data": {"fingerprint": self.fingerprint, **self.data.model_dump(exclude={"name"})},
-            "config": self.settings(),
+            "data": {"fingerprint": self.fingerprint, **{key: getattr(self.data, key) for key in _SPLIT}},
+            "config": settings,
             "seed": [self.base_seed, self.seed],
+            "draws": self.draws,
         }
 
     def settings(self) -> dict[str, Any]:
         """The values that take part in this trial. In native mode an unwritten one is the framework's, so not ours."""
         config = self.config
         settings: dict[str, Any] = {
+            "task": config.task,
+            "loss": config.loss,
             "layers": list(config.layers),
             "activation": list(config.activation),
             "optimizer": config.optimizer,
@@ -63,110 +107,244 @@ class Trial:
             "batch_size": config.batch_size,
             "epochs": config.epochs,
         }
-        optional = [*OPTIMIZER_CONSTANTS[config.optimizer], "dtype"]
+        if config.task == "regression":
+            settings["output_activation"] = config.output_activation
+        if config.loss == "huber":
+            settings["huber_delta"] = config.huber_delta
+        constants = _constants(config)
         if self.mode == "controlled":
-            settings |= {key: getattr(config, key) for key in (*optional, *_NOT_NATIVE)}
-        else:
-            settings |= {key: getattr(config, key) for key in optional if key in config.written}
-            if config.optimizer in ("momentum", "nesterov"):
-                settings["momentum"] = config.momentum  # most frameworks have no default but 0, so it is handed over
-        return settings
+            return settings | {key: getattr(config, key) for key in (*constants, "dtype")} | self._conventions()
+        settings |= {key: getattr(config, key) for key in (*constants, "dtype") if key in config.written}
+        if config.optimizer in ("momentum", "nesterov"):
+            settings["momentum"] = config.momentum  # most frameworks have no default but 0, so it is handed over
+        return settings | self._beyond_native()
+
+    def _conventions(self) -> dict[str, Any]:
+        """What the harness decides in controlled mode: reduction, start, batches, and what native mode has not."""
+        recipe = self.recipe
+        return {
+            "reduction": self.config.reduction,
+            "init": recipe.init,
+            "bias": recipe.bias,
+            "batches": recipe.batches,
+            "n_batches": recipe.n_batches,
+            "last_batch": recipe.last_batch,
+            **self._beyond_native(),
+        }
+
+    def _beyond_native(self) -> dict[str, Any]:
+        """The parts in use that no framework is handed in native mode: a trial that has one is unsupported there."""
+        config, recipe = self.config, self.recipe
+        parts: dict[str, Any] = {key: getattr(config, key) for key in config.regularisation}
+        if config.batch_norm:
+            parts |= {key: getattr(config, key) for key in ("batch_norm_momentum", "batch_norm_epsilon")}
+        if recipe.schedule != "constant":
+            parts |= {"schedule": recipe.schedule}
+            parts |= {key: getattr(recipe, key) for key in SCHEDULES[recipe.schedule]}
+        if self.stopping is not None:
+            parts |= asdict(self.stopping)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in parts.items()}
+
+    def not_native(self) -> str | None:
+        """Why this trial has no native form, or None."""
+        beyond = [*self._beyond_native(), *([] if self.config.optimizer != "perceptron" else ["perceptron"])]
+        if not beyond:
+            return None
+        return f"native mode hands a framework its plain hyperparameters; {', '.join(beyond)} stay with controlled mode"
 
     def start(self) -> Weights:
         """The initial weights that all backends of this repeat share, in the trial's dtype."""
-        return draw_start(self.config.layers, self.config.init, self.config.dtype, self.base_seed, self.seed)
+        if self.given_start is not None:
+            return self.given_start.weights(self.config)
+        return DRAWS[self.draws].draw_start(self.config, self.recipe, self.base_seed, self.seed)
 
-    def batches(self, n: int) -> Permutations:
+    def batches(self, n: int) -> Batches:
         """The batches that all backends of this repeat share, for `n` training rows."""
-        return draw_batches(self.config, n, self.base_seed, self.seed)
+        return DRAWS[self.draws].draw_batches(self.config, self.recipe, n, self.base_seed, self.seed)
+
+    def rows(self, dataset: Dataset) -> Rows:
+        """Which rows of the dataset are for training, validation and testing in this repeat."""
+        return split(dataset, self.data, self.draws, self.base_seed, self.seed)
 
     def prepare(self, dataset: Dataset) -> Prepared:
         """The split and scaled arrays of this repeat. Native mode is given float64 unless the file says a dtype."""
         written = self.mode == "controlled" or "dtype" in self.config.written
         return prepare(
             dataset,
-            test_fraction=self.data.test_fraction,
-            validation_fraction=self.data.validation_fraction,
-            scale=self.data.scale,  # type: ignore[arg-type]
-            dtype=self.config.dtype if written else "float64",
-            seed=self.base_seed,
-            repeat=self.seed,
+            self.rows(dataset),
+            self.config.task,
+            self.data.scale,  # type: ignore[arg-type]
+            self.data.target_scale,  # type: ignore[arg-type]
+            self.config.dtype if written else "float64",
         )
 
 
-def plan(experiment: Experiment, dataset: Dataset) -> list[Trial]:
+def split(dataset: Dataset, data: Data, drawn: str, seed: int, repeat: int) -> Rows:
+    """Which rows are for training, validation and testing in one repeat."""
+    return DRAWS[drawn].draw_split(
+        len(dataset.y),
+        data.test_fraction,
+        data.validation_fraction,
+        seed,
+        repeat,
+        labels=dataset.labels if data.stratify else None,
+        folds=data.folds,
+        fold=data.fold or 0,
+    )
+
+
+def plan(experiment: Experiment, datasets: Datasets) -> list[Trial]:
     """Every trial of the experiment: by repeat, then cell, then backend and mode."""
     run = experiment.run
     planned = math.prod(map(len, (*experiment.sweep.values(), run.modes, run.backends))) * run.seeds
     if planned > MOST_TRIALS:
         raise RequestError(f"{experiment.source}: {planned} trials planned; at most {MOST_TRIALS} in one experiment")
-    n_train = _training_rows(experiment, dataset)
-    fingerprint = dataset.fingerprint
+    fingerprints = {name: dataset.fingerprint for name, dataset in datasets.items()}
+    counted: dict[Data, int] = {}
     cells = []
     for position, cell in enumerate(experiment.cells()):
-        network, training = experiment.at(cell)
-        if training.batch_size > n_train:
-            raise RequestError(
-                f"{experiment.source}: training.batch_size = {training.batch_size}: larger than the {n_train} training "
-                f"rows of {dataset.name!r}; allowed: 1 to {n_train}"
-            )
-        cells.append((position, cell, make_config(network, training, dataset)))
+        settings = experiment.at(cell)
+        name = settings.data.name or ""
+        if settings.data not in counted:
+            counted[settings.data] = _training_rows(experiment, settings.data, datasets[name])
+        cells.append(
+            {
+                "cell": cell,
+                "position": position,
+                "data": settings.data,
+                "fingerprint": fingerprints[name],
+                **_training(experiment, settings, datasets[name], counted[settings.data]),
+            }
+        )
     return [
         Trial(
             backend=backend,
             mode=mode,
             seed=seed,
-            cell=cell,
-            position=position,
-            config=config,
-            data=experiment.data,
-            fingerprint=fingerprint,
             base_seed=run.seed,
             time_limit=run.time_limit,
-            curves=_wants_curves(experiment, config, n_train),
+            draws=run.draws,
+            **values,
         )
         for seed in range(run.seeds)
-        for position, cell, config in cells
+        for values in cells
         for mode in run.modes
         for backend in run.backends
     ]
 
 
-def make_config(network: Network, training: Training, dataset: Dataset) -> Config:
-    """The numbers of one cell, every one written out."""
-    activation = network.activation
-    if isinstance(activation, str):
-        activation = (activation,) * len(network.hidden)
-    constants = {*OPTIMIZER_CONSTANTS[training.optimizer], "dtype"}
-    return Config(
-        n_inputs=dataset.X.shape[1],
-        n_outputs=dataset.n_classes,
-        hidden=network.hidden,
-        activation=activation,
-        init=network.init,
-        **training.model_dump(),
-        written=frozenset(training.model_fields_set & set(_OPTIONAL) & constants),
+def _training(experiment: Experiment, settings: Settings, dataset: Dataset, n_train: int) -> dict[str, Any]:
+    """What `Trial` has to know of the training of one cell."""
+    task = task_of(dataset, settings.data.task, experiment.source)
+    for fault in task_faults(settings, task):
+        raise RequestError(f"{experiment.source}: {fault}")
+    training = settings.training
+    size = training.batch_size
+    if isinstance(size, int) and size > n_train:
+        raise RequestError(
+            f"{experiment.source}: training.batch_size = {size}: larger than the {n_train} training rows of "
+            f"{dataset.name!r}; allowed: 1 to {n_train}"
+        )
+    if training.n_batches is not None and training.n_batches > n_train:
+        raise RequestError(
+            f"{experiment.source}: training.n_batches = {training.n_batches}: more than the {n_train} training rows of "
+            f"{dataset.name!r}; allowed: 1 to {n_train}"
+        )
+    config = make_config(settings, dataset, n_train)
+    network = settings.network
+    given = read_start(network.init, config, experiment.source) if network.init.endswith(".npz") else None
+    asked = experiment.run.curves
+    return {
+        "config": config,
+        "recipe": make_recipe(settings),
+        "stopping": None if training.patience is None else EarlyStopping(training.patience, training.min_delta),
+        "given_start": given,
+        # metrics after every epoch: as the file says; by default for small experiments, where they cost little
+        "curves": config.epochs * n_train <= 1_000_000 if asked is None else asked,
+    }
+
+
+def make_recipe(settings: Settings) -> Recipe:
+    """How start, batches and learning rates of one cell are drawn."""
+    training = settings.training
+    read = {key: getattr(training, key) for key in SCHEDULES[training.schedule]}
+    if settings.network.init.endswith(".npz"):
+        recipe = Recipe(init=settings.network.init)
+    else:
+        recipe = Recipe(init=settings.network.init, bias=settings.network.bias)
+    return replace(
+        recipe,
+        batches=training.batches,
+        n_batches=training.n_batches,
+        last_batch=training.last_batch,
+        schedule=training.schedule,
+        **read,
     )
 
 
-def _training_rows(experiment: Experiment, dataset: Dataset) -> int:
-    n, data = len(dataset.y), experiment.data
-    rows = n - share(n, data.test_fraction) - share(n, data.validation_fraction)
-    if rows < 1:
+def make_config(settings: Settings, dataset: Dataset, n_train: int) -> Config:
+    """The numbers of one cell, every one written out."""
+    network, training = settings.network, settings.training
+    task = settings.data.task or dataset.task
+    same = ("huber_delta", "reduction", "optimizer", "learning_rate", "l2", "l1", "clip_norm", "clip_value", "epochs")
+    constants = (*optimizer_constants(training), *activation_constants(network), "dtype")
+    written = network.model_fields_set | training.model_fields_set
+    given: dict[str, Any] = _task(task, network.output_activation, training.loss, training.optimizer)
+    given |= {key: getattr(training, key) for key in (*same, "dtype", *optimizer_constants(training))}
+    given |= {key: getattr(network, key) for key in activation_constants(network)}
+    batch_norm = network.batch_norm and bool(network.hidden)
+    if batch_norm:
+        given |= {key: getattr(network, key) for key in ("batch_norm_momentum", "batch_norm_epsilon")}
+    return Config(
+        n_inputs=dataset.X.shape[1],
+        n_outputs=dataset.n_outputs(task),
+        hidden=network.hidden,
+        activation=activations(network),
+        dropout=dropout(network),
+        batch_norm=batch_norm,
+        batch_size=_batch_size(training.batch_size, training.n_batches, n_train),
+        written=frozenset(written & set(_OPTIONAL) & set(constants)),
+        **given,
+    )
+
+
+def _task(task: str, output_activation: str | None, loss: str | None, optimizer: str) -> dict[str, str]:
+    """Task, loss and what stands at the output."""
+    if optimizer == "perceptron":
+        return {"task": task, "loss": "perceptron", "output_activation": "heaviside"}
+    outputs = {"multiclass": "softmax", "binary": "sigmoid", "multilabel": "sigmoid"}
+    output = outputs.get(task, output_activation or "identity")
+    return {"task": task, "loss": loss or TASKS[task][0], "output_activation": output}
+
+
+def _batch_size(size: int | str | None, n_batches: int | None, n_train: int) -> int:
+    """The rows of the largest batch."""
+    if n_batches is not None:
+        return math.ceil(n_train / n_batches)
+    return n_train if size == "full" else int(size or n_train)
+
+
+def _constants(config: Config) -> tuple[str, ...]:
+    """The constants of optimizer and activations that this training reads."""
+    read = [constant for name in config.activation for constant in ACTIVATIONS[name]]
+    return tuple(dict.fromkeys((*OPTIMIZER_CONSTANTS.get(config.optimizer, ()), *read)))
+
+
+def _training_rows(experiment: Experiment, data: Data, dataset: Dataset) -> int:
+    """How many rows there are to train on in the smallest training part: at least one, else `RequestError`."""
+    n = len(dataset.y)
+    rows = split(dataset, data, experiment.run.draws, experiment.run.seed, 0)
+    if len(rows.train) < 1:
         raise RequestError(
             f"{experiment.source}: data.test_fraction = {data.test_fraction} and validation_fraction = "
             f"{data.validation_fraction} leave no training rows of the {n} of {dataset.name!r}"
         )
-    return rows
+    if data.folds is not None and data.folds > len(rows.train) + len(rows.validation):
+        raise RequestError(f"{experiment.source}: data.folds = {data.folds}: more than the rows to cut into folds")
+    return len(rows.train)
 
 
-def _wants_curves(experiment: Experiment, config: Config, n_train: int) -> bool:
-    """Metrics after every epoch: as the file says; by default for small experiments, where they cost little."""
-    asked = experiment.run.curves
-    return config.epochs * n_train <= 1_000_000 if asked is None else asked
-
-
-def _digest(identity: dict[str, Any]) -> str:
+def _digest(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(_rounded(identity), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -31,24 +31,17 @@ _MEASURED = [
     "backend_version",
     "harness_version",
 ]
-_BESIDE = ["verdict", "numpy_version", "finished_at", "stale"]
+_BESIDE = ["verdict", "chance", "numpy_version", "finished_at", "stale"]
 
 HYPERPARAMETERS = (
-    "hidden",
-    "activation",
-    "init",
-    "optimizer",
-    "learning_rate",
-    "l2",
-    "momentum",
-    "beta_1",
-    "beta_2",
-    "epsilon",
-    "batch_size",
-    "epochs",
-    "reduction",
-    "dtype",
+    *("dataset", "task", "scale", "fold", "case", "point"),
+    *("hidden", "activation", "leaky_slope", "elu_alpha", "output_activation", "init", "bias"),
+    *("loss", "huber_delta", "optimizer", "learning_rate", "schedule", "decay_rate", "decay_steps", "final_factor"),
+    *("l2", "l1", "dropout", "batch_norm", "batch_norm_momentum", "batch_norm_epsilon", "clip_norm", "clip_value"),
+    *("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator"),
+    *("batch_size", "n_batches", "batches", "last_batch", "epochs", "patience", "min_delta", "reduction", "dtype"),
 )
+"""A column each, empty where a trial does not read it."""
 
 
 class Results:
@@ -62,6 +55,7 @@ class Results:
             )
         self.name = name
         self.store_url = store.url
+        self._store = store
         self.experiment = store.experiment(name)
         self._rows = store.rows(name)
         self._curves = store.artefacts("curves", (row["trial_id"] for row in self._rows))
@@ -91,6 +85,7 @@ class Results:
     def _record(self, row: dict[str, Any]) -> dict[str, Any]:
         values = {**row["settings"], **row["cell"]}
         record = {**row, **{key: values.get(key) for key in HYPERPARAMETERS}, "stale": is_stale(row)}
+        record["chance"] = values.get("chance")
         if row["status"] == "pending" and row["mode"] == "controlled":
             record["verdict"] = "unchecked"
         return record
@@ -100,12 +95,12 @@ class Results:
         frame = self.frame()
         frame = frame.loc[frame["status"] != "pending", [*_FIRST, *HYPERPARAMETERS, *_MEASURED]].copy()
         settings = [row["settings"] for row in self._rows if row["status"] != "pending"]
-        for column in ("hidden", "activation"):  # one form, whether it was swept or not
-            frame[column] = [json.dumps(values[column]) for values in settings]
+        for column in ("hidden", "activation", "dropout"):  # one form, whether it was swept or not
+            frame[column] = [json.dumps(values[column]) if column in values else None for values in settings]
         return frame.astype({"epochs_run": "Int64", "stack_size": "Int64"}).reset_index(drop=True)
 
     def curves(self) -> pd.DataFrame:
-        """One row an epoch of a trial: `trial_id, epoch`, then losses and accuracies. Epoch 0 is before training.
+        """One row an epoch of a trial: `trial_id, epoch`, then losses, accuracies or R². Epoch 0 is before training.
 
         In native mode only what the framework itself logs, as `logged_loss` and `logged_accuracy`.
         """
@@ -119,17 +114,32 @@ class Results:
         return pd.concat(parts, ignore_index=True).reindex(columns=columns)
 
     def heatmap(self, metric: str = "test_accuracy", mode: str | None = None) -> "Figure":
-        """A heatmap a backend of one accuracy ("train_accuracy", …), in one mode (the first that was run)."""
+        """A heatmap a backend of one score ("train_accuracy", "test_r2", …), in one mode (the first that was run).
+
+        For a random search, whose points lie on no grid, a scatter plot.
+        """
         from reports import figures
 
-        allowed = [f"{part}_accuracy" for part in ("train", "validation", "test")]
+        study = self.study()
+        allowed = [f"{part}_{score}" for score in study.scores for part in ("train", "validation", "test")]
         if metric not in allowed:
             raise RequestError(unknown("metric", metric, allowed))
-        study = self.study()
         if mode is not None and mode not in study.modes:
             raise RequestError(unknown("mode", mode, study.modes))
-        figure: Figure = figures.accuracy_heatmaps(study, mode or study.modes[0], metric.removesuffix("_accuracy"))
+        part, _, score = metric.partition("_")
+        if study.sampled:
+            scatter: Figure = figures.score_scatter(study, [mode or study.modes[0]], score)
+            return scatter
+        figure: Figure = figures.score_heatmaps(study, mode or study.modes[0], part, score)
         return figure
+
+    def confusion(self, trial_id: str, part: str = "test") -> pd.DataFrame:
+        """The confusion matrix of one trial: a row a true class, a column an answer. Raises `RequestError`."""
+        stored = self._store.artefacts("confusion", [trial_id]).get(trial_id, {})
+        if part not in stored:
+            known = ", ".join(stored) or "none: the trial did not finish, or is no classification"
+            raise RequestError(f"trial {trial_id}: no confusion matrix of {part!r} rows (there are: {known})")
+        return pd.DataFrame(stored[part])
 
     def report(self, out: str | Path) -> Path:
         """Write `report.html`, its figures and its tables into the folder `out`; gives the page's path."""
@@ -149,9 +159,11 @@ class Results:
             rows=self.frame(),
             axes=self.axes,
             curves=self.curves(),
-            n_classes=facts["n_classes"],
             facts={**facts["shown"], **self._made_on()},
             warnings=facts["warnings"],
+            sampled=tuple(facts["sampled"]),
+            published=None if facts["published"] is None else pd.DataFrame(facts["published"]),
+            notes=facts["notes"],
         )
 
     def _made_on(self) -> dict[str, str]:

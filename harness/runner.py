@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from harness import registry
-from harness.data import Dataset, fit_scale, load_dataset
-from harness.draws import draw_split
+from harness.data import Dataset, Datasets, fit_scale, load_datasets, task_of
 from harness.errors import RequestError
 from harness.experiment import Experiment, load
 from harness.packages import check_not_shadowed
-from harness.plan import Trial, plan
+from harness.plan import Trial, plan, split
 from harness.progress import make_progress
 from harness.results import Results
 from harness.store import DEFAULT_STORE, Store
@@ -31,12 +32,14 @@ def run(
     refresh: bool = False,
     save_weights: bool = False,
     progress: bool = True,
+    dataset: Dataset | None = None,
 ) -> Results:
     """Run an experiment, or what is still missing of it, and give its results.
 
     `experiment` is a path, the name of a suite, or what `load` gave. `backends`, `modes` and `seeds` stand in for
     those of the file. `workers` is how many processes train at once (default: the cores). `retry_failed` trains
-    again what crashed or ran out of time, `refresh` what other versions made. Raises `RequestError` for a request
+    again what crashed or ran out of time, `refresh` what other versions made. `dataset` stands in for the data that the
+    file names. Raises `RequestError` for a request
     that is wrong; a trial that fails is a row with its status, never an exception.
     """
     check_not_shadowed()
@@ -45,12 +48,12 @@ def run(
     experiment = prepare_request(experiment, backends, modes, seeds)
     if workers is not None and workers < 1:
         raise RequestError(f"workers = {workers}: must be at least 1")
-    dataset = load_dataset(experiment.data.name)
-    trials = plan(experiment, dataset)
+    datasets = load_datasets(experiment, dataset)
+    trials = plan(experiment, datasets)
     opened = Store(store)
     try:
-        register(opened, experiment, dataset, trials)
-        sweep = Sweep(opened, experiment, dataset, trials, retry_failed, refresh, save_weights)
+        register(opened, experiment, datasets, trials)
+        sweep = Sweep(opened, experiment, datasets, trials, retry_failed, refresh, save_weights)
         sweep.train(workers or os.cpu_count() or 1, make_progress(progress))
         return Results(opened, experiment.name)
     finally:
@@ -70,19 +73,59 @@ def prepare_request(
     )
 
 
-def register(store: Store, experiment: Experiment, dataset: Dataset, trials: list[Trial]) -> None:
+def sweep(
+    X: Any,
+    y: Any,
+    *,
+    hidden: Any = (50,),
+    learning_rate: Any = 0.1,
+    name: str = "sweep",
+    task: str | None = None,
+    store: str = DEFAULT_STORE,
+    progress: bool = True,
+    **settings: Any,
+) -> Results:
+    """Train a network on arrays of one's own, in every backend, and give the results.
+
+        harness.sweep(X, y, hidden=(50,), learning_rate=[0.01, 0.1], l2=[0.0, 1e-3], backends=["numpy", "torch"])
+
+    `X` is `(n, n_inputs)`, `y` `(n,)` or `(n, n_targets)`. `settings` are the keys of an experiment file, whatever
+    their table; one that is given a list is an axis (for `hidden` a list of tuples or lists). Batches have 32 rows
+    and epochs number 20 unless told otherwise. Raises `RequestError` for a request that is wrong.
+    """
+    from harness.experiment import parse_arguments
+    from harness.sections import ARRAYS
+    from harness.tables import check_arrays
+
+    X, y, names, task, _ = check_arrays(X, y, task)
+    dataset = Dataset(ARRAYS, X, y, names, task)
+    settings = {
+        "hidden": hidden,
+        "learning_rate": learning_rate,
+        "batch_size": min(32, len(X)),
+        "epochs": 20,
+    } | settings
+    experiment = parse_arguments(name, {"test_fraction": 0.2, "validation_fraction": 0.2} | settings)
+    return run(experiment, store=store, progress=progress, dataset=dataset)
+
+
+def register(store: Store, experiment: Experiment, datasets: Datasets, trials: list[Trial]) -> None:
     """Write the plan into the store, so that a trial that is not trained yet is known to be pending."""
     run_settings = {"backends", "modes", "seeds", "parity", "curves", "time_limit"}
-    definition = experiment.model_dump(mode="json", exclude={"title": True, "run": run_settings})
+    hidden = {"title": True, "report": True, "run": run_settings, "data": {"path", "folder"}}
+    definition = experiment.model_dump(mode="json", exclude=hidden)  # type: ignore[arg-type]
+    fingerprints = {name: dataset.fingerprint for name, dataset in datasets.items()}
     store.save_plan(
         experiment.name,
         experiment.title,
-        json.dumps({**definition, "fingerprint": dataset.fingerprint}, sort_keys=True),
+        json.dumps({**definition, "fingerprints": fingerprints}, sort_keys=True),
         {key: list(values) for key, values in experiment.sweep.items()},
         {
-            "n_classes": dataset.n_classes,
-            "warnings": _warnings(experiment, dataset),
-            "shown": _facts(experiment, dataset),
+            "sampled": list(experiment.sampled),
+            "warnings": _warnings(experiment, datasets),
+            "shown": _facts(experiment, datasets),
+            "notes": list(experiment.report.notes),
+            "published": read_published(experiment),
         },
         (
             {
@@ -92,42 +135,91 @@ def register(store: Store, experiment: Experiment, dataset: Dataset, trials: lis
                 "position": trial.position,
                 "trial_id": trial.id,
                 "cell": trial.cell,
-                "settings": {**trial.settings(), "hidden": list(trial.config.hidden)},
+                "settings": _settings(trial, datasets[trial.data.name or ""]),
             }
             for trial in trials
         ),
     )
 
 
-def _facts(experiment: Experiment, dataset: Dataset) -> dict[str, str]:
-    data, training = experiment.data, experiment.training
-    rows = draw_split(len(dataset.y), data.test_fraction, data.validation_fraction, experiment.run.seed, 0)
-    facts = {
-        "dataset": f"{dataset.name}: {len(dataset.y)} rows, {dataset.X.shape[1]} inputs, {dataset.n_classes} classes",
-        "rows": f"{len(rows.train)} training, {len(rows.validation)} validation, {len(rows.test)} test",
-        "scale": data.scale if isinstance(data.scale, str) else f"{data.scale:g}",
+def _settings(trial: Trial, dataset: Dataset) -> dict[str, Any]:
+    """What a row shows of its trial: every value that took part, its data, and the score of guessing."""
+    settings = trial.settings()
+    init = {"init": Path(settings["init"]).name} if trial.given_start is not None and "init" in settings else {}
+    chance = {"multiclass": 1 / len(dataset.names), "binary": 0.5, "multilabel": 0.5 ** len(dataset.names)}
+    return {
+        **settings,
+        **init,
+        "hidden": list(trial.config.hidden),
+        "dataset": dataset.name,
+        "fold": trial.data.fold,
+        "scale": trial.data.scale,
+        "chance": chance.get(trial.config.task, 0.0),
     }
-    for section, keys in ((experiment.network, ("hidden", "activation")), (training, ("optimizer", "batch_size"))):
-        facts |= {key: _shown(getattr(section, key)) for key in keys if key not in experiment.sweep}
-    facts |= {
-        key: _shown(getattr(training, key)) for key in ("epochs", "reduction", "dtype") if key not in experiment.sweep
-    }
-    return {**facts, "base seed": str(experiment.run.seed), "parity": experiment.run.parity}
+
+
+def read_published(experiment: Experiment) -> dict[str, list[Any]] | None:
+    """The table of figures printed elsewhere that the experiment names: a column an axis, and accuracies."""
+    path = experiment.report.published
+    if path is None:
+        return None
+    where = f"{experiment.source}: report.published = {path!r}"
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{where}: cannot be read as CSV: {error}") from None
+    known = [*experiment.sweep, "train_accuracy", "test_accuracy"]
+    if not set(experiment.sweep) <= set(frame.columns) <= set(known):
+        raise RequestError(f"{where}: has columns {', '.join(frame.columns)}; expected: {', '.join(known)}")
+    return {name: [None if pd.isna(value) else value for value in frame[name].tolist()] for name in frame.columns}
+
+
+def _facts(experiment: Experiment, datasets: Datasets) -> dict[str, str]:
+    network, training = experiment.network, experiment.training
+    swept = {*experiment.sweep, *experiment.sampled, *(key for case in experiment.cases.values() for key in case)}
+    facts = {"dataset": "; ".join(_describe(dataset) for dataset in datasets.values())}
+    if len(datasets) == 1:
+        dataset = next(iter(datasets.values()))
+        rows = split(dataset, experiment.data, experiment.run.draws, experiment.run.seed, 0)
+        facts["rows"] = f"{len(rows.train)} training, {len(rows.validation)} validation, {len(rows.test)} test"
+        if "task" not in swept:
+            facts["task"] = task_of(dataset, experiment.data.task, experiment.source)
+    shown = ((experiment.data, ("scale",)), (network, ("hidden", "activation")))
+    shown += ((training, ("optimizer", "batch_size", "epochs", "reduction", "dtype")),)  # type: ignore[assignment]
+    for section, keys in shown:
+        facts |= {key: _shown(getattr(section, key)) for key in keys if key not in swept}
+    for section in (network, training):  # type: ignore[assignment]
+        beside = [key for key in type(section).model_fields if key in section.model_fields_set]
+        facts |= {key: _shown(getattr(section, key)) for key in beside if key not in swept and key not in facts}
+    drawn = {} if experiment.run.draws == "harness" else {"draws": experiment.run.draws}
+    return {**facts, **drawn, "base seed": str(experiment.run.seed), "parity": experiment.run.parity}
+
+
+def _describe(dataset: Dataset) -> str:
+    n, n_inputs = dataset.X.shape
+    kinds = {"multiclass": "classes", "binary": "classes", "multilabel": "labels", "regression": "target"}
+    count = len(dataset.names)
+    kind = kinds[dataset.task] + ("s" if dataset.task == "regression" and count > 1 else "")
+    return f"{dataset.name}: {n} rows, {n_inputs} input{'s' if n_inputs > 1 else ''}, {count} {kind}"
 
 
 def _shown(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _warnings(experiment: Experiment, dataset: Dataset) -> list[str]:
+def _warnings(experiment: Experiment, datasets: Datasets) -> list[str]:
+    """Columns that are constant in the training rows: they tell a network nothing."""
+    warnings = []
     data = experiment.data
-    if data.scale not in ("minmax", "standard"):
-        return []
-    constant: set[int] = set()
-    for repeat in range(experiment.run.seeds):
-        rows = draw_split(len(dataset.y), data.test_fraction, data.validation_fraction, experiment.run.seed, repeat)
-        constant |= set(fit_scale(dataset.X[rows.train], data.scale)[2].tolist())  # type: ignore[arg-type]
-    if not constant:
-        return []
-    columns = ", ".join(map(str, sorted(constant)))
-    return [f"constant in the training rows, so left unscaled: input columns {columns} of {dataset.name}"]
+    for dataset in datasets.values():
+        constant: set[int] = set()
+        for repeat in range(experiment.run.seeds):
+            rows = split(dataset, data, experiment.run.draws, experiment.run.seed, repeat)
+            constant |= set(fit_scale(dataset.X[rows.train], "none")[2].tolist())
+        if constant and len(dataset.y) > 1:
+            columns = ", ".join(map(str, sorted(constant)))
+            scaled = ", so left unscaled" if data.scale in ("minmax", "standard") else ""
+            warnings.append(f"constant in the training rows{scaled}: input columns {columns} of {dataset.name}")
+    return warnings

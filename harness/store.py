@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 
+from harness import metrics
 from harness.errors import RequestError
 from harness.trainer import Weights
 
@@ -39,7 +40,7 @@ DEFAULT_STORE = "sqlite:///results/harness.db"
 
 _metadata = MetaData()
 
-METRICS = tuple(f"{part}_{metric}" for metric in ("accuracy", "loss") for part in ("train", "validation", "test"))
+METRICS = tuple(f"{part}_{metric}" for metric in metrics.METRICS for part in ("train", "validation", "test"))
 
 experiments = Table(
     "experiments",
@@ -102,7 +103,7 @@ artefacts = Table(
     "artefacts",
     _metadata,
     Column("trial_id", String(64), primary_key=True),
-    Column("kind", String, primary_key=True),  # "curves", "weights", "predictions"
+    Column("kind", String, primary_key=True),  # "curves", "confusion", "weights", "predictions"
     Column("payload", LargeBinary, nullable=False),
 )
 

@@ -8,16 +8,17 @@ from typing import Any
 from pebble import ProcessExpired
 
 from harness import registry, worker
-from harness.data import Dataset
+from harness.data import Datasets
 from harness.environment import harness_version, machine, numpy_version
 from harness.errors import describe
 from harness.executor import LocalExecutor
 from harness.experiment import Experiment
+from harness.metrics import SCORE, right
 from harness.parity import deviation, judge
 from harness.plan import Trial
 from harness.progress import Progress
 from harness.results import is_stale
-from harness.store import Store, flatten, pack
+from harness.store import METRICS, Store, flatten, pack
 from harness.trainer import NotInstalled
 from harness.training import Outcome, ReferenceOutcome
 
@@ -37,14 +38,14 @@ class Sweep:
         self,
         store: Store,
         experiment: Experiment,
-        dataset: Dataset,
+        datasets: Datasets,
         trials: list[Trial],
         retry_failed: bool = False,
         refresh: bool = False,
         save_weights: bool = False,
     ) -> None:
         self.store = store
-        self.dataset = dataset
+        self.datasets = datasets
         self.parity = experiment.run.parity == "all"
         self.save_weights = save_weights
         self.retry_failed = retry_failed
@@ -112,7 +113,7 @@ class Sweep:
         try:
             for name in list(queues):
                 self._skip_absent(name, queues, progress)
-            with LocalExecutor(self.dataset) as executor:
+            with LocalExecutor(self.datasets) as executor:
                 while references or any(queues.values()) or running:
                     self._fill(executor, workers, references, queues, waiting, running)
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -199,6 +200,7 @@ class Sweep:
             "trial_id": trial.id,
             "status": outcome.status,
             "reason": outcome.reason,
+            **dict.fromkeys(METRICS),
             **(outcome.metrics if outcome.status == "ok" else {}),
             **self._parity_of(trial, outcome),
             "epochs_run": outcome.epochs_run,
@@ -235,6 +237,8 @@ class Sweep:
     def _payloads(self, trial: Trial, outcome: Outcome, row: dict[str, Any]) -> dict[str, bytes]:
         """Curves always; weights and predictions of the best cell of this backend, mode and seed, or of all."""
         payloads = {"curves": pack(outcome.curves)} if outcome.curves else {}
+        if outcome.confusion:
+            payloads["confusion"] = pack(outcome.confusion)
         key, score = (trial.backend, trial.mode, trial.seed), _score(row)
         before, superseded = self.best.get(key, (NO_SCORE, ""))
         if outcome.weights is None or not (score > before or self.save_weights):
@@ -252,26 +256,25 @@ class Sweep:
     def _predictions(self, trial: Trial, outcome: Outcome) -> dict[str, Any]:
         """Test logits with targets and row numbers, and up to 25 misclassified inputs as the dataset has them."""
         assert outcome.test_logits is not None
-        test = trial.prepare(self.dataset).test
-        wrong = test.rows[outcome.test_logits.argmax(axis=1) != test.y][:_MISCLASSIFIED]
-        return {
-            "logits": outcome.test_logits,
-            "targets": test.y,
-            "rows": test.rows,
-            "misclassified_rows": wrong,
-            "misclassified_inputs": self.dataset.X[wrong],
-        }
+        dataset = self.datasets[trial.data.name or ""]
+        test = trial.prepare(dataset).test
+        predictions = {"logits": outcome.test_logits, "targets": test.y, "rows": test.rows}
+        if trial.config.task == "regression":
+            return predictions
+        wrong = test.rows[~right(trial.config, outcome.test_logits, test.y)][:_MISCLASSIFIED]
+        return {**predictions, "misclassified_rows": wrong, "misclassified_inputs": dataset.X[wrong]}
 
 
 def _score(row: dict[str, Any]) -> Score:
-    """What the best cell is chosen by: validation accuracy, then validation loss, and no chaotic one.
+    """What the best cell is chosen by: validation accuracy (or R²), then validation loss, and no chaotic one.
 
     The training rows stand in where there are no validation rows; the test rows never do.
     """
     if row["status"] != "ok" or row.get("verdict") == "chaotic":
         return NO_SCORE
-    part = "train" if row.get("validation_accuracy") is None else "validation"
-    return float(row[f"{part}_accuracy"]), -float(row[f"{part}_loss"])
+    part = "train" if row.get("validation_loss") is None else "validation"
+    score = next(row[f"{part}_{name}"] for name in dict.fromkeys(SCORE.values()) if row[f"{part}_{name}"] is not None)
+    return float(score), -float(row[f"{part}_loss"])
 
 
 def outcome_of(future: Future[Outcome], trial: Trial) -> Outcome:

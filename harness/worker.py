@@ -11,8 +11,9 @@ import threading
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from harness.check import CheckResult, run_check
-from harness.data import Dataset
+from harness.checks import CheckResult, run_check
+from harness.checks.covering import Case, Measured, covering, measure, supported_levels
+from harness.data import Datasets
 from harness.draws import native_seed
 from harness.errors import describe
 from harness.plan import Trial
@@ -20,13 +21,13 @@ from harness.registry import load_trainer
 from harness.trainer import Trainer
 from harness.training import Outcome, ReferenceOutcome, train_controlled, train_native, train_reference
 
-_dataset: Dataset | None = None
+_datasets: Datasets = {}
 
 
-def initialize(dataset: Dataset | None) -> None:
+def initialize(datasets: Datasets) -> None:
     """Called once in a new worker: keep the data, end with the parent, keep the framework's chatter to itself."""
-    global _dataset
-    _dataset = dataset
+    global _datasets
+    _datasets = datasets
     _end_with_parent()
     _silence()
 
@@ -60,31 +61,54 @@ def warm_up(trainer: str) -> None:
 
 def run_trial(trial: Trial, trainer: str) -> Outcome:
     """Train one trial. An adapter's own exception costs this trial, and comes back as its reason."""
-    assert _dataset is not None
     trainer_class = load_trainer(trainer)
-    reason = trainer_class.unsupported(trial.config)
+    reason = unsupported(trial, trainer_class)
     if reason is not None:
         return Outcome("unsupported", reason)
-    if trial.mode == "native" and trainer_class.fit_native is Trainer.fit_native:
-        return Outcome("unsupported", f"backend {trial.backend!r} has no native mode")
-    prepared = trial.prepare(_dataset)
+    prepared = trial.prepare(_datasets[trial.data.name or ""])
     try:
         if trial.mode == "native":
             return train_native(trainer_class, trial.config, native_seed(trial.base_seed, trial.seed), prepared)
         batches = trial.batches(len(prepared.train.y))
-        return train_controlled(trainer_class, trial.config, trial.start(), batches, prepared, trial.curves)
+        return train_controlled(
+            trainer_class, trial.config, trial.start(), batches, prepared, trial.curves, trial.stopping
+        )
+    except NotImplementedError as error:
+        if trial.mode == "native":  # what the framework has no idiom of its own for
+            return Outcome("unsupported", str(error))
+        return Outcome("crashed", describe(error))
     except Exception as error:
         return Outcome("crashed", describe(error))
 
 
+def unsupported(trial: Trial, trainer_class: type[Trainer]) -> str | None:
+    """Why this backend cannot train this trial, or None when it can."""
+    if trial.mode == "controlled":
+        return trainer_class.unsupported(trial.config)
+    if trainer_class.fit_native is Trainer.fit_native:
+        return f"backend {trial.backend!r} has no native mode"
+    return trial.not_native() or trainer_class.unsupported(trial.config)
+
+
 def run_reference(trial: Trial) -> ReferenceOutcome:
     """Train the reference of one controlled trial, and its floor."""
-    assert _dataset is not None
-    prepared = trial.prepare(_dataset)
+    prepared = trial.prepare(_datasets[trial.data.name or ""])
     batches = trial.batches(len(prepared.train.y))
-    return train_reference(trial.config, trial.start(), batches, prepared.train.X, prepared.train.y)
+    return train_reference(trial.config, trial.start(), batches, prepared.train, prepared.validation, trial.stopping)
 
 
 def check(name: str, trainer: str) -> CheckResult:
     """Run one conformance check against the trainer at `"module:Class"`."""
     return run_check(name, load_trainer(trainer))
+
+
+def covering_cases(trainer: str) -> tuple[list[Case], dict[tuple[str, str], str]]:
+    """The covering array of the trainer at `"module:Class"`, and its reasons for what is not in it."""
+    trainer_class = load_trainer(trainer)
+    levels, reasons = supported_levels(trainer_class)
+    return covering(levels), reasons
+
+
+def covering_case(case: Case, trainer: str) -> Measured:
+    """Train one case of the covering array."""
+    return measure(case, load_trainer(trainer))

@@ -34,7 +34,53 @@ BAD = [
     (changed("run", modes=["nativ"]), ["run.modes", "did you mean 'native'"]),
     (changed("training", epochs=0), ["training.epochs = 0", "at least 1"]),
     (changed("training", epochs=2.5), ["training.epochs = 2.5", "whole number"]),
-    (changed("training", batch_size="big"), ["training.batch_size = 'big'", "whole number"]),
+    (changed("training", batch_size="big"), ["training.batch_size = 'big'", "whole number", '"full"']),
+    (changed("training", rho=0.5), ["training.rho", "no effect", "'sgd'", "rmsprop"]),
+    (changed("training", batch_size=None), ["training.batch_size is required", "n_batches"]),
+    (changed("training", n_batches=3), ["training.n_batches = 3", "beside batch_size"]),
+    (changed("training", batches="in_ordr"), ["training.batches", "did you mean 'in_order'"]),
+    (changed("training", schedule="cosin"), ["training.schedule", "did you mean 'cosine'"]),
+    (changed("training", schedule="step"), ["training.decay_rate is required", "'step'"]),
+    (changed("training", decay_rate=0.5), ["training.decay_rate has no effect", "exponential"]),
+    (changed("training", clip_norm=1.0, clip_value=1.0), ["training.clip_value = 1", "beside clip_norm"]),
+    (changed("training", loss="hubr"), ["training.loss", "did you mean 'huber'"]),
+    (changed("training", huber_delta=2.0), ["training.huber_delta has no effect", 'loss = "huber"']),
+    (changed("training", min_delta=0.1), ["training.min_delta has no effect", "patience"]),
+    (changed("training", optimizer="perceptron"), ["network.hidden = [4]", "perceptron", "hidden = []"]),
+    (changed("network", activation="heaviside"), ["network.activation", "back propagation", "perceptron"]),
+    (changed("network", leaky_slope=0.2), ["network.leaky_slope has no effect", "leaky_relu"]),
+    (changed("network", init="glorot"), ["network.init", "did you mean 'glorot_normal'", "truncated_normal(number)"]),
+    (changed("network", init="normal(-1)"), ["network.init = 'normal(-1)'", "must be positive"]),
+    (changed("network", init="normal(x)"), ["network.init", "unknown init"]),
+    (changed("network", bias="uniform(1)"), ["network.bias", "normal(0.1)"]),
+    (changed("network", dropout=1.0), ["network.dropout = 1.0", "less than 1"]),
+    (changed("network", dropout=[0.1, 0.2]), ["network.dropout = [0.1, 0.2]", "2 rates for 1 hidden"]),
+    (changed("network", batch_norm_momentum=0.5), ["network.batch_norm_momentum has no effect", "batch_norm = true"]),
+    (changed("network", output_activation="softmax"), ["network.output_activation", "softplus"]),
+    (changed("data", task="multilable"), ["data.task", "did you mean 'multilabel'"]),
+    (changed("data", folds=1), ["data.folds = 1", "at least 2"]),
+    (changed("data", folds=3), ["data.validation_fraction = 0.2", "folds"]),
+    (changed("data", fold=1), ["data.fold has no effect", "folds"]),
+    (changed("data", name=None), ["data.name is required", "data.path"]),
+    (changed("run", draws="legacy"), ["run.draws", "numpy-legacy-2023"]),
+    (changed("run", draws="numpy-legacy-2023"), ["data.validation_fraction", "no validation rows"]),
+    (changed("sweep", case=[{"label": "a"}, {"label": "a"}]), ["sweep.case", "twice"]),
+    (changed("sweep", case=[{"hidden": [3]}]), ["sweep.case.0.label", "text"]),
+    (changed("sweep", case="a"), ["sweep.case = 'a'", "list of tables"]),
+    (changed("sweep", case=[{"label": "a", "optimzer": "adam"}]), ["sweep.case", "did you mean 'optimizer'"]),
+    (changed("sweep", case=[{"label": "a", "l2": 0.1}]), ["l2 is swept by sweep.l2"]),
+    (changed("sweep", case=[{"label": "a", "epochs": 3}]), ["sweep.case.epochs", "both swept and fixed"]),
+    (
+        changed("sweep", case=[{"label": "deep", "momentum": 2.0, "optimizer": "momentum"}]),
+        ["case 'deep'", "less than 1"],
+    ),
+    (changed("search", trials=0, beta_1={"uniform": [0, 1]}), ["search.trials = 0", "1 to 100000"]),
+    (changed("search", trials=5), ["search: names no key"]),
+    (changed("search", trials=5, beta_1=0.5), ["search.beta_1 = 0.5", "loguniform"]),
+    (changed("search", trials=5, beta_1={"uniform": [1, 0]}), ["search.beta_1.uniform = [1, 0]", "least"]),
+    (changed("search", trials=5, beta_1={"loguniform": [0, 1]}), ["search.beta_1.loguniform", "greater than 0"]),
+    (changed("search", trials=5, beta_1={"unifrom": [0, 1]}), ["did you mean 'uniform'"]),
+    (changed("search", trials=5, l2={"uniform": [0, 1]}), ["search", "l2 is swept by sweep.l2"]),
     (changed("training", momentum=0.5), ["training.momentum", "no effect", "'sgd'", "nesterov"]),
     (changed("training", learning_rate=0.1), ["sweep.learning_rate", "both swept and fixed", "[training]"]),
     (changed("sweep", learning_rate=[]), ["sweep.learning_rate", "empty"]),
@@ -70,7 +116,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("table", "expected"), BAD, ids=[expected[0] for _, expected in BAD])
+@pytest.mark.parametrize(("table", "expected"), BAD, ids=[" ".join(expected)[:60] for _, expected in BAD])
 def test_bad_input_is_one_line_that_says_what_and_where(table, expected):
     with pytest.raises(RequestError) as error:
         parse(table, "my.toml")
@@ -150,3 +196,79 @@ def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
     path = tmp_path / "bom.toml"
     path.write_bytes(b"\xef\xbb\xbf" + suites()["digits-quick"].read_bytes())
     assert load(path).name == "digits-quick"
+
+
+def test_cases_set_several_keys_at_once():
+    table = changed("sweep", l2=None, learning_rate=None)
+    table["sweep"]["case"] = [
+        {"label": "line", "hidden": [], "learning_rate": 1, "dataset": "wine"},
+        {"label": "deep", "hidden": [8, 4], "learning_rate": 0.1, "dataset": "iris"},
+    ]
+    del table["network"]["hidden"]
+    del table["data"]["name"]
+    experiment = parse(table)
+    assert list(experiment.cells()) == [{"case": "line"}, {"case": "deep"}]
+    line, deep = map(experiment.at, experiment.cells())
+    assert (line.network.hidden, line.training.learning_rate, line.data.name) == ((), 1.0, "wine")
+    assert (deep.network.hidden, deep.training.learning_rate, deep.data.name) == ((8, 4), 0.1, "iris")
+
+
+def test_what_one_case_sets_is_at_its_default_in_another():
+    table = changed("sweep", l2=None)
+    table["sweep"]["case"] = [
+        {"label": "first", "optimizer": "momentum", "momentum": 0.5, "scale": "minmax"},
+        {"label": "second", "batches": "in_order"},
+    ]
+    del table["data"]["scale"]
+    first, second = (parse(table).at({"learning_rate": 0.1, "case": label}) for label in ("first", "second"))
+    assert (first.training.momentum, second.training.momentum) == (0.5, 0.9)
+    assert (first.training.batches, second.training.batches) == ("permutation", "in_order")
+    assert (first.training.optimizer, second.training.optimizer) == ("momentum", "sgd")
+    assert (first.data.scale, second.data.scale) == ("minmax", "none")
+    assert "momentum" in first.training.model_fields_set
+    assert "momentum" not in second.training.model_fields_set
+
+
+def searched(**laws):
+    table = changed("sweep", l2=None, learning_rate=None)
+    table["search"] = {"trials": 200, "learning_rate": {"loguniform": [1e-4, 1.0]}, **laws}
+    return table
+
+
+def test_a_search_draws_its_points_from_their_laws():
+    table = searched(l2={"uniform": [0.1, 0.3]}, hidden={"choice": [[4], [8, 8]]}, epochs={"uniform": [1, 9]})
+    del table["network"]["hidden"], table["training"]["epochs"]
+    experiment = parse(table)
+    cells = [experiment.at(cell) for cell in experiment.cells()]
+    rates = [cell.training.learning_rate for cell in cells]
+    assert len(cells) == 200
+    assert 1e-4 <= min(rates) < 1e-3
+    assert 1e-1 < max(rates) <= 1
+    assert 80 < sum(rate < 1e-2 for rate in rates) < 120
+    assert all(0.1 <= cell.training.l2 <= 0.3 for cell in cells)
+    assert {cell.network.hidden for cell in cells} == {(4,), (8, 8)}
+    assert {cell.training.epochs for cell in cells} == set(range(1, 10))
+    assert experiment.sampled == ("learning_rate", "l2", "hidden", "epochs")
+
+
+def test_a_search_is_the_same_every_time_and_another_for_another_seed():
+    first, again = (parse(searched()).points for _ in range(2))
+    assert first == again
+    other = searched()
+    other["run"]["seed"] = 1
+    assert parse(other).points != first
+
+
+def test_folds_are_an_axis():
+    experiment = parse(changed("data", folds=4, validation_fraction=None))
+    assert experiment.sweep["fold"] == (0, 1, 2, 3)
+    assert [experiment.at(cell).data.fold for cell in experiment.cells()][:5] == [0, 1, 2, 3, 0]
+    assert "fold" not in parse(changed("data", folds=4, fold=2, validation_fraction=None)).sweep
+
+
+def test_files_lie_beside_the_experiment(tmp_path):
+    table = changed("data", name=None, path="my.csv", target="y")
+    table["network"]["init"] = "start.npz"
+    experiment = parse(table, str(tmp_path / "my.toml"))
+    assert experiment.data.path == str(tmp_path / "my.csv")
+    assert experiment.network.init == str(tmp_path / "start.npz")

@@ -3,21 +3,23 @@
 import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from harness.data import Dataset, load_dataset
+from harness.data import load_datasets
 from harness.errors import RequestError
 from harness.experiment import parse
 from harness.plan import plan
 from tests.conftest import small_table
 
-IRIS = load_dataset("iris")
+IRIS = load_datasets(parse(small_table()))["iris"]
 
 
-def trials(section=None, dataset=IRIS, **changes):
+def trials(section=None, dataset=None, **changes):
     table = copy.deepcopy(small_table())
     (table if section is None else table[section]).update(changes)
-    return plan(parse(table), dataset)
+    experiment = parse(table)
+    return plan(experiment, {"iris": dataset} if dataset else load_datasets(experiment))
 
 
 def ids(*args, **kwargs):
@@ -54,6 +56,17 @@ def test_what_does_not_decide_a_result_is_not_in_its_id(section, changes):
         ("training", {"epochs": 4}),
         ("training", {"batch_size": 17}),
         ("training", {"dtype": "float32"}),
+        ("data", {"stratify": False}),
+        ("data", {"degree": 2}),
+        ("network", {"activation": "leaky_relu"}),
+        ("training", {"l1": 0.1}),
+        ("network", {"dropout": 0.5}),
+        ("network", {"input_dropout": 0.5}),
+        ("network", {"batch_norm": True}),
+        ("training", {"clip_norm": 1.0}),
+        ("training", {"clip_value": 1.0}),
+        ("training", {"schedule": "cosine"}),
+        ("training", {"patience": 3}),
         ("run", {"seed": 1}),
         ("sweep", {"learning_rate": [0.1 + 1e-9, 0.5 + 1e-9]}),
     ],
@@ -63,7 +76,14 @@ def test_what_decides_a_result_is_in_its_id(section, changes):
 
 
 @pytest.mark.parametrize(
-    ("section", "changes"), [("network", {"init": "he_normal"}), ("training", {"reduction": "sum"})]
+    ("section", "changes"),
+    [
+        ("network", {"init": "he_normal"}),
+        ("network", {"bias": 0.1}),
+        ("training", {"reduction": "sum"}),
+        ("training", {"batches": "independent"}),
+        ("training", {"last_batch": "drop"}),
+    ],
 )
 def test_what_is_never_handed_to_a_framework_leaves_its_native_trials_alone(section, changes):
     before, after = ids(), ids(section, **changes)
@@ -73,7 +93,7 @@ def test_what_is_never_handed_to_a_framework_leaves_its_native_trials_alone(sect
 
 def test_data_are_known_by_content_not_by_name():
     renamed = replace(IRIS, name="flowers")
-    touched = Dataset("iris", IRIS.X + 1e-9, IRIS.y, IRIS.classes)
+    touched = replace(IRIS, X=IRIS.X + 1e-9)
     assert ids(dataset=renamed) == ids()
     assert not set(ids(dataset=touched).values()) & set(ids().values())
 
@@ -114,3 +134,68 @@ def test_large_seeds_are_told_apart():
 def test_too_many_trials_are_refused_before_they_are_planned():
     with pytest.raises(RequestError, match="trials planned; at most 1000000"):
         trials("run", seeds=1_000_000_000)
+
+
+def test_a_loss_of_another_task_is_refused():
+    with pytest.raises(RequestError, match=r"training.loss = 'mse': the task is multiclass; allowed: cross_entropy"):
+        trials("training", loss="mse")
+
+
+def test_a_task_that_the_targets_do_not_allow():
+    with pytest.raises(RequestError, match=r"data.task = 'binary': 'iris' is multiclass; allowed: multiclass"):
+        trials("data", task="binary")
+
+
+def test_an_option_that_the_dataset_does_not_take():
+    with pytest.raises(RequestError, match=r"data.rows = 9: 'iris' has no such option; taken by: .*moons"):
+        trials("data", rows=9)
+
+
+def test_a_full_batch_and_a_number_of_batches_are_sizes_in_the_end():
+    assert trials("training", batch_size="full")[0].config.batch_size == 90
+    table = small_table()
+    table["training"] = {"epochs": 3, "n_batches": 7}
+    experiment = parse(table)
+    assert plan(experiment, load_datasets(experiment))[0].config.batch_size == 13
+
+
+def test_a_fold_of_one_s_own_for_every_trial():
+    table = small_table()
+    table["data"] = {"name": "iris", "folds": 5}
+    experiment = parse(table)
+    planned = plan(experiment, load_datasets(experiment))
+    assert len(planned) == 5 * len(trials())
+    assert len({trial.id for trial in planned}) == len(planned)
+    validation = [set(trial.rows(IRIS).validation) for trial in planned if trial.cell["l2"] == 0.0][:40:4]
+    assert set.union(*validation) == {*planned[0].rows(IRIS).validation, *planned[0].rows(IRIS).train}
+
+
+def test_weights_from_a_file_are_known_by_their_values(tmp_path):
+    def planned(name, **arrays):
+        np.savez(tmp_path / name, **arrays)
+        table = small_table()
+        table["network"] = {"hidden": [4], "init": name}
+        experiment = parse(table, str(tmp_path / "my.toml"))
+        return plan(experiment, load_datasets(experiment))[0]
+
+    weights = {"0/W": np.ones((4, 4)), "1/W": np.full((4, 3), 0.5), "1/b": np.arange(3)}
+    first = planned("a.npz", **weights)
+    assert first.start()[0]["b"].tolist() == [0, 0, 0, 0]
+    assert first.start()[1]["b"].tolist() == [0, 1, 2]
+    assert planned("b.npz", **weights).id == first.id
+    assert planned("c.npz", **{f"start/{key}": value for key, value in weights.items()}).id == first.id
+    assert planned("d.npz", **{**weights, "1/W": np.zeros((4, 3))}).id != first.id
+    for bad, message in (
+        ({**weights, "1/W": np.zeros((3, 4))}, r"1/W has shape \(3, 4\), expected \(4, 3\)"),
+        ({**weights, "0/W": np.full((4, 4), np.nan)}, "finite numbers"),
+        ({"1/W": weights["1/W"]}, "holds no weights"),
+        ({**weights, "2/W": np.ones((3, 3))}, "2/W do not belong to a network"),
+        ({"0/W": weights["0/W"]}, "has no array 1/W"),
+    ):
+        with pytest.raises(RequestError, match=message):
+            planned("bad.npz", **bad)
+    (tmp_path / "e.npz").write_text("no archive")
+    with pytest.raises(RequestError, match="not an NPZ file"):
+        trials("network", init=str(tmp_path / "e.npz"))
+    with pytest.raises(RequestError, match="no such file"):
+        trials("network", init=str(tmp_path / "nowhere.npz"))

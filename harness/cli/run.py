@@ -11,7 +11,7 @@ import typer
 from harness import registry
 from harness.cli.options import STORE, ExperimentArgument, StoreOption, names
 from harness.cli.show import show_summary
-from harness.data import load_dataset
+from harness.data import load_datasets
 from harness.errors import RequestError
 from harness.experiment import Experiment, load
 from harness.plan import plan
@@ -68,7 +68,7 @@ def command(
 
 
 def _print_plan(experiment: Experiment) -> None:
-    trials = plan(experiment, load_dataset(experiment.data.name))
+    trials = plan(experiment, load_datasets(experiment))
     axes = " x ".join(f"{len(values)} {key}" for key, values in experiment.sweep.items()) or "nothing swept"
     print(f"{experiment.name}: {len(trials)} trials ({axes}; seeds: {experiment.run.seeds})")
     for (backend, mode), count in Counter((trial.backend, trial.mode) for trial in trials).items():
