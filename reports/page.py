@@ -14,19 +14,30 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from reports import figures, style, tables
-from reports.study import SPLITS, Study, words
+from reports import figures, published, style, tables
+from reports.study import MODES, SCORES, SPLITS, Study, words
 
 TEMPLATES = Path(__file__).parent / "templates"
 DPI = 160
 LISTED = 200
 """How many of the trials outside are listed on the page; the rest stand in `tables/outside.csv`."""
 
+_TABLES = ("trials", "curves", "status", "best", "metrics", "points", "outside", "timing", "parity", "native_ranges",
+           "published", "reproduced")  # fmt: skip
+
 OWN_FILES = (
-    *(f"{mode}-{split}.png" for mode in ("controlled", "native") for split in SPLITS),
-    *("controlled-deviation.png", "controlled-curves.png", "native-difference.png", "native-curves.png"),
-    "overview.png",
-    *(f"{name}.csv" for name in ("trials", "curves", "status", "best", "outside", "timing", "parity", "native_ranges")),
+    *(
+        f"{name}{suffix}.png"
+        for suffix in ("", *(f"-{score}" for score in SCORES))
+        for name in (
+            "overview",
+            "native-difference",
+            *(f"{mode}-{what}" for mode in MODES for what in (*SPLITS, "search", "curves")),
+        )
+    ),
+    "controlled-deviation.png",
+    "published.png",
+    *(f"{name}.csv" for name in _TABLES),
 )
 """Every file that a report may put into `figures` or `tables`."""
 
@@ -75,7 +86,9 @@ def write(study: Study, out: Path) -> Path:
     for section in sections:
         for picture in section.pictures:
             _save_png(picture.figure, out / "figures" / f"{picture.name}.png")
-    _save_png(figures.overview(study), out / "figures" / "overview.png", dpi=200)
+    for score in study.scores:
+        one = figures.score_scatter(study, study.modes, score) if study.sampled else figures.overview(study, score)
+        _save_png(one, out / "figures" / f"overview{_suffix(study, score)}.png", dpi=200)
     for name, frame in _csv_tables(study).items():
         frame.map(_as_csv).to_csv(out / "tables" / f"{name}.csv", index=False)
     page = out / "report.html"
@@ -85,77 +98,108 @@ def write(study: Study, out: Path) -> Path:
 
 def _sections(study: Study) -> list[Section]:
     return [
+        Section("Published and ours", _published(study)),
         Section("Controlled: every convention the same", _controlled(study)),
         Section("Native: each framework's own defaults", _native(study)),
+    ]
+
+
+def _suffix(study: Study, score: str) -> str:
+    """The figures of a study's first score have plain names; those of a second one say which it is."""
+    return "" if score == study.scores[0] else f"-{score}"
+
+
+def _published(study: Study) -> list[Picture]:
+    if not _published_here(study):
+        return []
+    return [
+        Picture(
+            "published",
+            figures.published_heatmaps(study),
+            f"Heatmaps of the published accuracy and of each backend's. {' '.join(published.sentences(study))}",
+            "Left, the published numbers; then ours, on the same colours. A tick: the published number, to 1e-9.",
+        )
     ]
 
 
 def _controlled(study: Study) -> list[Picture]:
     if "controlled" not in study.modes:
         return []
-    pictures = _accuracies(study, "controlled")
+    pictures = _scores(study, "controlled")
     if study.checked:
+        what, lower = "Scatter plots", ""
+        if not study.sampled:
+            what = "Heatmaps"
+            lower = (
+                " The lower number is how far the reference moves from itself when only its rounding changes: where "
+                "the two are alike, it is rounding."
+            )
         pictures.append(
             Picture(
                 "controlled-deviation",
-                figures.deviation_heatmaps(study),
-                f"Heatmaps of the deviation from the reference, one panel a backend. {_parity_alt(study)}",
-                "How far each backend's final weights are from the reference's. The lower number is how far the "
-                "reference moves from itself when only its rounding changes: where the two are alike, it is rounding.",
+                figures.deviation_scatter(study) if study.sampled else figures.deviation_heatmaps(study),
+                f"{what} of the deviation from the reference, one panel a backend. {_parity_alt(study)}",
+                f"How far each backend's final weights are from the reference's.{lower}",
             )
         )
-    curves = figures.learning_curves(study, "controlled")
-    if curves is not None:
-        pictures.append(
-            Picture(
-                "controlled-curves",
-                curves,
-                "Loss and accuracy by epoch in mode controlled, one line a backend.",
-                "Each backend draws its own dashes in turn: lines that coincide make one line of all colours.",
+    for score in study.scores:
+        curves = figures.learning_curves(study, "controlled", score)
+        if curves is not None:
+            pictures.append(
+                Picture(
+                    f"controlled-curves{_suffix(study, score)}",
+                    curves,
+                    f"Loss and {style.named(score)} by epoch in mode controlled, one line a backend.",
+                    "Each backend draws its own dashes in turn: lines that coincide make one line of all colours.",
+                )
             )
-        )
     return pictures
 
 
 def _native(study: Study) -> list[Picture]:
     if "native" not in study.modes:
         return []
-    pictures = _accuracies(study, "native")
-    split = "test" if study.has("test_accuracy") else "train"
-    if len(study.backends_of("native")) > 1 and study.has(f"{split}_accuracy"):
-        base = study.native_base
-        pictures.append(
-            Picture(
-                "native-difference",
-                figures.native_difference_heatmaps(study, split),
-                f"Heatmaps of native {split} accuracy minus that of {base}, one panel a backend.",
-                f"White: the same accuracy as {base}. Red: higher, blue: lower.",
+    pictures = _scores(study, "native")
+    for score in study.scores:
+        split, named, suffix = study.split(score), style.named(score), _suffix(study, score)
+        if len(study.backends_of("native")) > 1 and study.has(f"{split}_{score}") and not study.sampled:
+            base = study.native_base
+            pictures.append(
+                Picture(
+                    f"native-difference{suffix}",
+                    figures.native_difference_heatmaps(study, split, score),
+                    f"Heatmaps of native {split} {named} minus that of {base}, one panel a backend.",
+                    f"White: the same {named} as {base}. Red: higher, blue: lower.",
+                )
             )
-        )
-    curves = figures.learning_curves(study, "native")
-    if curves is not None:
-        pictures.append(
-            Picture(
-                "native-curves",
-                curves,
-                "Loss and accuracy by epoch as each framework logs them itself in mode native.",
-                "Each backend at its own best cell. Only what a framework logs by itself is shown, by its own "
-                "definition: losses may be sums or means, with or without the penalty, and need not be comparable.",
+        curves = figures.learning_curves(study, "native", score)
+        if curves is not None:
+            pictures.append(
+                Picture(
+                    f"native-curves{suffix}",
+                    curves,
+                    f"Loss and {named} by epoch as each framework logs them itself in mode native.",
+                    "Each backend at its own best cell. Only what a framework logs by itself is shown, by its own "
+                    "definition: losses may be sums or means, with or without the penalty, and need not be comparable.",
+                )
             )
-        )
     return pictures
 
 
-def _accuracies(study: Study, mode: str) -> list[Picture]:
-    splits = [split for split in ("train", "test") if study.has(f"{split}_accuracy")] or ["train"]
-    return [
-        Picture(
-            f"{mode}-{split}",
-            figures.accuracy_heatmaps(study, mode, split),
-            f"Heatmaps of {split} accuracy in mode {mode}, one panel a backend: {', '.join(study.backends_of(mode))}.",
-        )
-        for split in splits
-    ]
+def _scores(study: Study, mode: str) -> list[Picture]:
+    pictures, backends = [], ", ".join(study.backends_of(mode))
+    for score in study.scores:
+        named, suffix = style.named(score), _suffix(study, score)
+        if study.sampled:
+            figure = figures.score_scatter(study, [mode], score)
+            alt = f"Scatter plots of the {named} of every random point in mode {mode}, one panel a backend: {backends}."
+            pictures.append(Picture(f"{mode}-search{suffix}", figure, alt))
+            continue
+        for split in [split for split in ("train", "test") if study.has(f"{split}_{score}")] or ["train"]:
+            figure = figures.score_heatmaps(study, mode, split, score)
+            alt = f"Heatmaps of {split} {named} in mode {mode}, one panel a backend: {backends}."
+            pictures.append(Picture(f"{mode}-{split}{suffix}", figure, alt))
+    return pictures
 
 
 def _parity_alt(study: Study) -> str:
@@ -174,8 +218,24 @@ def _csv_tables(study: Study) -> dict[str, pd.DataFrame]:
         "outside": tables.outside(study),
         "timing": tables.timing_table(study),
         **({"parity": tables.parity_table(study)} if "controlled" in study.modes else {}),
-        **({"native_ranges": tables.native_ranges(study)} if study.has("test_accuracy") else {}),
+        **({"native_ranges": pd.concat(ranges, ignore_index=True)} if (ranges := _ranges(study)) else {}),
+        **({"metrics": metrics} if len(metrics := tables.metrics_table(study)) else {}),
+        **({"points": tables.best_points(study)} if study.sampled else {}),
+        **({"published": study.published} if study.published is not None else {}),
+        **({"reproduced": published.reproduced_table(study)} if _published_here(study) else {}),
     }
+
+
+def _published_here(study: Study) -> bool:
+    return "controlled" in study.modes and bool(published.splits(study))
+
+
+def _ranges(study: Study) -> list[pd.DataFrame]:
+    """How far native test scores lie apart: with a column that names the score where there are two."""
+    frames = {score: tables.native_ranges(study, "test", score) for score in study.scores if study.has(f"test_{score}")}
+    if len(study.scores) < 2:
+        return list(frames.values())
+    return [frame.assign(score=style.named(score)) for score, frame in frames.items()]
 
 
 def _as_csv(value: Any) -> Any:
@@ -205,6 +265,12 @@ def _render(study: Study, sections: list[Section]) -> str:
         sentences=tables.summary_sentences(study),
         parity=_table(study, tables.parity_table(study)) if "controlled" in study.modes else None,
         sections=rendered,
+        chances=_chances(study),
+        scores=" or ".join(style.named(score) for score in study.scores),
+        learned=" or ".join(f"{_split(study, score)} {style.named(score)}" for score in study.scores),
+        reproduced=_table(study, published.reproduced_table(study)) if _published_here(study) else None,
+        points=_table(study, tables.best_points(study)) if study.sampled else None,
+        metrics=_table(study, metrics) if len(metrics := tables.metrics_table(study)) else None,
         best=_table(study, pd.concat(best, ignore_index=True)) if best else None,
         outside=_table(study, outside.head(LISTED)) if len(outside) else None,
         unlisted=max(len(outside) - LISTED, 0),
@@ -213,6 +279,18 @@ def _render(study: Study, sections: list[Section]) -> str:
         versions=_versions(study),
         stale=int(study.rows["stale"].astype(bool).sum()),
     )
+
+
+def _split(study: Study, score: str) -> str:
+    return "test" if study.split(score) == "test" else "training"
+
+
+def _chances(study: Study) -> str:
+    """The scores of guessing: `0.1`, or with two scores `0.1 for accuracy, 0 for R²`."""
+    texts = {score: " or ".join(f"{chance:.2g}" for chance in study.chances(score)) for score in study.scores}
+    if len(texts) == 1:
+        return next(iter(texts.values())) or style.MISSING
+    return ", ".join(f"{text or style.MISSING} for {style.named(score)}" for score, text in texts.items())
 
 
 def _versions(study: Study) -> dict[str, str]:
@@ -226,12 +304,15 @@ def _versions(study: Study) -> dict[str, str]:
 
 
 def _table(study: Study, frame: pd.DataFrame) -> Table:
-    """Cells as text: accuracies with three decimals, deviations with two digits, axis values as people type them."""
+    """Cells as text: scores with three decimals, deviations with two digits, axis values as people type them."""
+    given = (*study.axes, *study.sampled)
 
     def writer(column: str) -> Callable[[Any], str]:
-        if column.endswith("accuracy"):
-            return style.accuracy
-        if column in ("deviation", "floor", "largest_deviation"):
+        if column in given:
+            return style.plain
+        if column.endswith(("_accuracy", "_r2", "_auc", "_f1")):
+            return style.score
+        if column in ("deviation", "floor", "largest_deviation") or column.endswith("largest_difference"):
             return style.deviation
         if column.endswith("seconds"):
             return style.seconds
@@ -241,10 +322,12 @@ def _table(study: Study, frame: pd.DataFrame) -> Table:
             return lambda value: words(value) if isinstance(value, str) else style.MISSING
         return style.plain
 
-    numeric = [column not in study.axes and pd.api.types.is_numeric_dtype(frame[column]) for column in frame]
-    numeric = [n or column in study.axes for n, column in zip(numeric, frame, strict=True)]
+    letters = {column for column in frame if column in given and any(isinstance(v, str) for v in frame[column])}
+    numeric = [
+        column not in letters and (column in given or pd.api.types.is_numeric_dtype(frame[column])) for column in frame
+    ]
     rows = [[writer(column)(value) for column, value in record.items()] for record in frame.to_dict("records")]
-    headings = [column if column in study.axes else words(column) for column in frame]
+    headings = [column if column in given else style.named(column) for column in frame]
     return Table(headings, rows, numeric)
 
 

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -20,11 +20,19 @@ BACKENDS = ("numpy", "sklearn", "tensorflow", "keras", "torch")
 """The order of display; any other backend follows in the order of its rows."""
 
 SPLITS = ("train", "validation", "test")
+SCORES = ("accuracy", "r2")
+"""What a trial is judged by: a regression by its R², every other task by its accuracy."""
+
 STATUSES = ("ok", "diverged", "timeout", "crashed", "unsupported", "not_installed", "pending")
 VERDICTS = ("agrees", "differs", "chaotic", "unchecked")
 
 Position = tuple[int, ...]
 """A cell's place in the grid: for each axis, the index of its value. `()` when nothing is swept."""
+
+
+def score_of(task: str) -> str:
+    """The score of a task: "r2" of a regression, "accuracy" of every other."""
+    return "r2" if task == "regression" else "accuracy"
 
 
 def words(status: str) -> str:
@@ -81,6 +89,10 @@ class Cell:
         """Whether at least one of its trials is further from the reference than rounding allows."""
         return any(row["verdict"] == "differs" for row in self.rows)
 
+    def has_score(self, score: str) -> bool:
+        """Whether its task is judged by `score`; so is a cell without any trial, which has to say that."""
+        return not self.rows or any(score_of(row["task"]) == score for row in self.rows)
+
     def mean(self, column: str) -> float:
         """The mean of `column` over the trials that finished; NaN when none has a value."""
         values = [row[column] for row in self.ok if pd.notna(row.get(column))]
@@ -99,9 +111,14 @@ class Study:
     """The stored rows of one experiment, all that a report knows.
 
     `rows` has one row a *planned* trial: `trial_id, experiment, backend, mode, seed, status, reason`, a column for
-    every axis and hyperparameter, accuracies and losses by split, `deviation, floor, verdict`, times, versions and
-    `stale`. `axes` maps a swept hyperparameter to its values in the file's order. `curves` has one row an epoch of
-    a trial. `facts` and `warnings` are shown as they are. Missing is NaN or None.
+    every axis and hyperparameter, `task` ("multiclass", "binary", "multilabel", "regression"), `chance` (the score of
+    guessing), the metrics `train_accuracy`, `test_r2`, … (see `style.METRICS`), `epochs, epochs_run`, `deviation,
+    floor, verdict`, times, versions and `stale`. `axes` maps a swept key to its values in the file's order. `curves`
+    has one row an epoch of a trial. `facts` and `warnings` are shown as they are. Missing is NaN or None.
+
+    `sampled` names the hyperparameters that were drawn at random; the only axis is then `point`, the number of the
+    draw. `published` holds figures printed elsewhere: a column an axis, and `train_accuracy`, `test_accuracy` or both,
+    NaN where the print is illegible. `notes` are paragraphs of plain text for the top of the page.
     """
 
     name: str
@@ -109,9 +126,11 @@ class Study:
     rows: pd.DataFrame
     axes: dict[str, list[Any]]
     curves: pd.DataFrame
-    n_classes: int
     facts: dict[str, str]
     warnings: list[str]
+    sampled: tuple[str, ...] = ()
+    published: pd.DataFrame | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def modes(self) -> list[str]:
@@ -142,6 +161,26 @@ class Study:
             return ""
         reasons = [reason for reason in dict.fromkeys(rows["reason"]) if isinstance(reason, str)]
         return words(statuses.pop()) + (f": {reasons[0]}" if reasons else "")
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """What its trials are judged by: of accuracy and R², those that the task of any planned trial has."""
+        present = {score_of(task) for task in self.rows["task"].unique()}
+        return tuple(score for score in SCORES if score in present)
+
+    def split(self, score: str) -> str:
+        """Where `score` is looked at first: "test", or "train" where no finished trial has a test score."""
+        return "test" if self.has(f"test_{score}") else "train"
+
+    def chances(self, score: str) -> list[float]:
+        """The scores of guessing, ascending: several where the cells have different numbers of classes."""
+        rows = self.rows[self.rows["task"].map(score_of) == score]
+        return sorted({float(chance) for chance in rows["chance"].dropna()})
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether any finished trial has a validation score."""
+        return any(self.has(f"validation_{score}") for score in self.scores)
 
     @property
     def native_base(self) -> str:
@@ -177,6 +216,11 @@ class Study:
         """Every cell of one backend, in the order of `positions`."""
         return [self.cell(mode, backend, position) for position in self.positions]
 
+    def find(self, row: Any) -> Position | None:
+        """The place of a row in the grid; None for a value that its axis does not have."""
+        places = [index.get(key(row[axis])) for axis, index in self._index.items()]
+        return None if None in places else tuple(place for place in places if place is not None)
+
     def position(self, row: Any) -> Position:
         """The place of a row in the grid. Raises `ValueError` for a value that its axis does not have."""
         place = []
@@ -189,7 +233,20 @@ class Study:
     def describe(self, position: Position) -> str:
         """A place of the grid in words: `learning_rate 0.1, l2 1e-3`; "" when nothing is swept."""
         places = zip(self.axes.items(), position, strict=True)
-        return ", ".join(f"{axis} {style.labels(values)[i]}" for (axis, values), i in places)
+        where = ", ".join(f"{axis} {style.labels(values)[i]}" for (axis, values), i in places)
+        drawn = ", ".join(f"{name} {style.plain(value)}" for name, value in self.drawn(position).items())
+        return f"{where}, {drawn}" if drawn else where
+
+    def drawn(self, position: Position) -> dict[str, Any]:
+        """The values that a random search drew at `position`; empty in a grid."""
+        return self._drawn.get(position, {})
+
+    @cached_property
+    def _drawn(self) -> dict[Position, dict[str, Any]]:
+        if not self.sampled:
+            return {}
+        rows = self.rows.drop_duplicates(subset=list(self.axes)).to_dict("records")
+        return {self.position(row): {name: row[name] for name in self.sampled} for row in rows}
 
     @cached_property
     def _index(self) -> dict[str, dict[str, int]]:
@@ -203,20 +260,22 @@ class Study:
         return {where: Cell(where[2], tuple(rows)) for where, rows in groups.items()}
 
 
-def best_cell(cells: list[Cell]) -> Cell | None:
-    """The cell with the highest mean validation accuracy, ties broken by the lower validation loss, then by order.
+def best_cell(cells: list[Cell], score: str) -> Cell | None:
+    """The best of `cells`: the first of `ranked`, or None when no cell can win."""
+    return next(iter(ranked(cells, score)), None)
 
-    Only cells whose every trial finished and that are not chaotic can win; test results are never looked at. None
-    when no cell has a validation accuracy.
+
+def ranked(cells: list[Cell], score: str) -> list[Cell]:
+    """Cells by mean validation `score`, highest first, ties broken by the lower validation loss, then by order.
+
+    Only cells whose every trial finished, that are not chaotic and that have a validation score can win; test results
+    are never looked at.
     """
-    eligible = [
-        cell
-        for cell in cells
-        if cell.complete and not cell.chaotic and not math.isnan(cell.mean("validation_accuracy"))
-    ]
+    column = f"validation_{score}"
+    eligible = [cell for cell in cells if cell.complete and not cell.chaotic and not math.isnan(cell.mean(column))]
 
     def rank(cell: Cell) -> tuple[float, float]:
         loss = cell.mean("validation_loss")
-        return -cell.mean("validation_accuracy"), math.inf if math.isnan(loss) else loss
+        return -cell.mean(column), math.inf if math.isnan(loss) else loss
 
-    return min(eligible, key=rank, default=None)
+    return sorted(eligible, key=rank)

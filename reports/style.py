@@ -1,13 +1,24 @@
 """One look for every figure and one way to write every number.
 
-Axis values are written the way people type them in an experiment file (`1e-5`, `0.01`, `[100, 30]`), accuracies with
-three decimals, and "–" stands for what is missing.
+Axis values are written the way people type them in an experiment file (`1e-5`, `0.01`, `[100, 30]`), scores with three
+decimals, and "–" stands for what is missing.
 """
 
 import math
 from typing import Any
 
 MISSING = "–"
+
+METRICS = {
+    "accuracy": "accuracy",
+    "loss": "loss",
+    "auc": "ROC AUC",
+    "f1": "F1",
+    "mse": "MSE",
+    "mae": "MAE",
+    "r2": "R²",
+}
+"""How every metric is written for people, in the order of tables."""
 
 RC: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -41,7 +52,7 @@ NEUTRAL = "#e4e7eb"  # a cell without a result
 ALARM = "#c8102e"  # a trial that differs
 OUTLINE = "#e3342f"  # the best cell
 
-ACCURACY = "viridis"
+SCORE = "viridis"
 DEVIATION = "Blues"
 DIFFERENCE = "RdBu_r"
 
@@ -110,17 +121,23 @@ def labels(values: list[Any]) -> list[str]:
     return texts
 
 
-def accuracy(value: float) -> str:
-    """An accuracy with three decimals."""
-    return MISSING if missing(value) else f"{value:.3f}"
+def named(column: str) -> str:
+    """A column in words: `test_r2` is "test R²", `not_run` is "not run"."""
+    return " ".join(METRICS.get(word, word) for word in column.split("_"))
+
+
+def score(value: float) -> str:
+    """An accuracy, R², ROC AUC or F1 with three decimals; an R² far below zero with fewer: `−12.3`, `−4e7`."""
+    if missing(value):
+        return MISSING
+    text = f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else number(value, 1)
+    return "0.000" if text == "-0.000" else text.replace("-", "−", 1)
 
 
 def signed(value: float) -> str:
-    """A difference of accuracies, its sign always shown: `+0.031`, `−0.820`, `0.000`."""
-    if missing(value):
-        return MISSING
-    text = f"{value:+.3f}"
-    return "0.000" if text in ("+0.000", "-0.000") else text.replace("-", "−")
+    """A difference of scores, its sign always shown: `+0.031`, `−0.820`, `0.000`."""
+    text = score(value)
+    return text if text in (MISSING, "0.000") or text.startswith("−") else f"+{text}"
 
 
 def deviation(value: float) -> str:

@@ -8,13 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from reports import style
-from reports.study import STATUSES, VERDICTS, Study, best_cell, words
+from reports import published, style
+from reports.study import STATUSES, VERDICTS, Cell, Study, best_cell, ranked, score_of, words
 
 REASONS = 3  # of crashes and time-outs that the summary tells
 
 LEARNED = 0.2
-"""A network has learned when its accuracy is more than this above chance, which is 1 / n_classes."""
+"""A network has learned when its score, accuracy or R², is more than this above `chance`, the score of guessing."""
+
+TOP = 10  # of the points of a random search
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -24,10 +26,9 @@ def parity_table(study: Study) -> pd.DataFrame:
 
     `planned = ok + diverged + failed + not_run = agree + differ + chaotic + unchecked`, where `failed` counts
     timeouts and crashes, and `not_run` what is unsupported, not installed or pending. `learned` counts the trials
-    whose test accuracy (training accuracy where there is no test set) is more than 0.2 above chance, and
+    whose test score (training score where there is no test set) is more than 0.2 above chance, and
     `largest_deviation` is taken over the trials that are not chaotic.
     """
-    split = "test_accuracy" if study.has("test_accuracy") else "train_accuracy"
     records = []
     for backend in study.backends_of("controlled"):
         rows = study.rows_of("controlled", backend)
@@ -45,11 +46,20 @@ def parity_table(study: Study) -> pd.DataFrame:
                     name: int(verdict.get(known, 0))
                     for name, known in zip(("agree", "differ", "chaotic", "unchecked"), VERDICTS, strict=True)
                 },
-                "learned": int((rows.loc[rows["status"] == "ok", split] > 1 / study.n_classes + LEARNED).sum()),
+                "learned": _learned(study, rows[rows["status"] == "ok"]),
                 "largest_deviation": calm.max(),
             }
         )
     return pd.DataFrame.from_records(records)
+
+
+def _learned(study: Study, rows: pd.DataFrame) -> int:
+    scores = rows["task"].map(score_of)
+    return sum(
+        int((mine[f"{study.split(score)}_{score}"] > mine["chance"] + LEARNED).sum())
+        for score in study.scores
+        for mine in [rows[scores == score]]
+    )
 
 
 def status_table(study: Study) -> pd.DataFrame:
@@ -66,28 +76,69 @@ def status_table(study: Study) -> pd.DataFrame:
 
 
 def best_table(study: Study, mode: str) -> pd.DataFrame:
-    """Each backend's best cell by mean validation accuracy, with the number of seeds behind the means.
+    """Each backend's best cell by mean validation score, with the number of seeds behind the means.
 
-    The accuracies are empty for a backend without an eligible cell: one in which every seed finished, that is not
-    chaotic, and that has a validation accuracy.
+    The scores are empty for a backend without an eligible cell: one in which every seed finished, that is not
+    chaotic, and that has a validation score. A study of classifications and regressions has a row for each score.
     """
     records = []
-    for backend in study.backends_of(mode):
-        best = best_cell(study.cells(mode, backend))
-        record: dict[str, Any] = {"backend": backend, "mode": mode}
-        for i, axis in enumerate(study.axes):
-            record[axis] = study.axes[axis][best.position[i]] if best else None
-        record["seeds"] = len(best.ok) if best else 0
-        for split in ("validation", "train", "test"):
-            record[f"{split}_accuracy"] = best.mean(f"{split}_accuracy") if best else math.nan
-        records.append(record)
+    for score in study.scores:
+        for backend in study.backends_of(mode):
+            best = best_cell(study.cells(mode, backend), score)
+            record = _place(study, mode, backend, best)
+            for name in study.scores:
+                for split in ("validation", "train", "test"):
+                    record[f"{split}_{name}"] = best.mean(f"{split}_{name}") if best else math.nan
+            records.append(record)
+    return pd.DataFrame.from_records(records)
+
+
+def _place(study: Study, mode: str, backend: str, cell: Cell | None) -> dict[str, Any]:
+    record: dict[str, Any] = {"backend": backend, "mode": mode}
+    for i, axis in enumerate(study.axes):
+        record[axis] = study.axes[axis][cell.position[i]] if cell else None
+    record |= {name: study.drawn(cell.position).get(name) if cell else None for name in study.sampled}
+    return record | {"seeds": len(cell.ok) if cell else 0}
+
+
+def metrics_table(study: Study) -> pd.DataFrame:
+    """All metrics of each backend's best cell: one row a mode, backend and score, one column a metric that exists.
+
+    They are those of the test set, or of the training set where no trial has a test set. Where nothing is swept the
+    only cell is taken, finished trials alone; where nothing can be chosen the table is empty.
+    """
+    split = "test" if any(study.has(f"test_{name}") for name in style.METRICS) else "train"
+    metrics = [name for name in style.METRICS if study.has(f"{split}_{name}")]
+    records = []
+    for mode in study.modes:
+        for score in study.scores:
+            for backend in study.backends_of(mode):
+                cells = study.cells(mode, backend)
+                best = best_cell(cells, score) if study.has_validation or len(cells) > 1 else cells[0]
+                if best is not None and best.ok:
+                    values = {f"{split}_{name}": best.mean(f"{split}_{name}") for name in metrics}
+                    records.append(_place(study, mode, backend, best) | values)
+    return pd.DataFrame.from_records(records)
+
+
+def best_points(study: Study) -> pd.DataFrame:
+    """The ten best points of a random search by mean validation score, for each mode, score and backend."""
+    records = []
+    for mode in study.modes:
+        for score in study.scores:
+            for backend in study.backends_of(mode):
+                for rank, cell in enumerate(ranked(study.cells(mode, backend), score)[:TOP], start=1):
+                    where = _place(study, mode, backend, cell)
+                    scores = {f"{s}_{score}": cell.mean(f"{s}_{score}") for s in ("validation", "train", "test")}
+                    records.append({"backend": backend, "mode": mode, "rank": rank} | where | scores)
     return pd.DataFrame.from_records(records)
 
 
 def outside(study: Study) -> pd.DataFrame:
     """The trials to look at: controlled ones that differ, and all that crashed or timed out."""
     rows = study.rows[(study.rows["verdict"] == "differs") | study.rows["status"].isin(["crashed", "timeout"])]
-    columns = ["backend", "mode", *study.axes, "seed", "status", "verdict", "deviation", "floor", "trial_id", "reason"]
+    where = ["backend", "mode", *study.axes, *study.sampled]
+    columns = [*where, "seed", "status", "verdict", "deviation", "floor", "trial_id", "reason"]
     return rows[columns].reset_index(drop=True)
 
 
@@ -103,13 +154,13 @@ def timing_table(study: Study) -> pd.DataFrame:
     return pd.DataFrame.from_records(records)
 
 
-def native_ranges(study: Study, split: str = "test") -> pd.DataFrame:
-    """One row a cell: how far the native accuracies of the backends lie apart there, largest first.
+def native_ranges(study: Study, split: str = "test", score: str = "accuracy") -> pd.DataFrame:
+    """One row a cell: how far the native scores of the backends lie apart there, largest first.
 
     The difference of two backends is the mean over the seeds in which both finished.
     """
     backends = study.backends_of("native")
-    column = f"{split}_accuracy"
+    column = f"{split}_{score}"
     records = []
     for position in study.positions:
         cells = {name: study.cell("native", name, position) for name in backends}
@@ -130,8 +181,10 @@ def summary_sentences(study: Study) -> list[str]:
     """What was found, in plain words, the most important first."""
     return [
         *_parity_sentences(study),
+        *published.sentences(study),
         *_native_sentences(study),
         *_best_sentences(study),
+        *_early_sentences(study),
         *_status_sentences(study),
     ]
 
@@ -201,33 +254,62 @@ def _range(counts: pd.Series, unit: str) -> str:
 def _native_sentences(study: Study) -> list[str]:
     if "native" not in study.modes or len(study.backends_of("native")) < 2:
         return []
-    split = "test" if study.has("test_accuracy") else "train"
-    ranges = native_ranges(study, split)
+    return [sentence for score in study.scores for sentence in _native_sentence(study, score)]
+
+
+def _native_sentence(study: Study, score: str) -> list[str]:
+    split = study.split(score)
+    ranges = native_ranges(study, split, score)
     if ranges.empty:
         return []
     worst = ranges.iloc[0]
     where = f" in one cell ({study.describe(study.position(worst))})" if study.axes else ""
     name = "test" if split == "test" else "training"
     if worst["difference"] == 0:
-        return [f"In native mode all backends have the same {name} accuracy in every cell."]
+        return [f"In native mode all backends have the same {name} {style.named(score)} in every cell."]
+    several = {"accuracy": "accuracies", "r2": "R²"}[score]
     sentence = (
-        f"In native mode the same numbers give {name} accuracies up to {worst['difference']:.2f} apart{where}: "
+        f"In native mode the same numbers give {name} {several} up to {_gap(worst['difference'])} apart{where}: "
         f"{worst['highest']} is highest there, {worst['lowest']} lowest."
     )
     if len(ranges) > 2:
-        sentence += f" The median over {len(ranges)} cells is {ranges['difference'].median():.2f}."
+        sentence += f" The median over {len(ranges)} cells is {_gap(ranges['difference'].median())}."
     return [sentence]
 
 
+def _gap(difference: float) -> str:
+    return f"{difference:.2f}" if difference < 1000 else style.number(difference, 2)
+
+
 def _best_sentences(study: Study) -> list[str]:
+    return [sentence for score in study.scores for sentence in _best_sentence(study, score)]
+
+
+def _best_sentence(study: Study, score: str) -> list[str]:
     found = []
     for mode in study.modes:
-        scores = best_table(study, mode)["test_accuracy"].dropna()
+        scores = best_table(study, mode)[f"test_{score}"].dropna()
         if len(scores):
-            low, high = style.accuracy(scores.min()), style.accuracy(scores.max())
-            score = low if low == high else f"{low} to {high}"
-            found.append(f"{score} in mode {mode} ({style.count(len(scores), 'backend')})")
-    return [f"Test accuracy of the best cell, chosen by validation accuracy: {'; '.join(found)}."] if found else []
+            low, high = style.score(scores.min()), style.score(scores.max())
+            reached = low if low == high else f"{low} to {high}"
+            found.append(f"{reached} in mode {mode} ({style.count(len(scores), 'backend')})")
+    named = style.named(score)
+    return [f"Test {named} of the best cell, chosen by validation {named}: {'; '.join(found)}."] if found else []
+
+
+def _early_sentences(study: Study) -> list[str]:
+    """How many finished trials stopped before their planned epochs, and when: apart for each mode."""
+    if not {"epochs", "epochs_run"} <= set(study.rows):
+        return []
+    finished = study.rows[study.rows["status"] == "ok"]
+    early = finished[finished["epochs_run"].astype("float64") < finished["epochs"].astype("float64")]
+    found = []
+    for mode in study.modes:
+        stopped, of = early[early["mode"] == mode], (finished["mode"] == mode).sum()
+        if len(stopped):
+            median = style.plain(float(stopped["epochs_run"].astype("float64").median()))
+            found.append(f"{len(stopped)} of {of} in mode {mode} (median epoch {median})")
+    return [f"Finished trials that stopped early, before their planned epochs: {'; '.join(found)}."] if found else []
 
 
 def _status_sentences(study: Study) -> list[str]:

@@ -56,12 +56,15 @@ def make(axes=None, backends=("numpy", "torch"), modes=MODES, seeds=1, title="A 
                     "backend_version": "1.2",
                     "harness_version": "0.1.0",
                     "stale": False,
+                    "task": "multiclass",
+                    "chance": 0.1,
+                    **{f"{split}_{name}": math.nan for split in SPLITS for name in ("auc", "f1", "mse", "mae", "r2")},
                 }
                 row |= {axis: values[i] for (axis, values), i in zip(axes.items(), position, strict=True)}
                 if edit:
                     edit(row, position)
                 if row["status"] != "ok":
-                    row |= {name: math.nan for name in row if name.endswith(("accuracy", "loss", "seconds"))}
+                    row |= {name: math.nan for name in row if name.endswith((*style.METRICS, "seconds"))}
                     row["deviation"] = math.nan
                 records.append(row)
                 measured = [] if native else [f"{split}_{what}" for split in SPLITS for what in ("loss", "accuracy")]
@@ -70,7 +73,7 @@ def make(axes=None, backends=("numpy", "torch"), modes=MODES, seeds=1, title="A 
                     if native and backend == "torch":
                         curve["logged_loss"] = 1.0
                     curves.append({"trial_id": row["trial_id"], "epoch": epoch, **curve})
-    return Study("small", title, pd.DataFrame(records), axes, pd.DataFrame(curves), 10, {"machine": "a desk"}, [])
+    return Study("small", title, pd.DataFrame(records), axes, pd.DataFrame(curves), {"machine": "a desk"}, [])
 
 
 def panels(figure):
@@ -130,7 +133,7 @@ def no_validation(row, position):
         (style.number, [1e-5, 2.154e-3, 0.01, 0.123456], "1e-5 | 2.154e-3 | 0.01 | 0.1235"),
         (style.number, [250, 1e5, 1e6, -0.5, 0.0, math.inf, math.nan], "250 | 100000 | 1e6 | -0.5 | 0 | ∞ | –"),
         (style.plain, [3.0, 0.5, True, "adam", [100, 0.5], [], None], "3 | 0.5 | true | adam | [100, 0.5] | [] | –"),
-        (style.accuracy, [0.98765, 1, math.nan], "0.988 | 1.000 | –"),
+        (style.score, [0.98765, 1, math.nan], "0.988 | 1.000 | –"),
         (style.signed, [0.0314, -0.82, -0.0001, math.nan], "+0.031 | −0.820 | 0.000 | –"),
         (style.deviation, [7.12e-15, 3e-3, 0.5, 0.0, math.inf, math.nan], "7.1e-15 | 3.0e-3 | 5.0e-1 | 0 | ∞ | –"),
         (style.magnitude, [7.12e-15, 9.6e-4, 0.52, 0.0, math.inf], "7e-15 | 1e-3 | 0.5 | 0 | ∞"),
@@ -149,7 +152,7 @@ def test_labels_have_just_enough_digits_to_tell_the_values_of_an_axis_apart():
 
 
 def test_the_drawn_numbers_and_colours_are_those_of_the_rows():
-    figure = figures.accuracy_heatmaps(make(), "controlled", "test")
+    figure = figures.score_heatmaps(make(), "controlled", "test")
     assert len(panels(figure)) == 2
     for ax in panels(figure):
         for (row, column), value in TEST.items():
@@ -159,7 +162,7 @@ def test_the_drawn_numbers_and_colours_are_those_of_the_rows():
 
 
 def test_the_rows_of_a_panel_are_learning_rates_and_its_columns_l2():
-    first = panels(figures.accuracy_heatmaps(make(), "controlled", "test"))[0]
+    first = panels(figures.score_heatmaps(make(), "controlled", "test"))[0]
     assert [label.get_text() for label in first.get_yticklabels()] == ["0.01", "0.1"]
     assert [label.get_text() for label in first.get_xticklabels()] == ["1e-5", "1e-3"]
     assert (first.get_ylabel(), first.get_xlabel()) == ("learning_rate", "l2")
@@ -170,7 +173,7 @@ def test_another_value_is_drawn_as_another_text_and_colour():
         if row["backend"] == "torch" and position == (0, 1):
             row["test_accuracy"] = 0.987
 
-    before, after = (panels(figures.accuracy_heatmaps(make(edit=e), "controlled", "test"))[1] for e in (None, edit))
+    before, after = (panels(figures.score_heatmaps(make(edit=e), "controlled", "test"))[1] for e in (None, edit))
     assert (at(before, 0, 1), at(after, 0, 1)) == (["0.500"], ["0.987"])
     assert colour(before, 0, 1) != colour(after, 0, 1)
     assert colour(before, 0, 0) == colour(after, 0, 0)
@@ -185,7 +188,7 @@ def test_the_text_on_a_dark_tile_is_white_and_on_a_light_one_dark():
             row.update(deviation=2e-3, verdict="differs")
 
     study, white, dark = make(backends=("numpy",), edit=edit), to_rgb("white"), to_rgb(style.INK)
-    (accuracies,) = panels(figures.accuracy_heatmaps(study, "controlled", "test"))
+    (accuracies,) = panels(figures.score_heatmaps(study, "controlled", "test"))
     assert [ink(accuracies, *cell) for cell in TEST] == [
         {white},
         {dark},
@@ -203,7 +206,7 @@ def test_a_cell_without_a_result_is_grey_and_says_why(status):
             row["status"] = status
 
     study = make(edit=edit)
-    for figure in (figures.accuracy_heatmaps(study, "native", "test"), figures.deviation_heatmaps(study)):
+    for figure in (figures.score_heatmaps(study, "native", "test"), figures.deviation_heatmaps(study)):
         for ax in panels(figure):
             assert at(ax, 1, 1) == [status]
             assert colour(ax, 1, 1) == pytest.approx(to_rgb(style.NEUTRAL))
@@ -215,7 +218,7 @@ def test_a_failed_seed_is_counted_beside_the_mean_of_the_others():
         if position == (0, 0) and row["seed"] == 2:
             row["status"] = "diverged"
 
-    ax = panels(figures.accuracy_heatmaps(make(seeds=3, edit=edit), "controlled", "test"))[0]
+    ax = panels(figures.score_heatmaps(make(seeds=3, edit=edit), "controlled", "test"))[0]
     assert at(ax, 0, 0) == ["0.650", "1/3\ndiverged"]
     assert at(ax, 1, 1) == ["0.700"]
 
@@ -246,12 +249,15 @@ def test_a_cell_with_a_failed_seed_cannot_win(status):
     study = make(seeds=3, edit=edit)
     assert VALIDATION[0, 1] == max(VALIDATION.values())
     for mode in MODES:
-        assert best_cell(study.cells(mode, "torch")).position == (1, 0)  # the best of those in which all finished
+        assert best_cell(study.cells(mode, "torch"), "accuracy").position == (
+            1,
+            0,
+        )  # the best of those in which all finished
         assert list(tables.best_table(study, mode)["seeds"]) == [3, 3]
 
 
 def test_the_best_cell_is_chosen_by_validation_and_not_by_test_accuracy():
-    for ax in panels(figures.accuracy_heatmaps(make(), "controlled", "test")):
+    for ax in panels(figures.score_heatmaps(make(), "controlled", "test")):
         assert outlined(ax) == [(0, 1)]  # where the validation accuracy is highest; (1, 0) has the best test accuracy
 
 
@@ -260,7 +266,7 @@ def test_a_tie_goes_to_the_lower_validation_loss():
         row["validation_accuracy"] = 0.5
         row["validation_loss"] = 0.2 if position == (1, 0) else 0.3
 
-    assert outlined(panels(figures.accuracy_heatmaps(make(edit=edit), "native", "train"))[0]) == [(1, 0)]
+    assert outlined(panels(figures.score_heatmaps(make(edit=edit), "native", "train"))[0]) == [(1, 0)]
 
 
 def test_a_chaotic_cell_is_hatched_and_never_outlined():
@@ -269,18 +275,18 @@ def test_a_chaotic_cell_is_hatched_and_never_outlined():
             row["verdict"] = "chaotic"
 
     study = make(edit=edit)
-    for ax in panels(figures.accuracy_heatmaps(study, "controlled", "test")):
+    for ax in panels(figures.score_heatmaps(study, "controlled", "test")):
         assert hatched(ax) == [(0, 1)]
         assert outlined(ax) == [(1, 0)]
         assert at(ax, 0, 1) == ["0.500"]
     assert all(hatched(ax) == [(0, 1)] for ax in panels(figures.deviation_heatmaps(study)))
-    assert all(outlined(ax) == [(0, 1)] for ax in panels(figures.accuracy_heatmaps(study, "native", "test")))
+    assert all(outlined(ax) == [(0, 1)] for ax in panels(figures.score_heatmaps(study, "native", "test")))
 
 
 def test_nothing_is_outlined_without_a_validation_accuracy():
     study = make(edit=no_validation)
     for mode in MODES:
-        assert all(outlined(ax) == [] for ax in panels(figures.accuracy_heatmaps(study, mode, "test")))
+        assert all(outlined(ax) == [] for ax in panels(figures.score_heatmaps(study, mode, "test")))
         assert tables.best_table(study, mode)["test_accuracy"].isna().all()
 
 
@@ -326,7 +332,7 @@ def test_a_backend_that_is_not_installed_gets_a_panel_with_the_hint():
             row.update(status="not_installed", reason="pip install torch", verdict="unchecked")
 
     study = make(edit=edit)
-    figure = figures.accuracy_heatmaps(study, "controlled", "test")
+    figure = figures.score_heatmaps(study, "controlled", "test")
     assert "not installed" in " ".join(text.get_text() for ax in figure.axes for text in ax.texts)
     assert "torch is not installed: pip install torch." in tables.summary_sentences(study)
 
@@ -464,7 +470,7 @@ def test_axes_find_their_place(names, expected):
 )
 def test_no_axis_one_axis_and_three_axes_give_a_report(axes, n_panels, tmp_path):
     study = make(axes=axes, backends=("numpy",), modes=("controlled",))
-    assert len(panels(figures.accuracy_heatmaps(study, "controlled", "test"))) == n_panels
+    assert len(panels(figures.score_heatmaps(study, "controlled", "test"))) == n_panels
     assert reports.write(study, tmp_path).is_file()
     trials = pd.read_csv(tmp_path / "tables" / "trials.csv")
     assert list(trials["trial_id"]) == list(study.rows["trial_id"])
@@ -543,3 +549,340 @@ def test_a_second_report_leaves_no_old_picture_and_no_foreign_file_is_touched(tm
     write(native, tmp_path)
     assert not list((tmp_path / "figures").glob("controlled-*"))
     assert (tmp_path / "figures/mine.png").read_text() == "kept"
+
+
+def regression(row, position):
+    """An edit that makes a trial a regression, with an R² that falls below zero at the first learning rate."""
+    row.update(task="regression", chance=0.0)
+    for split in SPLITS:
+        row.update({f"{split}_accuracy": math.nan, f"{split}_r2": 0.9 if position[-1] else -2.5})
+        row.update({f"{split}_mse": 0.01, f"{split}_mae": 0.08})
+
+
+def mixed(edit=None, **kwargs):
+    """Two cases, a regression and a binary classification, at two learning rates."""
+
+    def change(row, position):
+        if row["case"] == "curve":
+            regression(row, position)
+        else:
+            row.update(task="binary", chance=0.5, test_accuracy=0.65, test_auc=0.77, test_f1=0.66)
+        if edit:
+            edit(row, position)
+
+    return make(axes={"case": ["curve", "gate"], "learning_rate": [0.01, 0.1]}, edit=change, **kwargs)
+
+
+def written(page):
+    """The text of a page without its figures and tags."""
+    return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)).split())
+
+
+def test_a_regression_is_drawn_by_its_r2_and_what_is_below_zero_keeps_its_number():
+    study = make(edit=regression, backends=("numpy",))
+    assert study.scores == ("r2",)
+    figure = figures.score_heatmaps(study, "controlled", "test", "r2")
+    (ax,) = panels(figure)
+    assert figure.texts[0].get_text() == "Test R², mode controlled"
+    assert (at(ax, 0, 0), at(ax, 0, 1)) == (["−2.500"], ["0.900"])
+    assert colour(ax, 0, 0) == pytest.approx(matplotlib.colormaps["viridis"](0.0)[:3])
+    assert colour(ax, 0, 1) == pytest.approx(matplotlib.colormaps["viridis"](0.9)[:3])
+    assert outlined(ax) == [(0, 1)]
+    assert "best by validation R²" in [text.get_text() for a in figure.axes for text in a.texts]
+
+
+def test_a_cell_of_another_task_stays_blank_and_a_failed_one_does_not():
+    def edit(row, position):
+        if position == (0, 0):
+            row["status"] = "crashed"
+
+    study = mixed(edit, backends=("numpy",))
+    assert study.scores == ("accuracy", "r2")
+    (by_accuracy,) = panels(figures.score_heatmaps(study, "controlled", "test", "accuracy"))
+    (by_r2,) = panels(figures.score_heatmaps(study, "controlled", "test", "r2"))
+    assert [at(by_accuracy, 0, column) for column in (0, 1)] == [["–"], ["0.650"]]
+    assert [at(by_r2, row, 1) for row in (0, 1)] == [["–"], ["–"]]
+    assert colour(by_r2, 0, 1) == pytest.approx(to_rgb("white"))
+    assert (at(by_r2, 0, 0), at(by_r2, 1, 0)) == (["crashed"], ["0.900"])
+    lost = mixed(lambda row, position: row.update(status="crashed") if row["case"] == "curve" else None)
+    assert lost.scores == ("accuracy", "r2")  # a task of which nothing finished is still drawn
+
+
+def test_a_line_of_panels_whose_tasks_all_have_another_score_is_left_out():
+    study = make(axes={"learning_rate": [0.01, 0.1], "l2": [0.0], "case": ["curve", "gate"]}, backends=("numpy",))
+    rows = study.rows.assign(task=study.rows["case"].map({"curve": "regression", "gate": "binary"}))
+    study = replace(study, rows=rows)
+    (ax,) = panels(figures.score_heatmaps(study, "controlled", "test", "accuracy"))
+    figure = ax.figure
+    texts = [text.get_text() for text in figure.texts] + [text.get_text() for a in figure.axes for text in a.texts]
+    assert "case = gate" in texts
+    assert "case = curve" not in texts
+    assert not any("another task" in text for text in texts)
+
+
+def test_each_score_has_its_own_best_cell_chance_and_sentence():
+    study = mixed()
+    table = tables.best_table(study, "controlled")
+    assert list(table["case"]) == ["gate", "gate", "curve", "curve"]
+    assert list(table["test_accuracy"].fillna(-1)) == [0.65, 0.65, -1, -1]
+    assert list(table["test_r2"].fillna(-1)) == [-1, -1, 0.9, 0.9]
+    # 0.65 is not 0.2 above 0.5; one of the two R² is above 0.2
+    assert list(tables.parity_table(study)["learned"]) == [1, 1]
+    sentences = tables.summary_sentences(study)
+    assert any(text.startswith("Test R² of the best cell, chosen by validation R²: 0.900") for text in sentences)
+    assert any(
+        text.startswith("Test accuracy of the best cell, chosen by validation accuracy: 0.6") for text in sentences
+    )
+
+
+def test_the_metrics_of_the_best_cells_are_those_that_exist(tmp_path):
+    study = mixed()
+    records = tables.metrics_table(study).to_dict("records")
+    assert list(records[0])[-7:] == [f"test_{name}" for name in style.METRICS]
+    gate, curve = records[0], records[2]
+    assert (gate["case"], gate["test_accuracy"], gate["test_auc"], gate["test_f1"]) == ("gate", 0.65, 0.77, 0.66)
+    assert (curve["case"], curve["test_mse"], curve["test_mae"], curve["test_r2"]) == ("curve", 0.01, 0.08, 0.9)
+    assert math.isnan(gate["test_mse"])
+    assert list(tables.metrics_table(make()))[-2:] == ["test_accuracy", "test_loss"]
+    page = written(reports.write(study, tmp_path).read_text("utf-8"))
+    assert "test accuracy test loss test ROC AUC test F1 test MSE test MAE test R²" in page
+    assert "test accuracy or test R² more than 0.2 above chance, which is 0.5 for accuracy, 0 for R²." in page
+    assert {"controlled-test.png", "controlled-test-r2.png", "overview-r2.png", "native-difference-r2.png"} <= {
+        path.name for path in (tmp_path / "figures").iterdir()
+    }
+    drawn = {path.name for folder in ("figures", "tables") for path in (tmp_path / folder).iterdir()}
+    assert drawn <= set(OWN_FILES)
+
+
+def test_an_r2_curve_is_cut_where_it_is_far_below_zero_and_says_so():
+    study = make(axes={"learning_rate": [0.01, 0.1]}, edit=regression)
+    curves = study.curves.assign(train_r2=[-40.0, 0.5, 0.8] * (len(study.curves) // 3), train_accuracy=math.nan)
+    figure = figures.learning_curves(replace(study, curves=curves), "controlled", "r2")
+    titles = {ax.get_title(loc="left"): ax for ax in figure.axes}
+    assert "training accuracy" not in titles
+    assert titles["training R² (cut at −1)"].get_ylim()[0] == -1
+
+
+@pytest.mark.parametrize("axis", ["case", "init"])
+def test_labels_of_words_are_turned_where_they_would_overlap(axis):
+    names = ["normal(0.1)", "glorot_uniform", "he_normal"]
+    figure = figures.score_heatmaps(make(axes={"learning_rate": [0.01, 0.1], axis: names}), "controlled", "test")
+    figure.canvas.draw()
+    for ax in panels(figure):
+        labels = ax.get_xticklabels()
+        assert [label.get_text() for label in labels] == names
+        boxes = [label.get_window_extent() for label in labels]
+        assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(boxes))
+        assert all(box.y0 > ax.xaxis.label.get_window_extent().y1 for box in boxes)
+    (single,) = panels(figures.score_heatmaps(make(axes={axis: names}, backends=("numpy",)), "native", "test"))
+    assert [label.get_text() for label in single.get_yticklabels()] == names
+
+
+def search(edit=None, sampled=None, n=14, backends=("numpy", "torch"), **kwargs):
+    """A random search: the learning rate falls with the number of the point and the validation accuracy rises."""
+    drawn = sampled or {"learning_rate": lambda i: 10.0**-i, "activation": lambda i: "tanh", "l2": lambda i: i / 10}
+
+    def change(row, position):
+        row.update({name: law(position[0]) for name, law in drawn.items()})
+        row.update(validation_accuracy=position[0] / 20, test_accuracy=0.9 - position[0] / 20)
+        if edit:
+            edit(row, position)
+
+    study = make(axes={"point": list(range(n))}, edit=change, backends=backends, **kwargs)
+    return replace(study, sampled=tuple(drawn))
+
+
+def dots(ax, label):
+    """The places of the marks of one kind, rounded."""
+    return [tuple(c.get_offsets()[0].round(14)) for c in ax.collections if c.get_label() == label]
+
+
+def scattered(figure):
+    return [ax for ax in figure.axes if any(c.get_label() == "trial" for c in ax.collections)]
+
+
+def test_a_random_search_is_drawn_over_its_first_two_numbers():
+    figure = figures.score_scatter(search(), ["controlled"], "accuracy")
+    first, second = scattered(figure)
+    assert (first.get_xlabel(), first.get_ylabel(), second.get_ylabel()) == ("learning_rate", "l2", "")
+    assert (first.get_xscale(), first.get_yscale()) == ("log", "linear")  # l2 has a zero
+    assert first.get_xlim() == second.get_xlim()
+    assert dots(first, "trial")[:2] == [(1.0, 0.0), (0.1, 0.1)]
+    faces = [c.get_facecolor()[0][:3] for c in first.collections if c.get_label() == "trial"]
+    low = 0.0  # the lowest accuracy of the study, a validation accuracy, rounded down
+    assert faces[0] == pytest.approx(matplotlib.colormaps["viridis"]((0.9 - low) / (1 - low))[:3])
+    assert dots(first, "best") == [(round(10.0**-13, 14), 1.3)]
+
+
+def test_failed_points_are_crosses_and_chaotic_ones_hollow():
+    def edit(row, position):
+        if position == (13,):
+            row["status"] = "crashed"
+        if position == (12,) and row["mode"] == "controlled":
+            row["verdict"] = "chaotic"
+
+    study = search(edit)
+    figure = figures.score_scatter(study, ["controlled"], "accuracy")
+    for ax in scattered(figure):
+        assert [y for _, y in dots(ax, "failed")] == [1.3]
+        assert [y for _, y in dots(ax, "chaotic")] == [1.2]
+        assert [y for _, y in dots(ax, "best")] == [1.1]
+        (hollow,) = [c for c in ax.collections if c.get_label() == "chaotic"]
+        assert tuple(hollow.get_facecolor()[0][:3]) == to_rgb("white")
+    assert [text.get_text() for text in figure.texts].count("13 ok, 1 crashed") == 2
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == [
+        "best by validation accuracy",
+        "hollow: chaotic, rounding alone decides the result",
+        "no result from all or some seeds",
+    ]
+
+
+def test_with_a_single_number_the_score_is_the_height():
+    def edit(row, position):
+        regression(row, position)
+        row["test_r2"] = -50.0 if position == (0,) else position[0] / 20
+        if position == (3,):
+            row["status"] = "diverged"
+
+    study = search(edit, sampled={"momentum": lambda i: 0.5 + i / 50, "activation": lambda i: "tanh"})
+    ax = scattered(figures.score_scatter(study, ["native"], "r2"))[0]
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale()) == ("momentum", "test R²", "linear")
+    assert dots(ax, "below") == [(0.5, -0.2)]
+    assert dots(ax, "trial")[0] == (0.52, 0.05)
+    assert [x for x, _ in dots(ax, "failed")] == [0.56]
+
+
+def test_the_ten_best_points_stand_in_order_with_what_was_drawn(tmp_path):
+    def edit(row, position):
+        if position == (13,) and row["backend"] == "torch":
+            row["status"] = "diverged"
+        if position == (2,) and row["backend"] == "torch":
+            row["test_accuracy"] = 0.5
+
+    study = search(edit)
+    table = tables.best_points(study)
+    mine = {name: table[(table["backend"] == name) & (table["mode"] == "native")] for name in ("numpy", "torch")}
+    assert list(mine["numpy"]["point"]) == list(range(13, 3, -1))
+    assert list(mine["torch"]["point"]) == list(range(12, 2, -1))
+    assert list(mine["torch"]["rank"]) == list(range(1, 11))
+    assert list(mine["torch"]["l2"])[:2] == [1.2, 1.1]
+    page = reports.write(study, tmp_path).read_text("utf-8")
+    assert "The ten best points of each backend by mean validation accuracy, best first." in page
+    assert "apart in one cell (point 2, learning_rate 0.01, activation tanh, l2 0.2): numpy is highest" in page
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {"controlled-search.png", "native-search.png", "controlled-deviation.png", "overview.png"} <= names
+    assert not names & {"controlled-test.png", "native-difference.png"}
+    assert names <= set(OWN_FILES)
+    assert len(pd.read_csv(tmp_path / "tables" / "points.csv")) == 40
+
+
+def test_without_test_and_validation_scores_a_search_draws_the_next_that_there_is():
+    def no_test(row, position):
+        row.update(test_accuracy=math.nan)
+
+    def neither(row, position):
+        row.update(test_accuracy=math.nan, validation_accuracy=math.nan)
+
+    for edit, title in ((None, "Test"), (no_test, "Validation"), (neither, "Train")):
+        figure = figures.score_scatter(search(edit), ["controlled"], "accuracy")
+        assert figure.texts[0].get_text() == f"{title} accuracy, mode controlled"
+
+
+def test_the_deviations_of_a_search_show_which_point_differs():
+    def edit(row, position):
+        if position == (5,) and row["backend"] == "torch":
+            row.update(verdict="differs", deviation=1e-3)
+
+    figure = figures.deviation_scatter(search(edit))
+    assert [dots(ax, "differs") for ax in scattered(figure)] == [[], [(1e-5, 0.5)]]
+    assert "1 differ, 13 agree" in [text.get_text() for text in figure.texts]
+
+
+def published_study(edit=None, printed=None, **kwargs):
+    table = pd.DataFrame(
+        [(0.01, 1e-5, 0.8, 0.25), (0.01, 1e-3, 0.8, math.nan), (0.1, 1e-5, 0.7, 0.75), (0.1, 1e-3, 0.8, 0.625)],
+        columns=["learning_rate", "l2", "train_accuracy", "test_accuracy"],
+    )
+    return replace(make(edit=edit, **kwargs), published=table if printed is None else printed)
+
+
+def chaotic_corner(row, position):
+    """An edit that makes one cell chaotic, and moves torch away from the published number in another."""
+    if row["mode"] == "controlled" and position == (1, 1):
+        row.update(verdict="chaotic", test_accuracy=0.1)
+    if row["backend"] == "torch" and position == (0, 0):
+        row["test_accuracy"] += 1e-8
+
+
+def test_the_published_heatmap_stands_beside_ours_with_ticks_where_they_are_equal():
+    figure = figures.published_heatmaps(published_study(chaotic_corner))
+    train, test = panels(figure)[:3], panels(figure)[3:]
+    assert [len(train), len(test)] == [3, 3]
+    assert [at(ax, 0, 0) for ax in test] == [["0.250"], ["0.250", "✓"], ["0.250"]]  # torch is 1e-8 away
+    assert [at(ax, 0, 1) for ax in test] == [["illegible"], ["0.500"], ["0.500"]]
+    assert [at(ax, 1, 0) for ax in train] == [["0.700"], ["0.800"], ["0.800"]]
+    assert all(hatched(ax) == [(1, 1)] for ax in (*train, *test))
+    assert all(outlined(ax) == [] for ax in (*train, *test))
+    assert colour(train[0], 0, 0) == colour(train[1], 0, 0)
+    texts = [text.get_text() for text in figure.texts] + [t.get_text() for ax in figure.axes for t in ax.texts]
+    assert {"Training accuracy", "Test accuracy", "published", "equal to the published number to 1e-9"} <= set(texts)
+
+
+def test_what_was_reproduced_is_counted_over_legible_cells_that_are_not_chaotic(tmp_path):
+    study = replace(published_study(chaotic_corner), notes=["Printed in <2023>.", "Read from a picture."])
+    sentences = tables.summary_sentences(study)
+    which = "legible cells that are not chaotic, train"
+    assert f"numpy reproduced exactly: 2 of 3 {which}; 2 of 2, test." in sentences
+    assert f"torch reproduced exactly: 2 of 3 {which}; 1 of 2, test." in sentences
+    page = reports.write(study, tmp_path).read_text("utf-8")
+    assert "<p>Printed in &lt;2023&gt;.</p>" in page
+    assert page.index("Read from a picture.") < page.index("<h2>Parity</h2>")
+    assert {"published.csv", "reproduced.csv"} <= {path.name for path in (tmp_path / "tables").iterdir()}
+    assert {p.name for f in ("figures", "tables") for p in (tmp_path / f).iterdir()} <= set(OWN_FILES)
+    table = pd.read_csv(tmp_path / "tables" / "reproduced.csv").set_index("backend")
+    assert table.loc["torch", "test_largest_difference"] == pytest.approx(1e-8)
+    assert table.loc["numpy", "train_largest_difference"] == pytest.approx(0.1)
+
+
+def test_a_published_cell_without_our_result_or_outside_of_the_grid_is_told():
+    def edit(row, position):
+        if row["backend"] == "torch" and position == (0, 0):
+            row["status"] = "diverged"
+
+    printed = pd.DataFrame({"learning_rate": [0.01, 5.0], "l2": [1e-5, 1e-5], "test_accuracy": [0.25, 0.5]})
+    study = published_study(edit, printed)
+    sentences = tables.summary_sentences(study)
+    assert (
+        "torch reproduced exactly: 0 of 1 legible cells that are not chaotic, test (1 of them without a result)."
+        in (sentences)
+    )
+    assert "1 published cell lies outside of this grid." in sentences
+    published, _, torch = panels(figures.published_heatmaps(study))
+    assert (at(published, 1, 1), at(torch, 0, 0)) == (["not\nprinted"], ["diverged"])
+
+
+def test_a_study_without_published_numbers_speaks_of_none(tmp_path):
+    page = reports.write(make(), tmp_path).read_text("utf-8")
+    assert "ublished" not in written(page)
+    assert not list(tmp_path.rglob("published*"))
+
+
+def test_the_summary_says_how_many_stopped_early_and_when():
+    def edit(row, position):
+        row.update(epochs=30, epochs_run=30)
+        if row["mode"] == "native" and row["backend"] == "torch":
+            row["epochs_run"] = 10 + 4 * position[0] + position[1]  # 10, 11, 14, 15
+        if position == (0, 0) and row["backend"] == "torch":
+            row.update(status="diverged", epochs_run=2)  # which is a failure, and not early stopping
+
+    sentences = tables.summary_sentences(make(edit=edit))
+    assert (
+        "Finished trials that stopped early, before their planned epochs: 3 of 7 in mode native (median epoch 14)."
+        in sentences
+    )
+
+    def whole(row, position):
+        row.update(epochs=30, epochs_run=30)
+
+    assert not [text for text in tables.summary_sentences(make(edit=whole)) if "early" in text]

@@ -2,16 +2,21 @@
 
 from reports.figures.curves import learning_curves
 from reports.figures.heatmaps import (
-    accuracy_heatmaps,
     deviation_heatmaps,
     native_difference_heatmaps,
     overview,
+    score_heatmaps,
 )
+from reports.figures.published import published_heatmaps
+from reports.figures.scatter import deviation_scatter, score_scatter
 
 __all__ = [
-    "accuracy_heatmaps",
     "deviation_heatmaps",
+    "deviation_scatter",
     "learning_curves",
     "native_difference_heatmaps",
     "overview",
+    "published_heatmaps",
+    "score_heatmaps",
+    "score_scatter",
 ]

@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from reports import style
-from reports.study import Cell, Study, best_cell
+from reports.study import SPLITS, Cell, Study, best_cell
 
-PANELS = ("train_loss", "validation_loss", "test_loss", "train_accuracy", "validation_accuracy", "test_accuracy")
+LOWEST = -1.0  # of an R² that is drawn: before training it may be at any depth
 DASH = 2.2  # in line widths
 LOGGED = ("logged_loss", "logged_accuracy")
 
@@ -28,19 +28,19 @@ class Line:
     points: pd.DataFrame  # sorted by epoch
 
 
-def learning_curves(study: Study, mode: str = "controlled") -> Figure | None:
-    """Loss and accuracy by epoch, or None when no curve is known.
+def learning_curves(study: Study, mode: str = "controlled", score: str = "accuracy") -> Figure | None:
+    """Loss and score by epoch for the tasks that have this `score`, or None when no curve is known.
 
-    Mode `controlled` shows one cell for all backends, the best by mean validation accuracy over them: each backend
+    Mode `controlled` shows one cell for all backends, the best by mean validation score over them: each backend
     draws its own dashes in turn, so lines that coincide make one line of all colours. Mode `native` shows each
     backend's own best cell, and only what its framework logs itself.
     """
-    lines, which = controlled_lines(study) if mode == "controlled" else native_lines(study)
-    wanted = PANELS if mode == "controlled" else LOGGED
+    lines, which = controlled_lines(study, score) if mode == "controlled" else native_lines(study, score)
+    wanted = [f"{split}_{name}" for name in ("loss", score) for split in SPLITS] if mode == "controlled" else LOGGED
     columns = [
         name for name in wanted if any(name in line.points and line.points[name].notna().any() for line in lines)
     ]
-    if "validation_loss" in columns or "validation_accuracy" in columns:
+    if any(name.startswith("validation") for name in columns):
         columns = [name for name in columns if not name.startswith("test")]
     if not columns:
         return None
@@ -48,14 +48,14 @@ def learning_curves(study: Study, mode: str = "controlled") -> Figure | None:
         return _draw(study, mode, lines, which, columns)
 
 
-def controlled_lines(study: Study) -> tuple[list[Line], str]:
+def controlled_lines(study: Study, score: str = "accuracy") -> tuple[list[Line], str]:
     """The first finished seed of the shared best cell for every backend that has curves there, and its name."""
     backends = study.backends_of("controlled")
     joined = []
     for position in study.positions:
         cells = [study.cell("controlled", backend, position) for backend in backends]
         joined.append(Cell(position, tuple(row for cell in cells for row in cell.ok)))
-    cell, why = shared_cell(study, joined)
+    cell, why = shared_cell(joined, score)
     if cell is None:
         return [], ""
     seed = min((row["seed"] for row in cell.rows), default=0)
@@ -65,21 +65,22 @@ def controlled_lines(study: Study) -> tuple[list[Line], str]:
     return [line for line in lines if len(line.points)], f"{where}{seeds}{why}"
 
 
-def shared_cell(study: Study, cells: list[Cell]) -> tuple[Cell | None, str]:
-    """The best of `cells` and why: by validation accuracy or, where there is none, by the lowest training loss."""
-    best = best_cell(cells)
+def shared_cell(cells: list[Cell], score: str) -> tuple[Cell | None, str]:
+    """The best of `cells` and why: by validation score or, where there is none, by the lowest training loss."""
+    cells = [cell for cell in cells if cell.has_score(score)]
+    best = best_cell(cells, score)
     if best is not None:
-        return best, "" if len(cells) == 1 else ", the best by validation accuracy"
+        return best, "" if len(cells) == 1 else f", the best by validation {style.named(score)}"
     calm = [cell for cell in cells if cell.rows and not cell.chaotic and not math.isnan(cell.mean("train_loss"))]
     chosen = min(calm, key=lambda cell: cell.mean("train_loss"), default=None)
     return chosen, "" if len(cells) == 1 else ", the lowest training loss (there is no validation split)"
 
 
-def native_lines(study: Study) -> tuple[list[Line], str]:
+def native_lines(study: Study, score: str = "accuracy") -> tuple[list[Line], str]:
     """The first finished seed of each backend's own best cell, where the framework logged a curve."""
     lines = []
     for backend in study.backends_of("native"):
-        cell, _ = shared_cell(study, study.cells("native", backend))
+        cell, _ = shared_cell(study.cells("native", backend), score)
         if cell is not None and cell.ok:
             row = min(cell.ok, key=lambda row: row["seed"])
             where = study.describe(cell.position)
@@ -100,10 +101,12 @@ def _line(study: Study, row: dict[str, object], label: str) -> Line:
 
 
 def _draw(study: Study, mode: str, lines: list[Line], which: str, columns: list[str]) -> Figure:
-    per_row = len(lines) if mode == "controlled" else 2
     width, plot = 4.1, 2.5
+    total = max(width * len(columns), 9.0)
+    longest = max(len(line.label) for line in lines)
+    per_row = len(lines) if mode == "controlled" else 2 if 2 * (0.5 + 0.067 * longest) < total else 1
     legend = 0.1 + 0.22 * -(-len(lines) // per_row)
-    total, height = max(width * len(columns), 9.0), 0.95 + plot + 0.45 + legend
+    height = 0.95 + plot + 0.45 + legend
     figure = Figure(figsize=(total, height))
     FigureCanvasAgg(figure)
     note = which if mode == "controlled" else "only what each framework logs itself, by its own definition"
@@ -145,7 +148,11 @@ def _panel(ax: Axes, lines: list[Line], column: str, palette: dict[str, str], wo
     ax.set_xlabel("epoch", size=8.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     split, metric = column.split("_")
-    ax.set_title(f"{'training' if split == 'train' else split} {metric}", size=9.5, loc="left", weight="bold")
+    title = f"{'training' if split == 'train' else split} {style.named(metric)}"
+    if metric == "r2" and ax.get_ylim()[0] < LOWEST:
+        ax.set_ylim(LOWEST, max(ax.get_ylim()[1], LOWEST + 0.1))
+        title += f" (cut at {style.score(LOWEST)[:2]})"
+    ax.set_title(title, size=9.5, loc="left", weight="bold")
     if weave:
         far = spread(shown, column)
         low, high = ax.get_ylim()

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from reports import style
 from reports.figures.panels import Band, Panel, Scale, Ticks, Tile, draw
-from reports.study import Cell, Position, Study, best_cell
+from reports.study import SPLITS, Cell, Position, Study, best_cell, score_of
 
 MEANING = {
     "controlled": "the same start, batches and conventions for all",
@@ -21,6 +21,8 @@ MEANING = {
 }
 
 FillCell = Callable[[str, Position], Tile]
+
+DEVIATIONS = Scale(style.DEVIATION, -17, 0, "deviation", logarithmic=True)
 
 
 @dataclass(frozen=True)
@@ -43,51 +45,68 @@ def grid(axes: list[str]) -> Grid:
     return Grid(row, column, tuple(axis for axis in left if axis not in (row, column)))
 
 
-def accuracy_heatmaps(study: Study, mode: str, split: str) -> Figure:
-    """One panel a backend: the mean `split` accuracy ("train", "validation", "test") of each cell over its seeds.
+def score_heatmaps(study: Study, mode: str, split: str, score: str = "accuracy") -> Figure:
+    """One panel a backend: the mean `score` of each cell over its seeds, on the split "train", "validation" or "test".
 
     The colours run over the same range in both modes and all splits. The outlined cell is the best by validation
-    accuracy. A cell in which a trial did not finish says so in words, with the mean of the others if there are any.
+    score. A cell in which a trial did not finish says so in words, with the mean of the others if there are any; a
+    cell whose task has another score stays blank.
     """
-    best = {backend: best_cell(study.cells(mode, backend)) for backend in study.backends_of(mode)}
-
-    def tile(backend: str, position: Position) -> Tile:
-        return _accuracy_tile(study.cell(mode, backend, position), mode, f"{split}_accuracy", best[backend])
-
+    tile, outlined = score_tiles(study, mode, split, score)
     return draw(
-        f"{split.capitalize()} accuracy, mode {mode}",
-        _subtitle(study, f"mean of {study.n_seeds} seeds" if study.n_seeds > 1 else ""),
-        _bands(study, mode, study.backends_of(mode), tile),
-        _ticks(study),
-        _accuracy_scale(study, f"{split} accuracy"),
-        _legend(study, [mode], best=any(best.values())),
+        f"{split.capitalize()} {style.named(score)}, mode {mode}",
+        subtitle(study, seeds(study)),
+        bands(study, mode, study.backends_of(mode), tile),
+        axis_ticks(study),
+        score_scale(study, split, score),
+        legend(study, [mode], score, best=outlined),
     )
 
 
-def overview(study: Study) -> Figure:
-    """The study in one picture: accuracy on the test set, one line of panels a mode, on one colour scale.
+def overview(study: Study, score: str) -> Figure:
+    """The study in one picture: the score on the test set, one line of panels a mode, on one colour scale.
 
     With more than two axes only the first combination of the others is drawn, and the heading says which. Without a
-    test set, the training accuracy is drawn.
+    test set, the score on the training set is drawn.
     """
-    split = "test" if study.has("test_accuracy") else "train"
-    bands, outlined = [], False
+    split = study.split(score)
+    lines, outlined = [], False
     for mode in study.modes:
-        best = {backend: best_cell(study.cells(mode, backend)) for backend in study.backends_of(mode)}
-        outlined = outlined or any(best.values())
-
-        def tile(backend: str, position: Position, mode: str = mode, best: dict[str, Cell | None] = best) -> Tile:
-            return _accuracy_tile(study.cell(mode, backend, position), mode, f"{split}_accuracy", best[backend])
-
-        band = _bands(study, mode, study.backends_of(mode), tile)[0]
-        bands.append(Band(band.panels, ", ".join(filter(None, [f"{mode}: {MEANING[mode]}", band.heading]))))
+        tile, any_best = score_tiles(study, mode, split, score)
+        outlined = outlined or any_best
+        band = bands(study, mode, study.backends_of(mode), tile)[0]
+        lines.append(Band(band.panels, ", ".join(filter(None, [f"{mode}: {MEANING[mode]}", band.heading]))))
     return draw(
         study.title,
-        f"{split} accuracy" + (f", mean of {study.n_seeds} seeds" if study.n_seeds > 1 else ""),
-        bands,
-        _ticks(study),
-        _accuracy_scale(study, f"{split} accuracy"),
-        _legend(study, study.modes, best=outlined),
+        ", ".join(filter(None, [f"{split} {style.named(score)}", seeds(study)])),
+        lines,
+        axis_ticks(study),
+        score_scale(study, split, score),
+        legend(study, study.modes, score, best=outlined),
+    )
+
+
+def score_tiles(study: Study, mode: str, split: str, score: str) -> tuple[FillCell, bool]:
+    """What fills the cells of a mode with a score, and whether any of them is outlined as the best of its backend."""
+    best = {backend: best_cell(study.cells(mode, backend), score) for backend in study.backends_of(mode)}
+
+    def tile(backend: str, position: Position) -> Tile:
+        return score_tile(study.cell(mode, backend, position), mode, split, score, best[backend])
+
+    return tile, any(best.values())
+
+
+def score_tile(cell: Cell, mode: str, split: str, score: str, best: Cell | None = None) -> Tile:
+    """A cell's mean score, what did not finish, and its marks."""
+    if not cell.has_score(score):
+        return Tile(text=style.MISSING, blank=True)
+    value = cell.mean(f"{split}_{score}")
+    return Tile(
+        value,
+        "" if math.isnan(value) else style.score(value),
+        wrap(cell.mark or ("no value" if math.isnan(value) else "")),
+        hatched=mode == "controlled" and cell.chaotic,
+        outlined=best is not None and best.position == cell.position,
     )
 
 
@@ -101,53 +120,58 @@ def deviation_heatmaps(study: Study) -> Figure:
     backends = study.backends_of("controlled")
 
     def tile(backend: str, position: Position) -> Tile:
-        return _deviation_tile(study.cell("controlled", backend, position))
-
-    def subtitle(backend: str) -> str:
-        verdicts = [row["verdict"] for cell in study.cells("controlled", backend) for row in cell.rows]
-        counts = {verdict: verdicts.count(verdict) for verdict in ("differs", "agrees", "chaotic", "unchecked")}
-        return ", ".join(f"{n} {'agree' if v == 'agrees' else 'differ' if v == 'differs' else v}"
-                         for v, n in counts.items() if n)  # fmt: skip
+        return deviation_tile(study.cell("controlled", backend, position))
 
     return draw(
         "Deviation from the reference, mode controlled",
-        _subtitle(
+        subtitle(
             study, "above, the deviation of the weights; below, the floor: how far rounding alone moves the reference"
         ),
-        _bands(study, "controlled", backends, tile, subtitle),
-        _ticks(study),
-        Scale(style.DEVIATION, -17, 0, "deviation", logarithmic=True),
-        _legend(study, ["controlled"], best=False, differs=True),
+        bands(study, "controlled", backends, tile, lambda backend: verdicts(study, backend)),
+        axis_ticks(study),
+        DEVIATIONS,
+        legend(study, ["controlled"], differs=True),
     )
 
 
-def native_difference_heatmaps(study: Study, split: str = "test") -> Figure:
-    """Native accuracy of each other backend minus that of numpy (or of the first backend), cell by cell.
+def verdicts(study: Study, backend: str) -> str:
+    """`2 differ, 40 agree`: the controlled trials of a backend."""
+    found = [row["verdict"] for cell in study.cells("controlled", backend) for row in cell.rows]
+    counts = {verdict: found.count(verdict) for verdict in ("differs", "agrees", "chaotic", "unchecked")}
+    words = {"agrees": "agree", "differs": "differ"}
+    return ", ".join(f"{n} {words.get(verdict, verdict)}" for verdict, n in counts.items() if n)
+
+
+def native_difference_heatmaps(study: Study, split: str = "test", score: str = "accuracy") -> Figure:
+    """Native score of each other backend minus that of numpy (or of the first backend), cell by cell.
 
     The mean over the seeds in which both finished, on a diverging scale that is white at 0.
     """
     base = study.native_base
     others = [backend for backend in study.backends_of("native") if backend != base]
-    column = f"{split}_accuracy"
+    column = f"{split}_{score}"
 
     def difference(backend: str, position: Position) -> tuple[float, str]:
         mine, theirs = study.cell("native", backend, position), study.cell("native", base, position)
         return mine.minus(theirs, column), _pair_mark(mine, theirs, base)
 
     def tile(backend: str, position: Position) -> Tile:
+        if not study.cell("native", backend, position).has_score(score):
+            return Tile(text=style.MISSING, blank=True)
         value, mark = difference(backend, position)
-        return Tile(value, "" if math.isnan(value) else style.signed(value), _wrap(mark))
+        return Tile(value, "" if math.isnan(value) else style.signed(value), wrap(mark))
 
     values = [difference(backend, position)[0] for backend in others for position in study.positions]
     reach = max((abs(value) for value in values if not math.isnan(value)), default=0)
-    reach = max(math.ceil(reach * 10 - 1e-9) / 10, 0.1)
+    # an R² has no lower end: a difference beyond 1 has the last colour, and its number is written
+    reach = min(max(math.ceil(reach * 10 - 1e-9) / 10, 0.1), 1.0)
     return draw(
-        f"{split.capitalize()} accuracy minus that of {base}, mode native",
-        _subtitle(study, "the same hyperparameter numbers, handed to each framework's own knobs"),
-        _bands(study, "native", others, tile) if others else [Band([Panel(base, [[Tile(note="no other backend")]])])],
-        _ticks(study) if others else Ticks("", [""], "", [""]),
+        f"{split.capitalize()} {style.named(score)} minus that of {base}, mode native",
+        subtitle(study, "the same hyperparameter numbers, handed to each framework's own knobs"),
+        bands(study, "native", others, tile) if others else [Band([Panel(base, [[Tile(note="no other backend")]])])],
+        axis_ticks(study) if others else Ticks("", [""], "", [""]),
         Scale(style.DIFFERENCE, -reach, reach, "difference"),
-        _legend(study, ["native"], best=False),
+        legend(study, ["native"], score),
     )
 
 
@@ -157,49 +181,46 @@ def _pair_mark(mine: Cell, theirs: Cell, base: str) -> str:
     return ", ".join(filter(None, [mine.mark, f"{base} {theirs.mark}" if theirs.mark else ""]))
 
 
-def _accuracy_tile(cell: Cell, mode: str, column: str, best: Cell | None) -> Tile:
-    value = cell.mean(column)
-    return Tile(
-        value,
-        "" if math.isnan(value) else style.accuracy(value),
-        _wrap(cell.mark or ("no value" if math.isnan(value) else "")),
-        hatched=mode == "controlled" and cell.chaotic,
-        outlined=best is not None and best.position == cell.position,
-    )
-
-
-def _deviation_tile(cell: Cell) -> Tile:
+def deviation_tile(cell: Cell) -> Tile:
+    """A cell's deviation from the reference over its floor."""
     compared = [row for row in cell.rows if not math.isnan(row["deviation"])]
     if not compared:
-        return Tile(note=_wrap(cell.mark or "unchecked"), hatched=cell.chaotic, alarm=cell.differs)
+        return Tile(note=wrap(cell.mark or "unchecked"), hatched=cell.chaotic, alarm=cell.differs)
     worst = max(compared, key=lambda row: (row["verdict"] == "differs", row["deviation"]))
     deviation = worst["deviation"]
     value = -math.inf if deviation == 0 else math.log10(deviation)
     note = "differs" if cell.differs else cell.mark or style.magnitude(worst["floor"])
     if cell.differs and cell.mark:
         note = f"differs, {cell.mark}"
-    return Tile(value, style.magnitude(deviation), _wrap(note), hatched=cell.chaotic, alarm=cell.differs)
+    return Tile(value, style.magnitude(deviation), wrap(note), hatched=cell.chaotic, alarm=cell.differs)
 
 
-def _wrap(mark: str) -> str:
+def wrap(mark: str) -> str:
     """A mark on lines short enough for a cell: "1/3 diverged" on two, "not installed" on two."""
     return mark.replace(", ", ",\n").replace(" ", "\n")
 
 
-def _accuracy_scale(study: Study, label: str) -> Scale:
-    """From the lowest mean accuracy of the study, rounded down to a tenth, to 1."""
-    columns = [name for name in ("train_accuracy", "validation_accuracy", "test_accuracy") if study.has(name)]
+def score_scale(study: Study, split: str, score: str, beside: float = math.nan) -> Scale:
+    """To 1, from 0 for R², from the lowest accuracy of the study (or `beside`), rounded down to a tenth."""
+    label = f"{split} {style.named(score)}".strip()
+    columns = [f"{name}_{score}" for name in SPLITS if study.has(f"{name}_{score}")]
     ok = study.rows[study.rows["status"] == "ok"]
     low = ok[columns].min().min() if columns and len(ok) else 0
-    return Scale(style.ACCURACY, min(math.floor(low * 10 + 1e-9) / 10, 0.9), 1.0, label)
+    if score == "r2":
+        return Scale(style.SCORE, 0.0, 1.0, label + (" (cut at 0)" if low < 0 else ""))
+    low = low if math.isnan(beside) else min(low, beside)
+    return Scale(style.SCORE, min(math.floor(low * 10 + 1e-9) / 10, 0.9), 1.0, label)
 
 
-def _bands(
+def bands(
     study: Study, mode: str, backends: list[str], tile: FillCell, subtitle: Callable[[str], str] = lambda backend: ""
 ) -> list[Band]:
-    """One line of panels for each combination of the axes that are neither rows nor columns."""
+    """One line of panels for each combination of the axes that are neither rows nor columns.
+
+    A line in which every tile is blank, because its tasks have another score, is left out.
+    """
     where = grid(list(study.axes))
-    bands = []
+    lines = []
     for combination in itertools.product(*(range(len(study.axes[axis])) for axis in where.others)):
         fixed = dict(zip(where.others, combination, strict=True))
         panels = []
@@ -213,8 +234,13 @@ def _bands(
             ]
             panels.append(Panel(backend, tiles, "" if hint else subtitle(backend), hint))
         heading = ", ".join(f"{axis} = {style.labels(study.axes[axis])[i]}" for axis, i in fixed.items())
-        bands.append(Band(panels, heading))
-    return bands
+        lines.append(Band(panels, heading))
+    return [line for line in lines if not _blank(line)] or lines
+
+
+def _blank(line: Band) -> bool:
+    tiles = [tile for panel in line.panels for row in panel.tiles for tile in row]
+    return bool(tiles) and all(tile.blank for tile in tiles)
 
 
 def _position(study: Study, where: Grid, row: int, column: int, fixed: dict[str, int]) -> Position:
@@ -222,7 +248,8 @@ def _position(study: Study, where: Grid, row: int, column: int, fixed: dict[str,
     return tuple(index[axis] for axis in study.axes)
 
 
-def _ticks(study: Study) -> Ticks:
+def axis_ticks(study: Study) -> Ticks:
+    """The names and values of the axes that run down and across."""
     where = grid(list(study.axes))
     return Ticks(
         where.row or "",
@@ -232,16 +259,31 @@ def _ticks(study: Study) -> Ticks:
     )
 
 
-def _subtitle(study: Study, text: str) -> str:
+def seeds(study: Study) -> str:
+    """What a number is the mean of; "" with one seed."""
+    return f"mean of {study.n_seeds} seeds" if study.n_seeds > 1 else ""
+
+
+def subtitle(study: Study, text: str) -> str:
+    """The study's title, and `text` beside it."""
     return f"{study.title} · {text}" if text else study.title
 
 
-def _legend(study: Study, modes: list[str], best: bool, differs: bool = False) -> list[str]:
-    """The marks that occur in a figure of `modes`."""
+def legend(
+    study: Study, modes: list[str], score: str = "", best: bool = False, differs: bool = False, equal: bool = False
+) -> list[str]:
+    """The marks that occur in a figure of `modes`, of one `score` or of none."""
     rows = study.rows[study.rows["mode"].isin(modes)]
+    if score:
+        other = rows["task"].map(score_of) != score
+        rows, blank = rows[~other], other.any()
+    else:
+        blank = False
     return [
-        *(["best"] if best else []),
+        *(["equal"] if equal else []),
+        *([f"best_{score}"] if best else []),
         *(["chaotic"] if (rows["verdict"] == "chaotic").any() else []),
         *(["differs"] if differs and (rows["verdict"] == "differs").any() else []),
         *(["partial" if study.n_seeds > 1 else "missing"] if (rows["status"] != "ok").any() else []),
+        *(["blank"] if blank else []),
     ]

@@ -29,13 +29,19 @@ HATCH = 0.085  # between two diagonals
 CHARACTER = 0.085  # width of one in a tick label
 
 MEANINGS = {
-    "best": "best by validation accuracy",
+    "best_accuracy": "best by validation accuracy",
+    "best_r2": "best by validation R²",
     "chaotic": "chaotic: rounding alone decides the result",
     "differs": "differs from the reference by more than rounding",
     "missing": "no result: the word says why",
     "partial": "no result from all or some seeds: the word says why",
+    "blank": "another task, which has no such score",
+    "equal": "equal to the published number to 1e-9",
 }
 """What the legend says about each mark."""
+
+SYMBOLS = {"blank": style.MISSING, "equal": "✓"}
+"""The marks that are a sign in a cell."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Tile:
     hatched: bool = False
     outlined: bool = False
     alarm: bool = False
+    blank: bool = False  # nothing to expect here: white, and `text` muted
 
 
 @dataclass(frozen=True)
@@ -97,13 +104,15 @@ class Ticks:
 def draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Scale, legend: list[str]) -> Figure:
     """All bands below one another, one colour bar at the right, and a legend of the marks at the bottom.
 
-    `legend` lists which marks to explain, of "best", "chaotic", "differs", "missing" and "partial".
+    `legend` lists which marks to explain, of those in `MEANINGS`.
     """
     with matplotlib.rc_context(style.RC):
         return _draw(title, subtitle, bands, ticks, scale, legend)
 
 
 def _draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Scale, legend: list[str]) -> Figure:
+    if not any(tile.blank for band in bands for panel in band.panels for row in panel.tiles for tile in row):
+        legend = [mark for mark in legend if mark != "blank"]
     cell = _shape(bands, ticks)
     width, height = cell.width * len(ticks.columns), cell.height * len(ticks.rows)
     rotated = _rotated(ticks, cell)
@@ -156,7 +165,7 @@ def _draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Sca
             _panel(ax, panel, ticks, scale, cell, first=i == 0)
         y += band_height + 0.14
     first = top + heights[0] - below - height
-    _colour_bar(place(bar, first, 0.13, height), scale)
+    colour_bar(place(bar, first, 0.13, height), scale)
     if legend:
         _legend(place(left, total_height - 0.36, total_width - left, 0.24), legend, total_width - left)
     return figure
@@ -226,8 +235,9 @@ def _heatmap(ax: Axes, panel: Panel, scale: Scale) -> None:
     )
     for r, row in enumerate(panel.tiles):
         for c, tile in enumerate(row):
-            if tile.alarm:
-                ax.add_patch(Rectangle((c, r), 1, 1, facecolor=style.ALARM, edgecolor="white", linewidth=1.0))
+            if tile.alarm or tile.blank:
+                colour = style.ALARM if tile.alarm else "white"
+                ax.add_patch(Rectangle((c, r), 1, 1, facecolor=colour, edgecolor="white", linewidth=1.0))
 
 
 @cache
@@ -240,12 +250,14 @@ def _colormap(name: str) -> ListedColormap:
 def _fill(tile: Tile, scale: Scale) -> tuple[float, float, float]:
     if tile.alarm:
         return matplotlib.colors.to_rgb(style.ALARM)
+    if tile.blank:
+        return matplotlib.colors.to_rgb("white")
     return matplotlib.colors.to_rgb(style.NEUTRAL) if math.isnan(tile.value) else scale.colour(tile.value)
 
 
 def _tile(ax: Axes, row: int, column: int, tile: Tile, fill: np.ndarray, cell: _Shape) -> None:
     dark = fill @ (0.299, 0.587, 0.114) < 0.55
-    ink = "white" if dark else style.INK
+    ink = "white" if dark else style.MUTED if tile.blank else style.INK
     if tile.hatched:
         ax.add_collection(_hatching((column, row), (1, 1), (cell.width, cell.height), ink))
     # the plate under the number keeps it legible on the hatching
@@ -292,7 +304,8 @@ def _fit(text: str, width: float) -> float:
     return min(7.0, 72 * width * 0.92 / (0.59 * longest)) if longest else 7.0
 
 
-def _colour_bar(ax: Axes, scale: Scale) -> None:
+def colour_bar(ax: Axes, scale: Scale) -> None:
+    """The scale, its label and its ticks, in the axes `ax`."""
     mappable = ScalarMappable(Normalize(scale.low, scale.high), _colormap(scale.name))
     bar = ax.figure.colorbar(mappable, cax=ax)
     bar.outline.set_visible(False)
@@ -313,13 +326,15 @@ def _legend(ax: Axes, legend: list[str], width: float) -> None:
     ax.axis("off")
     x = 0.0
     for mark in legend:
-        swatch = {"best": "white", "chaotic": "#b9c3cf", "differs": style.ALARM, "missing": style.NEUTRAL}.get(
-            mark, style.NEUTRAL
-        )
+        best = mark.startswith("best")
+        white = best or mark in SYMBOLS
+        swatch = {"chaotic": "#b9c3cf", "differs": style.ALARM}.get(mark, "white" if white else style.NEUTRAL)
         ax.add_patch(Rectangle((x, 0.05), 0.2, 0.15, facecolor=swatch, linewidth=0))
         if mark == "chaotic":
             ax.add_collection(_hatching((x, 0.05), (0.2, 0.15), (0.2, 0.15), style.INK))
-        if mark == "best":
+        if mark in SYMBOLS:
+            ax.text(x + 0.1, 0.12, SYMBOLS[mark], size=8.5, ha="center", va="center", color=style.INK)
+        if best:
             ax.add_patch(Rectangle((x, 0.05), 0.2, 0.15, fill=False, linewidth=1.9, edgecolor=style.OUTLINE))
         ax.text(x + 0.27, 0.12, MEANINGS[mark], size=8.5, va="center", color=style.MUTED)
         x += _legend_width(mark)
