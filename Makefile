@@ -5,12 +5,13 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test suites lint clean
 
 help:
 	@echo "make demo      install, run the digits grid on all five backends, and say where the report is"
 	@echo "make test      install, run all tests"
 	@echo "make install   make .venv with the pinned versions of everything"
+	@echo "make suites    the figures of the suites in every backend: some minutes more"
 	@echo "make lint      ruff and mypy"
 	@echo "make clean     remove .venv, results and caches"
 
@@ -28,6 +29,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+suites: install
+	$(BIN)/python -m pytest -n 2 -m suite
 
 lint: install
 	$(BIN)/ruff check .

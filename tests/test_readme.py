@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.experiment import suites
+from harness.sections import SECTIONS
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -50,6 +53,23 @@ def test_the_python_lines_run_as_they_stand(tmp_path):
     out = run(sys.executable, "script.py", cwd=tmp_path)
     assert "sklearn" in out
     assert (tmp_path / "heatmap.png").stat().st_size > 10_000
+
+
+def test_the_lines_for_one_s_own_arrays_run_as_they_stand(tmp_path):
+    (tmp_path / "script.py").write_text("import harness\n" + block("python", "load_breast_cancer") + "print(results)\n")
+    assert "4 ok" in run(sys.executable, "script.py", cwd=tmp_path)
+
+
+def test_every_key_of_an_experiment_is_in_the_docs():
+    page = (ROOT / "docs/experiment-file.md").read_text()
+    for name, section in SECTIONS.items():
+        part = page.partition(f"## `[{name}]`")[2].partition("\n## ")[0]
+        for key in section.model_fields:
+            assert f"`{key}`" in part, f"[{name}] {key}"
+
+
+def test_every_suite_is_in_the_readme():
+    assert all(f"`{name}`" in README for name in suites())
 
 
 def test_the_backend_passes_its_conformance_suite_as_it_stands(tmp_path):
