@@ -1,7 +1,7 @@
 """What "equal" means: deviation from the reference, judged against the reference's own floor.
 
-The floor is how far the reference moves from itself under a change of rounding only. A cell whose floor is large is
-chaotic: there no backend can be blamed.
+The floor is how far the reference moves from itself under a change of rounding only (see `harness/training.py`). A
+cell whose floor is large is chaotic: there no backend can be blamed.
 """
 
 import math

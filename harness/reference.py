@@ -91,9 +91,12 @@ class Layer:
     statistics: tuple[np.ndarray, np.ndarray] | None = None  # and the batch's own mean and variance
 
 
-def forward(config: Config, weights: Weights, X: np.ndarray, masks: Masks | None = None) -> list[Layer]:
+def forward(
+    config: Config, weights: Weights, X: np.ndarray, masks: Masks | None = None, nudged: bool = False
+) -> list[Layer]:
     """All layers of the network. Without `masks` in inference mode, with them (`()` where nothing is dropped) in
     training: dropout divides what it keeps by `1 - rate`, and batch normalisation uses the batch's own moments.
+    `nudged` moves each activation one unit in the last place towards 0, which is what another `exp` may give.
 
     Sources: Srivastava et al., 2014 (dropout, here inverted); Ioffe and Szegedy, 2015 (batch normalisation).
     """
@@ -108,7 +111,8 @@ def forward(config: Config, weights: Weights, X: np.ndarray, masks: Masks | None
         else:
             layer.a = layer.a + weight["b"]
         if k < len(config.hidden):
-            layer.a = a = ACTIVATION[config.activation[k]][0](layer.a, config)
+            a = ACTIVATION[config.activation[k]][0](layer.a, config)
+            layer.a = a = np.nextafter(a, 0) if nudged else a
         layers.append(layer)
     return layers
 
@@ -263,9 +267,10 @@ class Reference(Trainer):
     name = "reference"
     requires = ("numpy",)
 
-    def __init__(self, config: Config, start: Weights | None) -> None:
+    def __init__(self, config: Config, start: Weights | None, nudged: bool = False) -> None:
         assert start is not None, "the reference has no native mode"
         self.config = config
+        self.nudged = nudged
         self.set_weights(start)
         self.state: list[dict[str, State]] = [{key: {} for key in layer} for layer in start]
         self.t = 0
@@ -282,7 +287,7 @@ class Reference(Trainer):
     def _update(self, X: np.ndarray, y: np.ndarray, learning_rate: float, masks: Masks = ()) -> None:
         self.t += 1
         rule = RULES[self.config.optimizer]
-        passed = forward(self.config, self._weights, X, masks)
+        passed = forward(self.config, self._weights, X, masks, self.nudged)
         grads = gradients(self.config, self._weights, passed, y, masks)
         for layer, seen, state, grad in zip(self._weights, passed, self.state, grads, strict=True):
             for key, g in grad.items():
@@ -294,7 +299,7 @@ class Reference(Trainer):
 
     def logits(self, X: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
-            return forward(self.config, self._weights, X)[-1].a
+            return forward(self.config, self._weights, X, nudged=self.nudged)[-1].a
 
     def weights(self) -> Weights:
         return tuple({key: value.copy() for key, value in layer.items()} for layer in self._weights)

@@ -259,23 +259,27 @@ def train_reference(
     validation: Part | None = None,
     stopping: EarlyStopping | None = None,
 ) -> ReferenceOutcome:
-    """Train the reference, and twice more with other roundings, which gives its floor."""
-    runs = (
-        (start, batches, train, validation),
-        (start, ReversedRows(batches), train, validation),
-        (
-            reverse_inputs(start),
-            ReversedInputs(batches, drops_inputs=0 in config.dropout_layers),
-            _turned(train),
-            None if validation is None else _turned(validation),
-        ),
+    """Train the reference, and three times more with other roundings, which gives its floor.
+
+    The rows of every batch reversed; the input columns reversed; and each activation one unit in the last place nearer
+    to 0. Without the last a saturated unit would go unnoticed: `a * (1 - a)` is 0 where `a` rounds to 1, and 1e-16
+    where it does not, which an optimizer can make much of.
+    """
+    validation = None if stopping is None else validation
+    weights, first = _train(Reference(config, start), batches, train, validation, stopping)
+    reversed_rows, _ = _train(Reference(config, start), ReversedRows(batches), train, validation, stopping)
+    nudged, _ = _train(Reference(config, start, nudged=True), batches, train, validation, stopping)
+    turned = ReversedInputs(batches, drops_inputs=0 in config.dropout_layers)
+    reversed_inputs, _ = _train(
+        Reference(config, reverse_inputs(start)),
+        turned,
+        _turned(train),
+        None if validation is None else _turned(validation),
+        stopping,
     )
-    results = [_reference_weights(config, *run, stopping) for run in runs]
-    weights, first = results[0]
-    reversed_rows, reversed_inputs = results[1][0], results[2][0]
     if reversed_inputs is not None:
         reversed_inputs = reverse_inputs(reversed_inputs)
-    floors = [deviation(other, weights) for other in (reversed_rows, reversed_inputs)]
+    floors = [deviation(other, weights) for other in (reversed_rows, reversed_inputs, nudged)]
     return ReferenceOutcome(weights, first, max((floor for floor in floors if floor is not None), default=None))
 
 
@@ -284,15 +288,10 @@ def _turned(part: Part) -> Part:
     return replace(part, X=part.X[:, ::-1].copy())
 
 
-def _reference_weights(
-    config: Config,
-    start: Weights,
-    batches: Batches,
-    train: Part,
-    validation: Part | None,
-    stopping: EarlyStopping | None,
+def _train(
+    trainer: Reference, batches: Batches, train: Part, validation: Part | None, stopping: EarlyStopping | None
 ) -> tuple[Weights | None, Weights | None]:
-    trainer = Reference(config, start)
+    """The weights at the end and after epoch 1, None where they are not finite."""
     best = None if stopping is None else BestEpoch(stopping)
     first: list[Weights] = []
 
@@ -305,7 +304,7 @@ def _reference_weights(
         if best is None or validation is None:
             return False
         with np.errstate(all="ignore"):
-            return best(loss(config, trainer.logits(validation.X), validation.y), weights)
+            return best(loss(trainer.config, trainer.logits(validation.X), validation.y), weights)
 
     trainer.train(train.X, train.y, batches, after_epoch)
     weights = trainer.weights() if is_finite(trainer.weights()) else None

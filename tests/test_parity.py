@@ -8,7 +8,7 @@ import pytest
 
 from harness.checks.problem import SMALL, batches_of, problem, rows_of, start_of
 from harness.parity import ReversedInputs, ReversedRows, deviation, judge, reverse_inputs, tolerance
-from harness.reference import Reference
+from harness.reference import Reference, forward
 from harness.training import train_reference
 
 
@@ -76,6 +76,19 @@ def test_reversed_inputs_are_the_same_network():
 def test_at_batch_size_one_the_floor_comes_from_the_reversed_inputs():
     config = replace(SMALL, batch_size=1)
     assert train_reference(config, start_of(config), batches_of(config), rows_of(config)).floor > 0
+
+
+def test_without_hidden_layers_the_floor_comes_from_rows_and_columns():
+    config = replace(SMALL, hidden=(), activation=())
+    nudged = Reference(config, start_of(config), nudged=True)
+    assert np.array_equal(nudged.logits(problem()[0]), Reference(config, start_of(config)).logits(problem()[0]))
+
+
+def test_a_nudge_is_one_unit_in_the_last_place():
+    X, _ = problem()
+    plain, nudged = (forward(SMALL, start_of(SMALL), X, nudged=nudged)[0].a for nudged in (False, True))
+    assert np.all(np.abs(nudged) < np.abs(plain))
+    assert np.array_equal(np.nextafter(nudged, np.sign(plain) * 9), plain)
 
 
 def test_a_chaotic_training_has_a_large_floor():
