@@ -28,6 +28,10 @@ def explain(
     if fault["type"] == "extra_forbidden":
         known = sections[".".join(location[:-1])].model_fields
         where = f"[{section}]" if section else "at the top level"
+        for other, model in sections.items():
+            if key in model.model_fields and other != section:
+                home = f"in [{other}]" if other else "at the top level"
+                return f"{source}: {where}: {key!r} belongs {home}"
         return f"{source}: {where}: {unknown('key', key, known)}"
     if fault["type"] == "missing":
         hint = " (there, or as an axis under [sweep])" if section in ("network", "training") else ""

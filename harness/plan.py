@@ -147,10 +147,19 @@ class Trial:
 
     def not_native(self) -> str | None:
         """Why this trial has no native form, or None."""
-        beyond = [*self._beyond_native(), *([] if self.config.optimizer != "perceptron" else ["perceptron"])]
-        if not beyond:
-            return None
-        return f"native mode hands a framework its plain hyperparameters; {', '.join(beyond)} stay with controlled mode"
+        rates = self.config.dropout
+        parts = {
+            "the perceptron rule": self.config.optimizer == "perceptron",
+            "L1": self.config.l1 > 0,
+            "input dropout": bool(rates) and rates[0] > 0,
+            "dropout": any(rates[1:]),
+            "batch normalisation": self.config.batch_norm,
+            "clipping": self.config.clip_norm is not None or self.config.clip_value is not None,
+            "a schedule": self.recipe.schedule != "constant",
+            "early stopping by the harness": self.stopping is not None,
+        }
+        beyond = ", ".join(part for part, used in parts.items() if used)
+        return f"native mode has no {beyond}: it hands over plain hyperparameters only" if beyond else None
 
     def start(self) -> Weights:
         """The initial weights that all backends of this repeat share, in the trial's dtype."""

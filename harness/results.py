@@ -153,11 +153,15 @@ class Results:
         from reports import Study
 
         facts = self.experiment["facts"]
+        rows, axes = self.frame(), self.axes
+        folds = axes.pop("fold", None)
+        if folds is not None:  # a fold is a repeat: cells are chosen and drawn by the mean over all of them
+            rows["seed"] = rows["seed"] * len(folds) + rows["fold"].map(folds.index)
         return Study(
             name=self.name,
             title=self.title,
-            rows=self.frame(),
-            axes=self.axes,
+            rows=rows,
+            axes=axes,
             curves=self.curves(),
             facts={**facts["shown"], **self._made_on()},
             warnings=facts["warnings"],

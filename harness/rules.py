@@ -73,7 +73,6 @@ READ: dict[tuple[str, str], tuple[_Reader, str]] = {
     ("training", "huber_delta"): (lambda s: s.training.loss == "huber", 'it is read by loss = "huber"'),
     ("training", "min_delta"): (lambda s: s.training.patience is not None, "it is read with patience"),
     ("training", "last_batch"): (lambda s: s.training.n_batches is None, "a number of batches leaves no rest"),
-    ("data", "fold"): (lambda s: s.data.folds is not None, "it is read with folds"),
 }
 
 
@@ -104,6 +103,8 @@ def faults(settings: Settings) -> Iterable[str]:
         yield f"training.patience = {training.patience}: needs validation rows; set data.validation_fraction or folds"
     if data.folds and data.validation_fraction:
         yield f"data.validation_fraction = {data.validation_fraction:g}: stands beside folds; keep one of the two"
+    if data.fold is not None and data.folds is None:
+        yield f"data.fold = {data.fold}: is read with folds, the number of folds"
     if data.folds and data.fold is not None and data.fold >= data.folds:
         yield f"data.fold = {data.fold}: allowed: 0 to {data.folds - 1}"
     if training.optimizer == "perceptron":
@@ -141,6 +142,8 @@ def legacy_faults(settings: Settings) -> Iterable[str]:
 def task_faults(settings: Settings, task: str) -> Iterable[str]:
     """What is wrong in one cell once the task of its data is known."""
     network, training = settings.network, settings.training
+    if settings.data.target_scale != "none" and task != "regression":
+        yield f"data.target_scale = {settings.data.target_scale!r}: is for regression; the task is {task}"
     if training.loss is not None and training.loss not in TASKS[task]:
         yield f"training.loss = {training.loss!r}: the task is {task}; allowed: {', '.join(TASKS[task])}"
     if network.output_activation is not None and task != "regression":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harness import registry
@@ -31,6 +32,7 @@ def run(
     retry_failed: bool = False,
     refresh: bool = False,
     save_weights: bool = False,
+    retrain: bool = False,
     progress: bool = True,
     dataset: Dataset | None = None,
 ) -> Results:
@@ -38,9 +40,9 @@ def run(
 
     `experiment` is a path, the name of a suite, or what `load` gave. `backends`, `modes` and `seeds` stand in for
     those of the file. `workers` is how many processes train at once (default: the cores). `retry_failed` trains
-    again what crashed or ran out of time, `refresh` what other versions made. `dataset` stands in for the data that the
-    file names. Raises `RequestError` for a request
-    that is wrong; a trial that fails is a row with its status, never an exception.
+    again what crashed or ran out of time, `refresh` what other versions made, `retrain` everything, as an adapter that
+    was edited needs it. `dataset` stands in for the data that the file names. Raises `RequestError` for a request that
+    is wrong; a trial that fails is a row with its status, never an exception.
     """
     check_not_shadowed()
     if not isinstance(experiment, Experiment):
@@ -53,7 +55,7 @@ def run(
     opened = Store(store)
     try:
         register(opened, experiment, datasets, trials)
-        sweep = Sweep(opened, experiment, datasets, trials, retry_failed, refresh, save_weights)
+        sweep = Sweep(opened, experiment, datasets, trials, retry_failed, refresh, save_weights, retrain)
         sweep.train(workers or os.cpu_count() or 1, make_progress(progress))
         return Results(opened, experiment.name)
     finally:
@@ -143,10 +145,11 @@ def register(store: Store, experiment: Experiment, datasets: Datasets, trials: l
 
 
 def _settings(trial: Trial, dataset: Dataset) -> dict[str, Any]:
-    """What a row shows of its trial: every value that took part, its data, and the score of guessing."""
+    """What a row shows of its trial: every value that took part, its data, and the score of always saying the same."""
     settings = trial.settings()
     init = {"init": Path(settings["init"]).name} if trial.given_start is not None and "init" in settings else {}
-    chance = {"multiclass": 1 / len(dataset.names), "binary": 0.5, "multilabel": 0.5 ** len(dataset.names)}
+    known = trial.config.task != "regression"
+    _, counts = np.unique(dataset.y, axis=0, return_counts=True) if known else (None, np.zeros(1))
     return {
         **settings,
         **init,
@@ -154,7 +157,7 @@ def _settings(trial: Trial, dataset: Dataset) -> dict[str, Any]:
         "dataset": dataset.name,
         "fold": trial.data.fold,
         "scale": trial.data.scale,
-        "chance": chance.get(trial.config.task, 0.0),
+        "chance": float(counts.max()) / len(dataset.y),
     }
 
 
@@ -175,7 +178,7 @@ def read_published(experiment: Experiment) -> dict[str, list[Any]] | None:
 
 
 def _facts(experiment: Experiment, datasets: Datasets) -> dict[str, str]:
-    network, training = experiment.network, experiment.training
+    """What the report says of the data, and of every key that the file writes and no axis varies."""
     swept = {*experiment.sweep, *experiment.sampled, *(key for case in experiment.cases.values() for key in case)}
     facts = {"dataset": "; ".join(_describe(dataset) for dataset in datasets.values())}
     if len(datasets) == 1:
@@ -184,13 +187,20 @@ def _facts(experiment: Experiment, datasets: Datasets) -> dict[str, str]:
         facts["rows"] = f"{len(rows.train)} training, {len(rows.validation)} validation, {len(rows.test)} test"
         if "task" not in swept:
             facts["task"] = task_of(dataset, experiment.data.task, experiment.source)
-    shown = ((experiment.data, ("scale",)), (network, ("hidden", "activation")))
-    shown += ((training, ("optimizer", "batch_size", "epochs", "reduction", "dtype")),)  # type: ignore[assignment]
-    for section, keys in shown:
-        facts |= {key: _shown(getattr(section, key)) for key in keys if key not in swept}
-    for section in (network, training):  # type: ignore[assignment]
-        beside = [key for key in type(section).model_fields if key in section.model_fields_set]
-        facts |= {key: _shown(getattr(section, key)) for key in beside if key not in swept and key not in facts}
+    always = {"scale", "hidden", "activation", "optimizer", "batch_size", "epochs", "reduction", "dtype"}
+    never = {"name", "path", "folder", "task", "test_fraction", "validation_fraction"}
+    hidden = experiment.network.hidden
+    if not hidden and "hidden" not in swept:
+        never |= {"activation"}
+    for section in (experiment.data, experiment.network, experiment.training):
+        for key in type(section).model_fields:
+            value = getattr(section, key)
+            shown = key in always or key in section.model_fields_set
+            if shown and value is not None and key not in swept | never:
+                facts[key] = Path(value).name if key == "init" else _shown(value)
+    for label, case in experiment.cases.items():
+        settings = ", ".join(f"{key} {_shown(value)}" for key, value in case.items() if key != "init")
+        facts[f"case {label}"] = settings + (f", init {Path(case['init']).name}" if "init" in case else "")
     drawn = {} if experiment.run.draws == "harness" else {"draws": experiment.run.draws}
     return {**facts, **drawn, "base seed": str(experiment.run.seed), "parity": experiment.run.parity}
 

@@ -43,6 +43,7 @@ class Sweep:
         retry_failed: bool = False,
         refresh: bool = False,
         save_weights: bool = False,
+        retrain: bool = False,
     ) -> None:
         self.store = store
         self.datasets = datasets
@@ -50,6 +51,7 @@ class Sweep:
         self.save_weights = save_weights
         self.retry_failed = retry_failed
         self.refresh = refresh
+        self.retrain = retrain
         self.trials = {trial.id: trial for trial in trials}
         self.todo = self._missing()
         self.references = self._missing_references()
@@ -65,6 +67,8 @@ class Sweep:
 
     def _again(self, trial: Trial, row: dict[str, Any]) -> bool:
         status = row["status"]
+        if self.retrain:
+            return True
         if status in ("unsupported", "not_installed"):
             return True
         if status in ("timeout", "crashed"):

@@ -86,10 +86,30 @@ class Config:
     (`reduction="mean"`) or the sum ("sum"). To it are added, in either case, `(l2 / 2) * sum(W**2)` and
     `l1 * sum(abs(W))` over the weight matrices, never over biases, gamma or beta.
 
-    `dropout` holds the rate at which the inputs and then the units of each hidden layer are dropped, or nothing at
-    all. `clip_norm` and `clip_value` bound the gradient, penalties included; None leaves it alone.
+    With the error `e = o - y`, `mse` is `e**2` (no half), `mae` is `abs(e)`, `huber` is `e**2 / 2` up to `huber_delta`
+    and `huber_delta * (abs(e) - huber_delta / 2)` beyond. Derivatives at a kink are the left ones (0 for relu at 0);
+    sign(0) is 0 in `mae` and L1.
 
-    `optimizer="perceptron"` is the perceptron rule: no hidden layer, loss "perceptron", output "heaviside".
+    With the gradient g (penalties included), the learning rate lr, the step t from 1 and all states from 0:
+
+        sgd               w -= lr*g
+        momentum          v = m*v + g; w -= lr*v
+        nesterov          v = m*v + g; w -= lr*(g + m*v)
+        adagrad           G += g*g; w -= lr*g/(sqrt(G)+eps)
+        adagrad_momentum  G += g*g; v = m*v + lr*g/(sqrt(G)+eps); w -= v
+        rmsprop           v = rho*v + (1-rho)*g*g; w -= lr*g/(sqrt(v)+eps)
+        adam              Kingma and Ba's Algorithm 1: w -= lr*m_hat/(sqrt(v_hat)+eps), both bias-corrected
+
+    where Adagrad's G starts at `initial_accumulator`. `optimizer="perceptron"`, with the loss "perceptron", the output
+    "heaviside" and no hidden layer, is the perceptron rule: `w -= lr * x * (step(z) - y)` with targets 0 and 1 and
+    step(0) = 0.
+
+    `dropout` holds the rate at which the inputs and then the units of each hidden layer are dropped, or nothing at
+    all; what is kept, after the activation, is divided by `1 - rate`. Batch normalisation stands before the activation
+    of every hidden layer: `gamma * (z - mean) / sqrt(variance + epsilon) + beta`, in training with the batch's own mean
+    and biased variance, otherwise with the running ones, `running = momentum * running + (1 - momentum) * batch`.
+    `clip_norm` is `g * min(1, c / norm)`, the norm over all tensors together; `clip_value` bounds each element; None
+    leaves the gradient alone. `harness/reference.py` is all of this, written out.
 
     `written` names the optional settings that the experiment itself states (such as `"epsilon"` or `"dtype"`). Only
     those are handed to a framework in native mode, where everything unsaid is left to the framework's own default.

@@ -34,6 +34,9 @@ def check_declaration(trainer_class: TrainerClass) -> str:
         value = getattr(trainer_class, key)
         if not (isinstance(value, tuple) and all(isinstance(item, str) for item in value)):
             raise CheckFailed(f"`{key}` is {value!r}, expected a tuple of texts")
+    reason = trainer_class.unsupported(SMALL)
+    if not (reason is None or (isinstance(reason, str) and reason)):
+        raise CheckFailed(f"`unsupported` gave {reason!r}, expected None, or the reason as a text")
     return f"{trainer_class.name}, requires {', '.join(trainer_class.requires)}"
 
 
@@ -124,7 +127,8 @@ def check_same_result_twice(trainer_class: TrainerClass) -> str:
 def check_two_trainers_at_once(trainer_class: TrainerClass) -> str:
     """A second trainer, of another dtype, leaves the first one undisturbed."""
     first = build(trainer_class, SMALL)
-    train(trainer_class, replace(SMALL, dtype="float32", hidden=(3,), optimizer="adam", learning_rate=0.01))
+    second = replace(SMALL, dtype="float32", hidden=(3,), learning_rate=0.01)
+    each(("sgd", "adam"), lambda optimizer: str(train(trainer_class, replace(second, optimizer=optimizer))))
     first.train(*problem(), batches_of(SMALL), lambda epoch: False)
     return expect_close(first.weights(), train(Reference, SMALL), 0.0, "float64")
 

@@ -22,7 +22,15 @@ from harness.data import Part, Prepared
 from harness.draws import SCHEDULES, Recipe, draw_batches, draw_start
 from harness.errors import describe
 from harness.parity import Verdict, deviation, judge
-from harness.trainer import ACTIVATIONS, DTYPES, OPTIMIZER_CONSTANTS, REDUCTIONS, TASKS, Config
+from harness.trainer import (
+    ACTIVATIONS,
+    DTYPES,
+    OPTIMIZER_CONSTANTS,
+    OUTPUT_ACTIVATIONS,
+    REDUCTIONS,
+    TASKS,
+    Config,
+)
 from harness.training import EarlyStopping, train_controlled, train_reference
 
 Changes = dict[str, Any]
@@ -39,6 +47,16 @@ FACTORS: dict[str, dict[str, Changes]] = {
         }
         for task, losses in TASKS.items()
         for loss in losses
+    }
+    | {
+        f"regression, {name} outputs": {
+            "task": "regression",
+            "loss": "mse",
+            "output_activation": name,
+            "n_outputs": _N_OUTPUTS["regression"],
+        }
+        for name in OUTPUT_ACTIVATIONS
+        if name != "identity"
     },
     "activation": {name: {"activation": (name, name)} for name in ACTIVATIONS},
     "optimizer": {name: {"optimizer": name, "learning_rate": RATES[name] / 4} for name in OPTIMIZER_CONSTANTS},

@@ -14,6 +14,7 @@ class Coverage:
     version: str
     measured: tuple[Measured, ...]
     reasons: Mapping[tuple[str, str], str]
+    checks: Mapping[str, str]  # name -> "passed", "unsupported" or "failed"
 
     def count(self, verdict: str) -> int:
         """How many cases ended with this verdict."""
@@ -26,7 +27,14 @@ class Coverage:
             f"{self.count(v)} {word}" for v, word in (("chaotic", "chaotic"), ("differs", "differ")) if self.count(v)
         ]
         agree = "all agree" if not told else ", ".join([f"{self.count('agrees')} agree", *told])
-        return f"{self.backend} {self.version}: {len(self.measured)} cases, {agree}"
+        passed = sum(status == "passed" for status in self.checks.values())
+        cases = f"{self.backend} {self.version}: {len(self.measured)} cases, {agree}"
+        return f"{cases}; {passed} of {len(self.checks)} checks passed"
+
+    @property
+    def failed(self) -> bool:
+        """Whether a case differs or a check failed."""
+        return self.count("agrees") + self.count("chaotic") < len(self.measured) or "failed" in self.checks.values()
 
 
 _INTRODUCTION = """# What every backend supports, and how exactly
@@ -41,6 +49,15 @@ float32). "no" is told why below the tables.
 """
 
 
+_ALONE = {
+    "perceptron": "the perceptron rule",
+    "mixed_activations": "another activation in each hidden layer",
+    "no_hidden_layer": "no hidden layer",
+    "batch_of_one": "batches of one row",
+    "native": "native mode",
+}
+
+
 def to_markdown(coverages: Iterable[Coverage], made_on: Mapping[str, str]) -> str:
     """The page: totals, a table a factor, and the reasons for what is unsupported."""
     coverages = list(coverages)
@@ -53,6 +70,12 @@ def to_markdown(coverages: Iterable[Coverage], made_on: Mapping[str, str]) -> st
             cells = (_cell(coverage, factor, level) for coverage in coverages)
             lines.append(f"| {level} | " + " | ".join(cells) + " |")
         lines.append("")
+    lines += ["## Parts that stand alone", "", "| | " + " | ".join(c.backend for c in coverages) + " |"]
+    lines += ["|---|" + "---|" * len(coverages)]
+    for name, label in _ALONE.items():
+        cells = ({"passed": "yes", "unsupported": "no"}.get(c.checks.get(name, ""), "**failed**") for c in coverages)
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    lines.append("")
     reasons = _reasons(coverages)
     if reasons:
         lines += ["## Why not", "", *reasons, ""]

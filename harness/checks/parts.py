@@ -16,6 +16,7 @@ from harness.checks.problem import (
     batches_of,
     build,
     compare,
+    compare_each,
     each,
     expect_logits,
     problem,
@@ -40,11 +41,13 @@ OF_TASK = {"multiclass": SMALL, "binary": BINARY, "multilabel": MULTILABEL, "reg
 
 def _task(name: str) -> Callable[[TrainerClass], str]:
     def check(trainer_class: TrainerClass) -> str:
-        for optimizer, reduction, dtype in product(("sgd", "adam"), REDUCTIONS, DTYPES):
-            config = replace(OF_TASK[name], optimizer=optimizer, learning_rate=0.02, reduction=reduction, dtype=dtype)
+        def check_one(config: Config) -> str:
             expect_logits(build(trainer_class, config), config, start_of(config))
-            message = compare(trainer_class, config)
-        return message
+            return compare(trainer_class, config)
+
+        settings = product(("sgd", "adam"), REDUCTIONS, DTYPES)
+        config = replace(OF_TASK[name], learning_rate=0.02)
+        return each((replace(config, optimizer=o, reduction=r, dtype=d) for o, r, d in settings), check_one)
 
     check.__doc__ = f"The task {name}: its targets, its loss, both reductions, L2, SGD and Adam."
     return check
@@ -52,10 +55,9 @@ def _task(name: str) -> Callable[[TrainerClass], str]:
 
 def _loss(name: str) -> Callable[[TrainerClass], str]:
     def check(trainer_class: TrainerClass) -> str:
-        for n_outputs, reduction in product((1, 3), REDUCTIONS):
-            config = replace(REGRESSION, loss=name, n_outputs=n_outputs, reduction=reduction, huber_delta=0.7)
-            message = compare(trainer_class, replace(config, learning_rate=0.02))
-        return message
+        config = replace(REGRESSION, loss=name, huber_delta=0.7, learning_rate=0.02)
+        settings = product((1, 3), REDUCTIONS)
+        return compare_each(trainer_class, (replace(config, n_outputs=n, reduction=r) for n, r in settings))
 
     check.__doc__ = f"The loss {name}, with one output and with several."
     return check
@@ -63,11 +65,12 @@ def _loss(name: str) -> Callable[[TrainerClass], str]:
 
 def _output_activation(name: str) -> Callable[[TrainerClass], str]:
     def check(trainer_class: TrainerClass) -> str:
-        for loss in TASKS["regression"]:
+        def check_one(loss: str) -> str:
             config = replace(REGRESSION, output_activation=name, loss=loss, huber_delta=0.3)
             expect_logits(build(trainer_class, config), config, start_of(config))
-            message = compare(trainer_class, config)
-        return message
+            return compare(trainer_class, config)
+
+        return each(TASKS["regression"], check_one)
 
     check.__doc__ = f"A regression whose outputs go through {name}; `logits` stand before it."
     return check
@@ -86,20 +89,20 @@ def check_extreme_logits(trainer_class: TrainerClass) -> str:
 
 def check_l1(trainer_class: TrainerClass) -> str:
     """L1 adds `l1 * sign(W)` to the gradient of the weights alone, whatever the batch; sign(0) is 0."""
-    for optimizer, reduction in product(("sgd", "adam"), REDUCTIONS):
-        compare(trainer_class, replace(SMALL, l1=0.02, optimizer=optimizer, learning_rate=0.02, reduction=reduction))
-    config = replace(SMALL, l1=0.1, activation=("relu",), epochs=1, batch_size=N_ROWS)
+    config = replace(SMALL, l1=0.02, learning_rate=0.02)
+    settings = product(("sgd", "adam"), REDUCTIONS)
+    message = compare_each(trainer_class, (replace(config, optimizer=o, reduction=r) for o, r in settings))
+    config = replace(SMALL, l1=0.1, epochs=1, batch_size=N_ROWS)
     first, last = start_of(config)
-    # units that are 0 for every row: the penalty is all that could move their weights
-    dead = {"W": np.zeros_like(first["W"]), "b": np.full_like(first["b"], -1)}
-    return compare(trainer_class, config, start=(dead, last))
+    compare(trainer_class, config, start=({**first, "W": np.zeros_like(first["W"])}, last))  # sign(0), seen at once
+    return message
 
 
 def check_dropout(trainer_class: TrainerClass) -> str:
     """Units are dropped as the masks say, those kept divided by 1 - rate; in inference nothing is dropped."""
-    for dtype, rates in product(DTYPES, ((0.0, 0.5, 0.3), (0.0, 0.0, 0.4), (0.0, 0.25, 0.0))):
-        config = replace(TWO_LAYERS, dropout=rates, dtype=dtype)
-        message = compare(trainer_class, config)
+    settings = product(DTYPES, ((0.0, 0.0, 0.4), (0.0, 0.25, 0.0), (0.0, 0.5, 0.3)))
+    message = compare_each(trainer_class, (replace(TWO_LAYERS, dropout=rates, dtype=d) for d, rates in settings))
+    config = replace(TWO_LAYERS, dropout=(0.0, 0.5, 0.3))
     trainer = build(trainer_class, config)
     trainer.train(*problem(config), batches_of(config), lambda epoch: False)
     expect_logits(trainer, config, trainer.weights())
@@ -115,19 +118,11 @@ def check_input_dropout(trainer_class: TrainerClass) -> str:
 
 def check_batch_norm(trainer_class: TrainerClass) -> str:
     """Before the activation, biased variance in training and in the running moments, gamma and beta not penalised."""
-    for dtype, optimizer in product(DTYPES, ("sgd", "adam")):
-        config = replace(
-            TWO_LAYERS,
-            batch_norm=True,
-            batch_norm_momentum=0.8,
-            batch_norm_epsilon=1e-3,
-            l2=0.1,
-            dtype=dtype,
-            optimizer=optimizer,
-            learning_rate=0.02,
-        )
-        message = compare(trainer_class, config)
-    return message
+    config = replace(
+        TWO_LAYERS, batch_norm=True, batch_norm_momentum=0.8, batch_norm_epsilon=1e-3, l2=0.1, learning_rate=0.02
+    )
+    settings = product(DTYPES, ("sgd", "adam"))
+    return compare_each(trainer_class, (replace(config, dtype=d, optimizer=o) for d, o in settings))
 
 
 def check_batch_norm_in_inference(trainer_class: TrainerClass) -> str:
@@ -150,19 +145,19 @@ def check_batch_norm_of_one_row(trainer_class: TrainerClass) -> str:
 
 def check_clip_norm(trainer_class: TrainerClass) -> str:
     """Clipping by the norm over all tensors together, after the penalties, exactly `g * min(1, c / norm)`."""
-    for dtype, optimizer in product(DTYPES, ("sgd", "adam")):
-        config = replace(TWO_LAYERS, clip_norm=0.3, l2=0.5, dtype=dtype, optimizer=optimizer, learning_rate=0.02)
-        compare(trainer_class, config)
+    config = replace(TWO_LAYERS, clip_norm=0.3, l2=0.5, learning_rate=0.02)
+    settings = product(DTYPES, ("sgd", "adam"))
+    message = compare_each(trainer_class, (replace(config, dtype=d, optimizer=o) for d, o in settings))
     compare(trainer_class, replace(TWO_LAYERS, clip_norm=1e6))
-    return compare(trainer_class, replace(TWO_LAYERS, clip_norm=0.05))
+    compare(trainer_class, replace(TWO_LAYERS, clip_norm=0.05))
+    return message
 
 
 def check_clip_value(trainer_class: TrainerClass) -> str:
     """Clipping of every element, after the penalties."""
-    for dtype, optimizer in product(DTYPES, ("sgd", "momentum")):
-        config = replace(TWO_LAYERS, clip_value=0.02, l2=0.5, dtype=dtype, optimizer=optimizer, learning_rate=0.02)
-        message = compare(trainer_class, config)
-    return message
+    config = replace(TWO_LAYERS, clip_value=0.02, l2=0.5, learning_rate=0.02)
+    settings = product(DTYPES, ("sgd", "momentum"))
+    return compare_each(trainer_class, (replace(config, dtype=d, optimizer=o) for d, o in settings))
 
 
 def check_all_regularisers(trainer_class: TrainerClass) -> str:
@@ -192,8 +187,8 @@ def check_inits(trainer_class: TrainerClass) -> str:
 
 def _batches(recipe: Recipe) -> Callable[[TrainerClass], str]:
     def check(trainer_class: TrainerClass) -> str:
-        compare(trainer_class, replace(SMALL, optimizer="adam", learning_rate=0.02), batches_of(SMALL, recipe))
-        return compare(trainer_class, SMALL, batches_of(SMALL, recipe))
+        configs = (SMALL, replace(SMALL, optimizer="adam", learning_rate=0.02))
+        return compare_each(trainer_class, configs, batches_of(SMALL, recipe))
 
     length = "as many of equal length as asked for" if recipe.n_batches else "by size"
     check.__doc__ = f"Batches drawn as {recipe.batches}, {length}, the last one {recipe.last_batch}ed."
@@ -236,6 +231,8 @@ def check_early_stopping(trainer_class: TrainerClass) -> str:
             return epoch == 3
 
         trainer.train(*problem(config), batches_of(config), after_epoch)
+        if len(kept) != 3:
+            raise CheckFailed(f"after_epoch was called {len(kept)} times, expected 3: it returns True at 3")
         trainer.set_weights(kept[0])
         if deviation(trainer.weights(), kept[0]) != 0:
             raise CheckFailed("the weights of epoch 1 were set after epoch 3, and others came back")

@@ -3,7 +3,7 @@
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 import numpy as np
@@ -16,6 +16,7 @@ from harness.trainer import Batches, Config, Trainer, Weights
 from harness.training import train_reference
 
 TrainerClass = type[Trainer]
+Part_ = TypeVar("Part_")
 
 
 class CheckFailed(AssertionError):
@@ -150,25 +151,33 @@ def expect_shapes(weights: Weights, config: Config) -> None:
         raise CheckFailed(f"weights have dtype {', '.join(sorted(dtypes))}, expected {config.dtype}")
 
 
-def each(parts: Iterable[str], check: Callable[[str], str]) -> str:
+def each(parts: Iterable[Part_], check: Callable[[Part_], str]) -> str:
     """Check every part that the backend supports; `Unsupported` only where it supports none."""
     message, reason = "", ""
     for part in parts:
         try:
             message = check(part)
         except Unsupported as unsupported:
-            reason = str(unsupported)
+            reason = reason or str(unsupported)
     if not message:
         raise Unsupported(reason)
-    return message
+    return f"{message}; in part: {reason}" if reason else message
+
+
+def compare_each(trainer_class: TrainerClass, configs: Iterable[Config], batches: Batches | None = None) -> str:
+    """Train every configuration that the backend supports, and compare it with the reference."""
+    return each(configs, lambda config: compare(trainer_class, config, batches))
 
 
 @contextmanager
 def disturbed(path: str) -> Iterator[None]:
     """Replace a function by one whose result is 1 % too large (or, where it returns nothing, that acts twice)."""
     owner_path, _, name = path.rpartition(".")
-    owner = pkgutil.resolve_name(owner_path)
-    original = getattr(owner, name)
+    try:
+        owner = pkgutil.resolve_name(owner_path)
+        original = getattr(owner, name)
+    except (ImportError, AttributeError, ValueError):
+        raise CheckFailed(f"`arithmetic` names {path}, which there is not") from None
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         result = original(*args, **kwargs)

@@ -28,7 +28,9 @@ def command(
     backend: Annotated[
         list[str] | None, typer.Argument(metavar="[BACKEND]...", help="Their names (default: all that are installed).")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Train every pair of parts together: a covering array.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="And train every pair of parts together: a covering array.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE.md", help="With --full: write the matrix there.")
     ] = None,
@@ -47,7 +49,7 @@ def command(
     if output is not None:
         _writable(output)
     if not full:
-        return max(_check(found) for found in chosen)
+        return max(_check(found)[0] for found in chosen)
     coverages = [_cover(found) for found in chosen]
     if output is not None:
         made_on = {"harness": harness_version(), "NumPy": numpy_version(), **machine()}
@@ -69,13 +71,12 @@ def _writable(path: Path) -> None:
         raise RequestError(f"-o {path}: cannot be written: {error.strerror}") from None
 
 
-def _check(found: Backend) -> int:
-    """Run every check on one backend, a line each."""
-    counts: Counter[str] = Counter()
-    trained = False
+def _check(found: Backend) -> tuple[int, dict[str, str]]:
+    """Run every check on one backend, a line each: the exit code, and the status of each."""
+    statuses: dict[str, str] = {}
     with LocalExecutor() as executor:
         if not _usable(executor, found):
-            return 1
+            return 1, dict.fromkeys(CHECKS, "failed")
         for name in CHECKS:
             future = executor.submit(found.name, None, worker.check, name, found.trainer, timeout=_SECONDS)
             error = future.exception()
@@ -83,25 +84,30 @@ def _check(found: Backend) -> int:
                 status, message = "failed", describe(error)
             else:
                 status, message = future.result().status, future.result().message
-            counts[status] += 1
-            trained |= status == "passed" and name.startswith("five_epochs")
+            statuses[name] = status
             print(f"{status:<12} {name:<42} {message}", flush=True)
+    counts = Counter(statuses.values())
+    trained = any(status == "passed" for name, status in statuses.items() if name.startswith("five_epochs"))
     told = ", ".join(f"{counts[status]} {status}" for status in ("passed", "unsupported", "failed") if counts[status])
     print(f"{found.name}: {told}, of {len(CHECKS)} checks")
     if not trained:
         print(f"{found.name}: not one network could be trained")
-    return int(counts["failed"] > 0 or not trained)
+    return int(counts["failed"] > 0 or not trained), statuses
 
 
 def _usable(executor: LocalExecutor, found: Backend) -> bool:
-    unusable = executor.submit(found.name, None, worker.warm_up, found.trainer, timeout=_SECONDS).exception()
+    named = executor.submit(found.name, None, worker.warm_up, found.trainer, timeout=_SECONDS)
+    unusable = named.exception()
     if unusable is not None:
         print(f"failed: {found.trainer} cannot be imported: {describe(unusable)}")
-    return unusable is None
+    elif named.result() != found.name:
+        print(f"failed: {found.trainer} calls itself {named.result()!r}, and its entry point {found.name!r}")
+    return unusable is None and named.result() == found.name
 
 
 def _cover(found: Backend) -> Coverage:
-    """Train the covering array with one backend, a line each."""
+    """Every check, and then the covering array, a line each."""
+    _, statuses = _check(found)
     measured: list[Measured] = []
     with LocalExecutor() as executor:
         if not _usable(executor, found):
@@ -114,7 +120,7 @@ def _cover(found: Backend) -> Coverage:
             result = future.result() if error is None else Measured(case, "differs", reason=describe(error))
             measured.append(result)
             _print_case(found.name, f"{number}/{len(cases)}", result)
-    return Coverage(found.name, found.version(), tuple(measured), reasons)
+    return Coverage(found.name, found.version(), tuple(measured), reasons, statuses)
 
 
 def _print_case(backend: str, number: str, result: Measured) -> None:

@@ -15,7 +15,7 @@ from harness.data import load_datasets
 from harness.errors import RequestError
 from harness.experiment import Experiment, load
 from harness.plan import plan
-from harness.runner import prepare_request, run
+from harness.runner import prepare_request, read_published, run
 
 EXAMPLES = (
     "harness run digits-quick",
@@ -37,6 +37,7 @@ def command(
     workers: Annotated[int | None, typer.Option(metavar="N", help="Processes busy at once (default: cores).")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train crashes and time-outs again.")] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Train again what other versions made.")] = False,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train everything again: an adapter was edited.")] = False,
     save_weights: Annotated[
         bool, typer.Option("--save-weights", help="Keep final weights and test logits of every trial.")
     ] = False,
@@ -48,6 +49,7 @@ def command(
     chaotic does not agree with the reference; 2 the request itself was wrong.
     """
     asked = prepare_request(load(experiment), names(backends), names(modes), seeds)
+    read_published(asked)
     if dry_run:
         _print_plan(asked)
         return 0
@@ -60,6 +62,7 @@ def command(
         retry_failed=retry_failed,
         refresh=refresh,
         save_weights=save_weights,
+        retrain=retrain,
     )
     show_summary(results, folder, results.report(folder))
     rows, wanted = results.frame(), asked.run
