@@ -248,9 +248,12 @@ KERAS_NAME = {"initial_accumulator": "initial_accumulator_value"}  # of the cons
 
 def paper_optimizer(config: Config, learning_rate: EpochTable) -> keras.optimizers.Optimizer:
     """The optimizer in the reference's form, with constants that Keras does not round to float32."""
-    names = OPTIMIZER_CONSTANTS[config.optimizer]
+    name = config.optimizer
+    if name in ("momentum", "nesterov") and config.momentum == 0:
+        name = "sgd"  # which they are then; Keras keeps no velocities to work with
+    names = OPTIMIZER_CONSTANTS[name]
     constants = {KERAS_NAME.get(name, name): np.float64(getattr(config, name)) for name in names}
-    optimizer = OPTIMIZER[config.optimizer](learning_rate=learning_rate, clipvalue=config.clip_value, **constants)
+    optimizer = OPTIMIZER[name](learning_rate=learning_rate, clipvalue=config.clip_value, **constants)
     if config.clip_norm is not None:  # Keras refuses `global_clipnorm` beside `clipvalue`
         apply, c = optimizer.apply, config.clip_norm
         optimizer.apply = lambda gradients, variables=None: apply(clipped_by_norm(gradients, c), variables)

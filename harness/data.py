@@ -1,6 +1,7 @@
 """From a named dataset, a file or arrays to the scaled arrays of one repeat."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from harness.sections import Data
 
 Scale = Literal["none", "minmax", "standard"] | float
+
+_MOST_COLUMNS = 10_000
 
 # natural task -> the tasks that its targets can be trained as
 _TASKS = {
@@ -101,7 +104,7 @@ def load_datasets(experiment: "Experiment", given: Dataset | None = None) -> dic
     for name in names:
         data = experiment.data.model_copy(update={"name": name})
         dataset = given if given is not None else _load(data, experiment.source)
-        datasets[name or ""] = _with_degree(dataset, data.degree)
+        datasets[name or ""] = _with_degree(dataset, data.degree, experiment.source)
     return datasets
 
 
@@ -145,12 +148,18 @@ def _load_file(data: "Data", source: str) -> Dataset:
     return Dataset(path.stem, X, y, names, task)
 
 
-def _with_degree(dataset: Dataset, degree: int) -> Dataset:
+def _with_degree(dataset: Dataset, degree: int, source: str) -> Dataset:
     """The polynomial design matrix of the inputs, without the constant, which the biases are."""
     if degree == 1:
         return dataset
     from sklearn.preprocessing import PolynomialFeatures
 
+    columns = math.comb(dataset.X.shape[1] + degree, degree) - 1
+    if columns > _MOST_COLUMNS:
+        raise RequestError(
+            f"{source}: data.degree = {degree}: makes {columns} columns of the {dataset.X.shape[1]} inputs of "
+            f"{dataset.name!r}; at most {_MOST_COLUMNS}"
+        )
     return replace(dataset, X=PolynomialFeatures(degree, include_bias=False).fit_transform(dataset.X))
 
 

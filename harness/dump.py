@@ -13,7 +13,7 @@ from harness.executor import LocalExecutor
 from harness.experiment import Cell, Experiment
 from harness.plan import Trial, plan
 from harness.store import flatten
-from harness.sweep import outcome_of
+from harness.sweeper import outcome_of
 from harness.trainer import Config
 
 
@@ -21,6 +21,7 @@ def dump(experiment: Experiment, backend: str, cell: Cell, seed: int, path: Path
     """Train one controlled trial and write what anybody needs to redo it by hand.
 
     Arrays: `X_train, y_train, X_test, y_test` (after scaling; `X_validation, y_validation` where there are such rows),
+    their row numbers in the dataset (`rows_train`, …),
     `batches` (epochs x steps x rows, -1 where a batch is shorter), `learning_rates` (epochs x steps), `masks/K` where
     layer K is dropped out, `start/0/W`, `start/0/b`, …, `final/0/W`, …, `test_logits`, and `config`, a flat JSON text.
     Nothing is pickled. Raises `RequestError` when the trial cannot be trained or the file cannot be written.
@@ -46,6 +47,9 @@ def dump(experiment: Experiment, backend: str, cell: Cell, seed: int, path: Path
         "X_train": prepared.train.X,
         "y_train": prepared.train.y,
         **(validation if len(prepared.validation.y) else {}),
+        "rows_train": prepared.train.rows,
+        "rows_validation": prepared.validation.rows,
+        "rows_test": prepared.test.rows,
         "X_test": prepared.test.X,
         "y_test": prepared.test.y,
         "batches": np.stack([epoch.rows for epoch in epochs]),
@@ -53,7 +57,7 @@ def dump(experiment: Experiment, backend: str, cell: Cell, seed: int, path: Path
         **{f"masks/{k}": np.stack([epoch.masks[i] for epoch in epochs]) for i, k in enumerate(dropped)},
         **flatten(trial.start(), "start/"),
         **flatten(outcome.weights, "final/"),
-        "config": json.dumps(_config(trial)),
+        "config": json.dumps({**_config(trial), "epochs_run": outcome.epochs_run}),
     }
     if outcome.test_logits is not None:
         arrays["test_logits"] = outcome.test_logits
@@ -79,5 +83,5 @@ def _config(trial: Trial) -> dict[str, Any]:
         "dataset": trial.data.name,
         "test_fraction": trial.data.test_fraction,
         "validation_fraction": trial.data.validation_fraction,
-        "scale": trial.data.scale,
+        **{key: getattr(trial.data, key) for key in ("scale", "target_scale", "degree", "stratify", "folds", "fold")},
     }

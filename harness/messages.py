@@ -37,7 +37,8 @@ def explain(
         hint = " (there, or as an axis under [sweep])" if section in ("network", "training") else ""
         return f"{source}: {section + '.' if section else ''}{key} is required{hint}"
     if len(location) > 1 and location[1] in swept:
-        location = [swept[location[1]], *location[1:]]
+        key = "dataset" if location[:2] == ["data", "name"] else location[1]  # what the axis is called
+        location = [swept[location[1]], key, *location[2:]]
     value = short(fault["input"]) if not isinstance(fault["input"], dict) else "a table"
     return f"{source}: {'.'.join(location)} = {value}: {plain(fault)}"
 

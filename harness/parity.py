@@ -35,9 +35,19 @@ def deviation(weights: Weights | None, reference: Weights | None) -> float | Non
     )
 
 
-def tolerance(floor: float | None, dtype: str) -> float:
-    """The largest deviation that still agrees: 100 floors, but at least 1e-12 (float64) or 1e-4 (float32)."""
-    return max(_FLOORS * (floor or 0.0), _TOLERANCE[dtype])
+def largest(weights: Weights | None) -> float:
+    """The largest absolute weight or bias, but at least 1: what a rounding error is measured by."""
+    if weights is None:
+        return 1.0
+    return max(1.0, *(float(np.max(np.abs(value), initial=0.0)) for layer in weights for value in layer.values()))
+
+
+def tolerance(floor: float | None, dtype: str, scale: float = 1.0) -> float:
+    """The largest deviation that still agrees: 100 floors, but at least 1e-12 (float64) or 1e-4 (float32).
+
+    The latter are for weights up to 1; in a training on its way to infinity they are multiplied by the largest weight.
+    """
+    return max(_FLOORS * (floor or 0.0), _TOLERANCE[dtype] * scale)
 
 
 def is_chaotic(floor: float | None, dtype: str) -> bool:
@@ -45,13 +55,16 @@ def is_chaotic(floor: float | None, dtype: str) -> bool:
     return floor is not None and floor > _CHAOTIC[dtype]
 
 
-def judge(status: str, deviation: float | None, floor: float | None, dtype: str) -> Verdict:
-    """The verdict on a controlled trial whose reference is known. Two trainings that both diverge agree."""
+def judge(status: str, deviation: float | None, floor: float | None, dtype: str, scale: float = 1.0) -> Verdict:
+    """The verdict on a controlled trial whose reference is known, `scale` its largest weight.
+
+    Two trainings that both diverge agree.
+    """
     if status not in ("ok", "diverged"):
         return "unchecked"
     if is_chaotic(floor, dtype):
         return "chaotic"
-    return "agrees" if deviation is None or deviation <= tolerance(floor, dtype) else "differs"
+    return "agrees" if deviation is None or deviation <= tolerance(floor, dtype, scale) else "differs"
 
 
 @dataclass(frozen=True)

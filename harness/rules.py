@@ -68,6 +68,8 @@ READ: dict[tuple[str, str], tuple[_Reader, str]] = {
     },
     ("network", "batch_norm_momentum"): (lambda s: s.network.batch_norm, "it is read with batch_norm = true"),
     ("network", "batch_norm_epsilon"): (lambda s: s.network.batch_norm, "it is read with batch_norm = true"),
+    ("network", "activation"): (lambda s: bool(s.network.hidden), "there is no hidden layer"),
+    ("network", "bias"): (lambda s: not s.network.init.endswith(".npz"), "biases come from the file of init"),
     ("network", "dropout"): (lambda s: bool(s.network.hidden), "there is no hidden layer to drop units of"),
     ("network", "batch_norm"): (lambda s: bool(s.network.hidden), "there is no hidden layer to normalise"),
     ("training", "huber_delta"): (lambda s: s.training.loss == "huber", 'it is read by loss = "huber"'),

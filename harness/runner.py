@@ -18,7 +18,7 @@ from harness.plan import Trial, plan, split
 from harness.progress import make_progress
 from harness.results import Results
 from harness.store import DEFAULT_STORE, Store
-from harness.sweep import Sweep
+from harness.sweeper import Sweep
 
 
 def run(

@@ -52,10 +52,17 @@ def read_start(name: str, config: Config, source: str) -> GivenStart:
             if key not in layer:
                 raise RequestError(f"{where}: has no array {k}/{key}; expected shape {shape}")
             value = layer[key]
-            if value.dtype.kind not in "fiu" or value.shape != shape or not np.isfinite(value).all():
-                raise RequestError(f"{where}: {k}/{key} has shape {value.shape}, expected {shape} of finite numbers")
+            if value.dtype.kind not in "fiu" or value.shape != shape:
+                raise RequestError(f"{where}: {k}/{key} has shape {value.shape}, expected numbers of shape {shape}")
+            if not np.isfinite(value).all() or (key == "variance" and (value < 0).any()):
+                allowed = "finite numbers" + (" of at least 0" if key == "variance" else "")
+                raise RequestError(f"{where}: {k}/{key} must hold {allowed}")
         layers.append({key: layer[key].astype(np.float64) for key in shapes})
     if arrays:
-        raise RequestError(f"{where}: {', '.join(sorted(arrays)[:3])} do not belong to a network {config.layers}")
+        normalised = "with" if config.batch_norm else "without"
+        raise RequestError(
+            f"{where}: {', '.join(sorted(arrays)[:3])} do not belong to a network {config.layers} "
+            f"{normalised} batch normalisation"
+        )
     digest = hashlib.sha256(b"".join(value.tobytes() for layer in layers for value in layer.values())).hexdigest()
     return GivenStart(tuple(layers), f"file:{digest}")

@@ -291,8 +291,109 @@ class ExpectsTheShortBatchLast(Correct):
                 return
 
 
+class NeverSure(Correct):
+    """Takes 1 for the sign of a residual of 0."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        with mock.patch.object(reference.np, "sign", lambda e: np.where(e >= 0, 1.0, -1.0)):
+            super()._update(X, y, learning_rate, masks)
+
+
+class BendsEarly(Correct):
+    """Takes softplus for linear above 20, as torch has it."""
+
+    def logits(self, X):
+        softplus, back = ACTIVATION["softplus"]
+        early = (lambda z, config: np.where(z > 20, z, softplus(z, config)), back)
+        with mock.patch.dict(ACTIVATION, softplus=early):
+            return super().logits(X)
+
+
+class Overflows(Correct):
+    """A softplus of `log(1 + exp(z))`, as it is written first."""
+
+    def logits(self, X):
+        naive = (lambda z, config: np.log1p(np.exp(z)), ACTIVATION["softplus"][1])
+        with mock.patch.dict(ACTIVATION, softplus=naive):
+            return super().logits(X)
+
+
+class StopsListening(Correct):
+    """Hears no stop after the fourth epoch."""
+
+    def train(self, X, y, batches, after_epoch):
+        super().train(X, y, batches, lambda epoch: after_epoch(epoch) and epoch < 5)
+
+
+class TenClasses(Correct):
+    """Counts labels up to 9."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        super()._update(X, np.minimum(y, 9) if y.ndim == 1 else y, learning_rate, masks)
+
+
+class UnshiftedSoftmax(Correct):
+    """`exp(z) / sum(exp(z))` as it is written first: it overflows."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        def softmax(z, config):
+            e = np.exp(z)
+            return e / e.sum(axis=1, keepdims=True)
+
+        with mock.patch.dict(ACTIVATION, softmax=(softmax, None)):
+            super()._update(X, y, learning_rate, masks)
+
+
+class NoVelocityAtZero(Correct):
+    """Does nothing at a momentum of 0, as if there were no velocity to keep."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        if self.config.optimizer != "nesterov" or self.config.momentum:
+            super()._update(X, y, learning_rate, masks)
+
+
+class L1WithoutClipping(Correct):
+    def __init__(self, config, start):
+        super().__init__(replace(config, l1=config.l1 if config.clip_value is None else 0.0), start)
+
+
+class DefaultEpsilonInInference(Correct):
+    def logits(self, X):
+        return forward(replace(self.config, batch_norm_epsilon=1e-5), self._weights, X)[-1].a
+
+
+class ForgetsMomentsOfBatchNorm(Correct):
+    """`set_weights` starts the optimizer anew where there is batch normalisation."""
+
+    def set_weights(self, weights):
+        super().set_weights(weights)
+        if self.config.batch_norm:
+            self.state, self.t = [{key: {} for key in layer} for layer in weights], 0
+
+
+class HardlyAnyDropout(Correct):
+    """Bounds rates by one half."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        config = self.config
+        self.config = replace(config, dropout=tuple(min(rate, 0.5) for rate in config.dropout))
+        super()._update(X, y, learning_rate, masks)
+        self.config = config
+
+
 # mutant -> the check that must reject it
 MUTANTS_OF_PARTS = {
+    NeverSure: "zero_residual",
+    BendsEarly: "far_out",
+    Overflows: "far_out",
+    StopsListening: "many_epochs",
+    TenClasses: "many_outputs",
+    UnshiftedSoftmax: "extreme_logits",
+    NoVelocityAtZero: "optimizer_constants",
+    L1WithoutClipping: "all_regularisers",
+    DefaultEpsilonInInference: "batch_norm_in_inference",
+    ForgetsMomentsOfBatchNorm: "set_weights_keeps_the_optimizer",
+    HardlyAnyDropout: "dropout",
     TargetsOfPlusMinusOne: "task[binary]",
     SumsOverLabels: "task[multilabel]",
     FirstTargetOnly: "task[regression]",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.checks.problem import SMALL, batches_of, problem, rows_of, start_of
-from harness.parity import ReversedInputs, ReversedRows, deviation, judge, reverse_inputs, tolerance
+from harness.parity import ReversedInputs, ReversedRows, deviation, judge, largest, reverse_inputs, tolerance
 from harness.reference import Reference, forward
 from harness.training import train_reference
 
@@ -52,6 +52,13 @@ def test_a_nan_never_passes_as_agreement():
 )
 def test_verdict(status, deviation, floor, dtype, expected):
     assert judge(status, deviation, floor, dtype) == expected
+
+
+def test_large_weights_are_judged_by_their_own_size():
+    assert judge("ok", 1e85, 1e-8, "float64", scale=1e99) == "agrees"
+    assert judge("ok", 1e88, 1e-8, "float64", scale=1e99) == "differs"
+    assert largest(weights(0.1, -3.0)) == 3.0
+    assert largest(weights(0.1)) == largest(None) == 1.0
 
 
 def test_the_tolerance_without_a_floor():

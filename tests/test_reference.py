@@ -148,6 +148,15 @@ def test_binary_cross_entropy_worked_out_by_hand():
     assert output_error(config, logits, y)[0] == pytest.approx([-0.125, 0.25])
 
 
+def test_the_absolute_error_has_no_slope_where_there_is_no_error():
+    config = replace(OF_TASK["regression"], n_outputs=2, loss="mae")
+    assert output_error(config, np.array([[1.0, 2.0]]), np.array([[1.0, 1.0]])).tolist() == [[0.0, 0.5]]
+
+
+def test_softplus_does_not_overflow():
+    assert ACTIVATION["softplus"][0](np.array([-1e4, 1e4]), SMALL).tolist() == [0.0, 1e4]
+
+
 @pytest.mark.parametrize("task", ["multiclass", "binary", "multilabel"])
 @pytest.mark.parametrize("logit", [1e4, -1e4, 0.0])
 def test_losses_and_gradients_are_finite_for_logits_up_to_1e4(task, logit):

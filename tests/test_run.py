@@ -413,3 +413,20 @@ def children_of(pid):
 def is_running(pid):
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
     return bool(state) and not state.startswith("Z")
+
+
+def test_arrays_of_one_s_own_can_be_swept_again_and_again(store):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    for y, task in ((X[:, 0] > 0, "binary"), (X @ [[1.0], [2.0], [3.0]], "regression")):
+        results = harness.sweep(
+            X, y, name=task, hidden=[(), (4,)], learning_rate=[0.01, 0.1], backends=["numpy"], epochs=2, store=store,
+            progress=False,
+        )  # fmt: skip
+        rows = results.frame()
+        assert len(rows) == 4
+        assert set(rows["task"]) == {task}
+        assert set(rows["verdict"]) == {"agrees"}
+        assert harness.sweep is harness.sweep
+    with pytest.raises(harness.RequestError, match=r"unknown setting 'lerning_rate': did you mean 'learning_rate'"):
+        harness.sweep(X, X[:, 0], lerning_rate=0.1)

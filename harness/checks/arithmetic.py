@@ -9,16 +9,21 @@ import numpy as np
 from harness.checks.problem import (
     N_ROWS,
     SMALL,
+    CheckFailed,
     TrainerClass,
     batches_of,
     build,
     compare,
     each,
+    expect_close,
     expect_logits,
+    problem,
+    rows_of,
     start_of,
 )
 from harness.draws import Recipe
 from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS
+from harness.training import train_reference
 
 
 def check_one_step(trainer_class: TrainerClass) -> str:
@@ -84,12 +89,57 @@ def check_many_inputs(trainer_class: TrainerClass) -> str:
 
 def check_saturation(trainer_class: TrainerClass) -> str:
     """Large weights: units and probabilities that are saturated, logits up to some hundreds, unclipped."""
-    config = replace(SMALL, activation=("sigmoid",), learning_rate=1e-3, l2=0.0)
-    start = tuple({key: 40 * value for key, value in layer.items()} for layer in start_of(config))
+
+    def check(dtype: str) -> str:
+        config = replace(SMALL, activation=("sigmoid",), learning_rate=1e-3, l2=0.0, dtype=dtype)
+        start = tuple({key: 40 * value for key, value in layer.items()} for layer in start_of(config))
+        trainer = build(trainer_class, config)
+        trainer.set_weights(start)
+        expect_logits(trainer, config, start, {"float64": 1e-10, "float32": 1e-2}[dtype])
+        return compare(trainer_class, config, start=start)
+
+    return each(("float64", "float32"), check)
+
+
+def check_far_out(trainer_class: TrainerClass) -> str:
+    """Units whose input is some thousands: no activation overflows, or bends earlier than it should."""
+
+    def check(activation: str) -> str:
+        for factor in (6, 1000):  # inputs between 10 and 40, where approximations set in, and far beyond
+            config = replace(SMALL, activation=(activation,), learning_rate=1e-9, l2=0.0, epochs=1)
+            first, last = start_of(config)
+            start = ({key: factor * value for key, value in first.items()}, last)
+            trainer = build(trainer_class, config)
+            trainer.set_weights(start)
+            expect_logits(trainer, config, start, 1e-13 * factor)
+            message = compare(trainer_class, config, start=start)
+        return message
+
+    return each(ACTIVATIONS, check)
+
+
+def check_many_epochs(trainer_class: TrainerClass) -> str:
+    """More epochs than a handful, each of many steps, stopped at the ninth of twelve."""
+    config = replace(SMALL, epochs=12, batch_size=1, learning_rate=0.02)
     trainer = build(trainer_class, config)
-    trainer.set_weights(start)
-    expect_logits(trainer, config, start, 1e-10)
-    return compare(trainer_class, config, start=start)
+    called: list[int] = []
+
+    def after_epoch(epoch: int) -> bool:
+        called.append(epoch)
+        return epoch == 9
+
+    trainer.train(*problem(config), batches_of(config), after_epoch)
+    if called != list(range(1, 10)):
+        raise CheckFailed(f"after_epoch was called with {called}, expected 1 to 9 when it returns True at 9")
+    expected = train_reference(
+        replace(config, epochs=9), start_of(config), batches_of(replace(config, epochs=9)), rows_of(config)
+    )
+    return expect_close(trainer.weights(), expected.weights, expected.floor, config.dtype)
+
+
+def check_many_outputs(trainer_class: TrainerClass) -> str:
+    """More classes than ten, and more units than rows."""
+    return compare(trainer_class, replace(SMALL, n_outputs=12, hidden=(40,), batch_size=N_ROWS))
 
 
 def check_kinks(trainer_class: TrainerClass) -> str:
@@ -108,9 +158,12 @@ def check_activation_constants(trainer_class: TrainerClass) -> str:
     """Slope and alpha are taken from the configuration, in full precision."""
 
     def check(activation: str) -> str:
-        config = replace(SMALL, activation=(activation,), leaky_slope=0.3, elu_alpha=0.6)
-        expect_logits(build(trainer_class, config), config, start_of(config))
-        return compare(trainer_class, config)
+        for hidden, dtype in (((6, 5), "float64"), ((5,), "float32")):
+            names = (activation,) * len(hidden)
+            config = replace(SMALL, hidden=hidden, activation=names, leaky_slope=0.3, elu_alpha=0.6, dtype=dtype)
+            expect_logits(build(trainer_class, config), config, start_of(config))
+            message = compare(trainer_class, config)
+        return message
 
     return each((name for name, constants in ACTIVATIONS.items() if constants), check)
 
@@ -126,11 +179,14 @@ def check_epsilon(trainer_class: TrainerClass) -> str:
 
 
 def check_optimizer_constants(trainer_class: TrainerClass) -> str:
-    """Every constant of an optimizer is taken from the configuration, in full precision."""
+    """Every constant of an optimizer is taken from the configuration, in full precision; any decay may be 0."""
     other = {"momentum": 0.7, "beta_1": 0.8, "beta_2": 0.97, "rho": 0.8, "epsilon": 1e-6, "initial_accumulator": 0.1}
 
     def check(optimizer: str) -> str:
-        constants: dict[str, Any] = {name: other[name] for name in OPTIMIZER_CONSTANTS[optimizer]}
+        read = OPTIMIZER_CONSTANTS[optimizer]
+        zeros: dict[str, Any] = {name: 0.0 for name in read if name != "epsilon"} | {"epsilon": 0.1}
+        compare(trainer_class, replace(SMALL, optimizer=optimizer, learning_rate=0.02, **zeros))
+        constants: dict[str, Any] = {name: other[name] for name in read}
         return compare(trainer_class, replace(SMALL, optimizer=optimizer, learning_rate=0.02, **constants))
 
     return each((name for name, constants in OPTIMIZER_CONSTANTS.items() if constants), check)

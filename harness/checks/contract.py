@@ -1,6 +1,7 @@
 """Checks of what a trainer is: shapes, copies, when it calls back, what it leaves alone, that its work is its own."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +18,14 @@ from harness.checks.problem import (
     expect_logits,
     expect_shapes,
     problem,
+    rows_of,
     start_of,
     train,
 )
 from harness.parity import deviation
 from harness.reference import Reference
-from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, Diverged, Epoch, Trainer, Weights
-from harness.training import is_finite, validate_native_fit
+from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config, Diverged, Epoch, Trainer, Weights
+from harness.training import is_finite, train_reference, validate_native_fit
 
 
 def check_declaration(trainer_class: TrainerClass) -> str:
@@ -83,18 +85,22 @@ def check_logits_after_training(trainer_class: TrainerClass) -> str:
 def check_set_weights_keeps_the_optimizer(trainer_class: TrainerClass) -> str:
     """Setting the weights to what they are, between epochs, changes nothing: moments and step count stay."""
 
-    def check(optimizer: str) -> str:
-        config = replace(SMALL, optimizer=optimizer, learning_rate=0.02)
+    def check(config: Config) -> str:
         trainer = build(trainer_class, config)
 
         def set_again(epoch: int) -> bool:
             trainer.set_weights(trainer.weights())
             return False
 
-        trainer.train(*problem(), batches_of(config), set_again)
-        return expect_close(trainer.weights(), train(Reference, config), 0.0, "float64")
+        trainer.train(*problem(config), batches_of(config), set_again)
+        expected = train_reference(config, start_of(config), batches_of(config), rows_of(config))
+        return expect_close(trainer.weights(), expected.weights, expected.floor, config.dtype)
 
-    return each(OPTIMIZER_CONSTANTS, check)
+    others: tuple[dict[str, Any], ...] = ({"dtype": "float32"}, {"batch_norm": True}, {"dropout": (0.0, 0.5)})
+    config = replace(SMALL, learning_rate=0.02)
+    configs = [replace(config, optimizer=optimizer) for optimizer in OPTIMIZER_CONSTANTS]
+    configs += [replace(config, optimizer=optimizer, **other) for optimizer in ("momentum", "adam") for other in others]
+    return each(configs, check)
 
 
 def check_stops_early(trainer_class: TrainerClass) -> str:

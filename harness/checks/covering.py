@@ -70,17 +70,16 @@ FACTORS: dict[str, dict[str, Changes]] = {
             ("zeros", 0.01),
         )
     },
-    "regularisation": {
+    "penalty": {"none": {}, "L2": {"l2": 1e-2}, "L1": {"l1": 1e-2}, "L1 and L2": {"l1": 1e-2, "l2": 1e-2}},
+    "dropout": {
         "none": {},
-        "L2": {"l2": 1e-2},
-        "L1": {"l1": 1e-2},
-        "dropout": {"dropout": (0.0, 0.4, 0.2)},
-        "input dropout": {"dropout": (0.2, 0.0, 0.0)},
-        "batch norm": {"batch_norm": True},
-        "clip by norm": {"clip_norm": 0.2, "l2": 1e-2},
-        "clip by value": {"clip_value": 0.02, "l2": 1e-2},
-        "early stopping": {"stopping": EarlyStopping(patience=1)},
+        "hidden units": {"dropout": (0.0, 0.4, 0.2)},
+        "inputs": {"dropout": (0.2, 0.0, 0.0)},
+        "inputs and hidden units": {"dropout": (0.2, 0.4, 0.6)},
     },
+    "batch norm": {"no": {}, "yes": {"batch_norm": True}},
+    "clipping": {"none": {}, "by norm": {"clip_norm": 0.2}, "by value": {"clip_value": 0.02}},
+    "early stopping": {"no": {}, "yes": {"stopping": EarlyStopping(patience=1)}},
     "batches": {
         "permutation": {},
         "independent": {"batches": "independent"},

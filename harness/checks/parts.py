@@ -56,8 +56,8 @@ def _task(name: str) -> Callable[[TrainerClass], str]:
 def _loss(name: str) -> Callable[[TrainerClass], str]:
     def check(trainer_class: TrainerClass) -> str:
         config = replace(REGRESSION, loss=name, huber_delta=0.7, learning_rate=0.02)
-        settings = product((1, 3), REDUCTIONS)
-        return compare_each(trainer_class, (replace(config, n_outputs=n, reduction=r) for n, r in settings))
+        settings = product((1, 3), REDUCTIONS, DTYPES)
+        return compare_each(trainer_class, (replace(config, n_outputs=n, reduction=r, dtype=d) for n, r, d in settings))
 
     check.__doc__ = f"The loss {name}, with one output and with several."
     return check
@@ -65,12 +65,14 @@ def _loss(name: str) -> Callable[[TrainerClass], str]:
 
 def _output_activation(name: str) -> Callable[[TrainerClass], str]:
     def check(trainer_class: TrainerClass) -> str:
-        def check_one(loss: str) -> str:
-            config = replace(REGRESSION, output_activation=name, loss=loss, huber_delta=0.3)
+        def check_one(config: Config) -> str:
             expect_logits(build(trainer_class, config), config, start_of(config))
             return compare(trainer_class, config)
 
-        return each(TASKS["regression"], check_one)
+        config = replace(REGRESSION, output_activation=name, huber_delta=0.3, learning_rate=0.02)
+        configs = [replace(config, loss=loss) for loss in TASKS["regression"]]
+        others = ({"dtype": "float32"}, {"reduction": "sum"}, {"optimizer": "adam"}, {"n_outputs": 1})
+        return each((*configs, *(replace(config, **other) for other in others)), check_one)
 
     check.__doc__ = f"A regression whose outputs go through {name}; `logits` stand before it."
     return check
@@ -79,12 +81,29 @@ def _output_activation(name: str) -> Callable[[TrainerClass], str]:
 def check_extreme_logits(trainer_class: TrainerClass) -> str:
     """Losses are computed from the logits: with some thousands they neither overflow nor lose the gradient."""
 
-    def check(task: str) -> str:
-        config = replace(OF_TASK[task], learning_rate=1e-3, l2=0.0, epochs=1)
+    def check(config: Config) -> str:
         *hidden, last = start_of(config)
         return compare(trainer_class, config, start=(*hidden, {key: 3000 * value for key, value in last.items()}))
 
-    return each(("multiclass", "binary", "multilabel"), check)
+    tasks = [replace(OF_TASK[task], learning_rate=1e-3, l2=0.0, epochs=1) for task in OF_TASK if task != "regression"]
+    return each((replace(config, dtype=dtype) for config in tasks for dtype in DTYPES), check)
+
+
+def check_zero_residual(trainer_class: TrainerClass) -> str:
+    """The derivative of the absolute error is 0 where the answer is exact: nothing moves."""
+
+    def check(loss: str) -> str:
+        config = replace(REGRESSION, loss=loss, l2=0.0, epochs=1)
+        first, last = start_of(config)
+        start = (first, {key: np.zeros_like(value) for key, value in last.items()})
+        trainer = build(trainer_class, config, start)
+        X, y = problem(config)
+        trainer.train(X, np.zeros_like(y), batches_of(config), lambda epoch: False)
+        if deviation(trainer.weights(), start) != 0:
+            raise CheckFailed(f"a network without any error was changed by the loss {loss}")
+        return "nothing moved"
+
+    return each(("mae", "huber", "mse"), check)
 
 
 def check_l1(trainer_class: TrainerClass) -> str:
@@ -100,7 +119,7 @@ def check_l1(trainer_class: TrainerClass) -> str:
 
 def check_dropout(trainer_class: TrainerClass) -> str:
     """Units are dropped as the masks say, those kept divided by 1 - rate; in inference nothing is dropped."""
-    settings = product(DTYPES, ((0.0, 0.0, 0.4), (0.0, 0.25, 0.0), (0.0, 0.5, 0.3)))
+    settings = product(DTYPES, ((0.0, 0.0, 0.4), (0.0, 0.8, 0.0), (0.0, 0.5, 0.3)))
     message = compare_each(trainer_class, (replace(TWO_LAYERS, dropout=rates, dtype=d) for d, rates in settings))
     config = replace(TWO_LAYERS, dropout=(0.0, 0.5, 0.3))
     trainer = build(trainer_class, config)
@@ -127,8 +146,11 @@ def check_batch_norm(trainer_class: TrainerClass) -> str:
 
 def check_batch_norm_in_inference(trainer_class: TrainerClass) -> str:
     """`logits` use the running moments, before and after training, and do not change them."""
-    config = replace(TWO_LAYERS, batch_norm=True)
+    config = replace(TWO_LAYERS, batch_norm=True, batch_norm_epsilon=0.1)
     trainer = build(trainer_class, config)
+    X, _ = problem(config)
+    if not np.allclose(trainer.logits(np.tile(X, (10, 1))), np.tile(trainer.logits(X), (10, 1)), rtol=0, atol=1e-12):
+        raise CheckFailed("the logits of a row depend on the rows beside it")
     expect_logits(trainer, config, start_of(config))
     trainer.train(*problem(config), batches_of(config), lambda epoch: False)
     before = trainer.weights()
@@ -161,18 +183,34 @@ def check_clip_value(trainer_class: TrainerClass) -> str:
 
 
 def check_all_regularisers(trainer_class: TrainerClass) -> str:
-    """L1, L2, dropout, batch normalisation and clipping at once."""
+    """L1, L2, dropout, batch normalisation and clipping at once, through three hidden layers; then one left out."""
     config = replace(
-        TWO_LAYERS, l1=0.01, l2=0.01, dropout=(0.1, 0.4, 0.2), batch_norm=True, clip_norm=0.5, optimizer="adam"
+        SMALL,
+        hidden=(6, 5, 4),
+        activation=("tanh",) * 3,
+        learning_rate=0.02,
+        l1=0.01,
+        l2=0.01,
+        dropout=(0.1, 0.4, 0.2, 0.3),
+        batch_norm=True,
+        batch_norm_momentum=0.8,
+        clip_norm=0.5,
     )
-    return compare(trainer_class, replace(config, learning_rate=0.02))
+    by_value = replace(config, clip_norm=None, clip_value=0.02)
+    compare(trainer_class, replace(by_value, optimizer="adam"))
+    compare(trainer_class, by_value)
+    compare(trainer_class, replace(by_value, batch_norm=False))
+    compare(trainer_class, replace(config, l2=0.0, optimizer="adam"))
+    compare(trainer_class, replace(config, batch_norm=False))
+    return compare(trainer_class, config)
 
 
 def check_perceptron(trainer_class: TrainerClass) -> str:
     """The perceptron rule: `w -= lr * (step(z) - y) * x`, where step(0) is 0."""
     config = replace(BINARY, hidden=(), activation=(), optimizer="perceptron", loss="perceptron")
     config = replace(config, output_activation="heaviside", l2=0.0)
-    compare(trainer_class, config)
+    for reduction, task, n_outputs in (("mean", "binary", 1), ("sum", "binary", 1), ("sum", "multilabel", 3)):
+        compare(trainer_class, replace(config, reduction=reduction, task=task, n_outputs=n_outputs))
     zeros = tuple({key: np.zeros_like(value) for key, value in layer.items()} for layer in start_of(config))
     return compare(trainer_class, config, start=zeros)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.data import Part
 from harness.draws import Recipe, draw_batches, draw_start, generator
-from harness.parity import deviation, tolerance
+from harness.parity import deviation, largest, tolerance
 from harness.reference import Reference, sigmoid
 from harness.trainer import Batches, Config, Trainer, Weights
 from harness.training import train_reference
@@ -120,7 +120,7 @@ def expect_close(weights: Weights, expected: Weights | None, floor: float | None
     """Fail when the weights deviate by more than the floor allows."""
     assert expected is not None, "the reference diverged on a check's own problem"
     measured = deviation(weights, expected)
-    allowed = tolerance(floor, dtype)
+    allowed = tolerance(floor, dtype, largest(expected))
     assert measured is not None
     if not measured <= allowed:
         raise CheckFailed(f"deviation {measured:.2g} from the reference, allowed {allowed:.2g} (floor {floor:.2g})")

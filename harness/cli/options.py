@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from harness.axes import canonical
-from harness.errors import RequestError
+from harness.errors import RequestError, unknown
 from harness.experiment import Cell, Experiment
 from harness.store import DEFAULT_STORE
 
@@ -30,15 +30,23 @@ def pick_cell(experiment: Experiment, text: str) -> Cell:
 
     Raises `RequestError` that lists the cells when there is none, or more than one.
     """
-    wanted = {}
-    for item in filter(None, map(str.strip, re.split(r",(?![^\[]*\])", text))):  # a comma in [8,8] parts nothing
+    wanted: dict[str, str] = {}
+    # a comma parts only where a new KEY= follows: there are some in [8,8], and in the names of cases
+    for item in filter(None, map(str.strip, re.split(r",(?=\s*\w+\s*=)", text))):
         key, equals, value = item.partition("=")
-        if not equals or key.strip() not in experiment.sweep:
-            axes = ", ".join(experiment.sweep) or "none: nothing is swept"
+        axes = ", ".join(experiment.sweep) or "none: nothing is swept"
+        if not equals:
             raise RequestError(f"--cell {text!r}: {item!r} is not AXIS=VALUE (axes: {axes})")
+        if key.strip() not in experiment.sweep:
+            told = unknown("axis", key.strip(), experiment.sweep) if experiment.sweep else f"(axes: {axes})"
+            raise RequestError(f"--cell {text!r}: {item!r} is not AXIS=VALUE: {told}")
+        if key.strip() in wanted:
+            raise RequestError(f"--cell {text!r}: {key.strip()} stands there twice")
         wanted[key.strip()] = canonical(value.strip()).replace(" ", "")
     cells = list(experiment.cells())
-    found = [cell for cell in cells if all(canonical(cell[key]) == value for key, value in wanted.items())]
+    found = [
+        cell for cell in cells if all(canonical(cell[key]).replace(" ", "") == value for key, value in wanted.items())
+    ]
     if len(found) != 1:
         shown = "; ".join(describe_cell(cell) for cell in (found or cells)[:20])
         more = " …" if len(found or cells) > 20 else ""

@@ -14,7 +14,7 @@ from harness.errors import describe
 from harness.executor import LocalExecutor
 from harness.experiment import Experiment
 from harness.metrics import SCORE, right
-from harness.parity import deviation, judge
+from harness.parity import deviation, judge, largest
 from harness.plan import Trial
 from harness.progress import Progress
 from harness.results import is_stale
@@ -235,7 +235,7 @@ class Sweep:
             "deviation": measured,
             "deviation_first_epoch": deviation(outcome.first_epoch_weights, reference["first_epoch_weights"]),
             "floor": floor,
-            "verdict": judge(outcome.status, measured, floor, trial.config.dtype),
+            "verdict": judge(outcome.status, measured, floor, trial.config.dtype, largest(reference["weights"])),
         }
 
     def _payloads(self, trial: Trial, outcome: Outcome, row: dict[str, Any]) -> dict[str, bytes]:
