@@ -14,13 +14,16 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from reports import figures, published, style, tables
+from reports import best, figures, published, style, tables
 from reports.study import MODES, SCORES, SPLITS, Study, words
 
 TEMPLATES = Path(__file__).parent / "templates"
 DPI = 160
 LISTED = 200
 """How many of the trials outside are listed on the page; the rest stand in `tables/outside.csv`."""
+
+CURVES = 4
+"""Of how many problems (data set and task) of one score the learning curves are drawn."""
 
 _TABLES = ("trials", "curves", "status", "best", "metrics", "points", "outside", "timing", "parity", "native_ranges",
            "published", "reproduced")  # fmt: skip
@@ -33,6 +36,8 @@ OWN_FILES = (
             "overview",
             "native-difference",
             *(f"{mode}-{what}" for mode in MODES for what in (*SPLITS, "search", "curves")),
+            *(f"{mode}-curves-{i}" for mode in MODES for i in range(2, CURVES + 1)),
+            "controlled-cases",
         )
     ),
     "controlled-deviation.png",
@@ -57,10 +62,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with its pictures."""
+    """A heading with its pictures; or with a sentence, where there is nothing to draw."""
 
     heading: str
     pictures: list[Picture]
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,12 +88,12 @@ def write(study: Study, out: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for name in OWN_FILES:  # of an earlier report; whatever else stands in that folder is not ours to touch
             (folder / name).unlink(missing_ok=True)
-    sections = [section for section in _sections(study) if section.pictures]
+    sections = [section for section in _sections(study) if section.pictures or section.text]
     for section in sections:
         for picture in section.pictures:
             _save_png(picture.figure, out / "figures" / f"{picture.name}.png")
     for score in study.scores:
-        one = figures.score_scatter(study, study.modes, score) if study.sampled else figures.overview(study, score)
+        one = figures.score_scatter(study, study.spoken, score) if study.sampled else figures.overview(study, score)
         _save_png(one, out / "figures" / f"overview{_suffix(study, score)}.png", dpi=200)
     for name, frame in _csv_tables(study).items():
         frame.map(_as_csv).to_csv(out / "tables" / f"{name}.csv", index=False)
@@ -99,9 +105,13 @@ def write(study: Study, out: Path) -> Path:
 def _sections(study: Study) -> list[Section]:
     return [
         Section("Published and ours", _published(study)),
-        Section("Controlled: every convention the same", _controlled(study)),
-        Section("Native: each framework's own defaults", _native(study)),
+        Section("Controlled: every convention the same", _controlled(study), _silent(study, "controlled")),
+        Section("Native: each framework's own defaults", _native(study), _silent(study, "native")),
     ]
+
+
+def _silent(study: Study, mode: str) -> str:
+    return tables.silence(study, mode) if study.silence(mode) else ""
 
 
 def _suffix(study: Study, score: str) -> str:
@@ -123,7 +133,7 @@ def _published(study: Study) -> list[Picture]:
 
 
 def _controlled(study: Study) -> list[Picture]:
-    if "controlled" not in study.modes:
+    if "controlled" not in study.modes or study.silence("controlled"):
         return []
     pictures = _scores(study, "controlled")
     if study.checked:
@@ -143,21 +153,38 @@ def _controlled(study: Study) -> list[Picture]:
             )
         )
     for score in study.scores:
-        curves = figures.learning_curves(study, "controlled", score)
+        cases = figures.case_curves(study, score)
+        if cases is not None:
+            (axis,) = study.axes
+            alt = f"Training loss by epoch on a logarithmic axis, one line a {axis}."
+            caption = f"The {style.named(score)} is the same in all, so the loss tells them apart."
+            pictures.append(Picture(f"controlled-cases{_suffix(study, score)}", cases, alt, caption))
+        pictures += _curves(
+            study,
+            "controlled",
+            score,
+            f"Loss and {style.named(score)} by epoch in mode controlled, one line a backend",
+            "Each backend draws its own dashes in turn: lines that coincide make one line of all colours.",
+        )
+    return pictures
+
+
+def _curves(study: Study, mode: str, score: str, alt: str, caption: str) -> list[Picture]:
+    """Learning curves of each problem, of at most `CURVES` of them."""
+    pictures: list[Picture] = []
+    problems = study.problems(score)
+    for problem in problems:
+        curves = figures.learning_curves(study, mode, score, problem) if len(pictures) < CURVES else None
         if curves is not None:
-            pictures.append(
-                Picture(
-                    f"controlled-curves{_suffix(study, score)}",
-                    curves,
-                    f"Loss and {style.named(score)} by epoch in mode controlled, one line a backend.",
-                    "Each backend draws its own dashes in turn: lines that coincide make one line of all colours.",
-                )
-            )
+            number = f"-{len(pictures) + 1}" if pictures else ""
+            name = study.problem_name(problem)
+            told = f"{alt}{f': {name}' if name else ''}."
+            pictures.append(Picture(f"{mode}-curves{number}{_suffix(study, score)}", curves, told, caption))
     return pictures
 
 
 def _native(study: Study) -> list[Picture]:
-    if "native" not in study.modes:
+    if "native" not in study.modes or study.silence("native"):
         return []
     pictures = _scores(study, "native")
     for score in study.scores:
@@ -172,17 +199,14 @@ def _native(study: Study) -> list[Picture]:
                     f"White: the same {named} as {base}. Red: higher, blue: lower.",
                 )
             )
-        curves = figures.learning_curves(study, "native", score)
-        if curves is not None:
-            pictures.append(
-                Picture(
-                    f"native-curves{suffix}",
-                    curves,
-                    f"Loss and {named} by epoch as each framework logs them itself in mode native.",
-                    "Each backend at its own best cell. Only what a framework logs by itself is shown, by its own "
-                    "definition: losses may be sums or means, with or without the penalty, and need not be comparable.",
-                )
-            )
+        pictures += _curves(
+            study,
+            "native",
+            score,
+            f"Loss and {named} by epoch as each framework logs them itself in mode native",
+            "Each backend at its own best cell. Only what a framework logs by itself is shown, by its own definition: "
+            "losses may be sums or means, with or without the penalty, and need not be comparable.",
+        )
     return pictures
 
 
@@ -255,10 +279,11 @@ def _render(study: Study, sections: list[Section]) -> str:
         Section(
             section.heading,
             [Picture(p.name, p.figure, p.alt, p.caption, _svg(p.figure, p.name, p.alt)) for p in section.pictures],
+            section.text,
         )
         for section in sections
     ]
-    best = [tables.best_table(study, mode) for mode in study.modes]
+    chosen = pd.concat([tables.best_table(study, mode) for mode in study.modes], ignore_index=True)
     outside = tables.outside(study)
     return environment.get_template("report.html.j2").render(
         study=study,
@@ -269,9 +294,10 @@ def _render(study: Study, sections: list[Section]) -> str:
         scores=" or ".join(style.named(score) for score in study.scores),
         learned=" or ".join(f"{_split(study, score)} {style.named(score)}" for score in study.scores),
         reproduced=_table(study, published.reproduced_table(study)) if _published_here(study) else None,
-        points=_table(study, tables.best_points(study)) if study.sampled else None,
+        points=_table(study, best.once(tables.best_points(study))) if study.sampled else None,
         metrics=_table(study, metrics) if len(metrics := tables.metrics_table(study)) else None,
-        best=_table(study, pd.concat(best, ignore_index=True)) if best else None,
+        best=_table(study, chosen) if len(chosen) else None,
+        each=f" of each {best.kind(study)}" if best.kind(study) else "",
         outside=_table(study, outside.head(LISTED)) if len(outside) else None,
         unlisted=max(len(outside) - LISTED, 0),
         status=_table(study, tables.status_table(study)),

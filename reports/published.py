@@ -1,14 +1,15 @@
 """Figures printed elsewhere, beside the stored rows: where the two are equal.
 
-A cell is reproduced when its mean equals the published number to 1e-9 and every planned trial of it finished. Cells
-that are chaotic are left out of every count: there rounding alone decides.
+A cell is reproduced when its mean equals the published number to 1e-9, every planned trial of it finished, and it is
+not chaotic: where rounding alone decides, equality is a coincidence.
 """
 
 import math
+from typing import Any
 
 import pandas as pd
 
-from reports import style
+from reports import agreement, style
 from reports.study import Cell, Position, Study
 
 EQUAL = 1e-9
@@ -49,50 +50,74 @@ def equal(cell: Cell, column: str, number: float) -> bool:
 
 
 def reproduced_table(study: Study) -> pd.DataFrame:
-    """One row a backend that ran in mode `controlled`: how many published numbers it has, and how far the others are.
+    """One row a backend that ran in mode `controlled` and a split: how many published numbers it has.
 
-    For each split `…_legible` counts the legible cells that are not chaotic, `…_reproduced` those of them that are
-    equal, `…_no_result` those in which a trial did not finish, and `…_largest_difference` is taken over the rest.
+    `legible = chaotic + diverged + no_result + compared`: in a chaotic cell rounding alone decides, so that equality
+    would be a coincidence; where a trial diverged, or did not finish for another reason, there is nothing to compare.
+    `reproduced` counts the compared cells that are equal; `largest_difference` is taken over the compared ones.
     """
     cells, left_out = printed(study), chaotic(study)
     records = []
     for backend in study.backends_of("controlled"):
         if study.absence("controlled", backend):
             continue
-        record: dict[str, object] = {"backend": backend}
         for split in splits(study):
             column = f"{split}_accuracy"
-            pairs = [
+            legible = [
                 (study.cell("controlled", backend, position), numbers[column])
                 for position, numbers in cells.items()
-                if position not in left_out and not math.isnan(numbers[column])
+                if not math.isnan(numbers[column])
             ]
-            gaps = [abs(cell.mean(column) - number) for cell, number in pairs if cell.complete]
-            record[f"{split}_legible"] = len(pairs)
-            record[f"{split}_reproduced"] = sum(equal(cell, column, number) for cell, number in pairs)
-            record[f"{split}_no_result"] = sum(not cell.complete for cell, _ in pairs)
-            record[f"{split}_largest_difference"] = max(gaps, default=math.nan)
-        records.append(record)
+            judged = [(cell, number) for cell, number in legible if cell.position not in left_out]
+            compared = [(cell, number) for cell, number in judged if cell.complete]
+            diverged = sum(any(row["status"] == "diverged" for row in cell.rows) for cell, _ in judged)
+            records.append(
+                {
+                    "backend": backend,
+                    "split": split,
+                    "legible": len(legible),
+                    "chaotic": len(legible) - len(judged),
+                    "diverged": diverged,
+                    "no_result": len(judged) - len(compared) - diverged,
+                    "compared": len(compared),
+                    "reproduced": sum(equal(cell, column, number) for cell, number in compared),
+                    "largest_difference": max(
+                        (abs(cell.mean(column) - number) for cell, number in compared), default=math.nan
+                    ),
+                }
+            )
     return pd.DataFrame.from_records(records)
 
 
 def sentences(study: Study) -> list[str]:
-    """How many of the published numbers each backend has."""
-    shown = splits(study)
-    if not shown or "controlled" not in study.modes:
+    """How many of the published numbers the backends have, once for those that have the same."""
+    if not splits(study) or "controlled" not in study.spoken:
         return []
-    # without the reference nobody knows which cells are chaotic
-    which = "that are not chaotic" if study.checked else "(parity was not checked: chaotic ones are among them)"
+    table = reproduced_table(study)
+    told: dict[str, list[str]] = {}
+    for name, rows in table.groupby("backend", sort=False):
+        told.setdefault(_counts(study, rows.to_dict("records")), []).append(str(name))
     found = []
-    for row in reproduced_table(study).to_dict("records"):
-        counts = []
-        for split in shown:
-            cells = f" legible cells {which}" if split == shown[0] else ""
-            gap = row[f"{split}_no_result"]
-            lost = f" ({gap} of them without a result)" if gap else ""
-            counts.append(f"{row[f'{split}_reproduced']} of {row[f'{split}_legible']}{cells}, {split}{lost}")
-        found.append(f"{row['backend']} reproduced exactly: {'; '.join(counts)}.")
+    for counts, names in told.items():
+        everyone = len(told) == 1 and len(names) > 1
+        who = agreement.everyone(len(names)) if everyone else style.listed(names)
+        found.append(f"{who} reproduced {counts}.")
     outside = len(study.published) - len(printed(study)) if study.published is not None else 0
     if outside:
         found.append(f"{style.count(outside, 'published cell lies', 'published cells lie')} outside of this grid.")
     return found
+
+
+def _counts(study: Study, rows: list[dict[str, Any]]) -> str:
+    """`22 of the 22 legible training accuracies that can be compared (…) and 19 of 19 test accuracies`."""
+    parts = []
+    for row in rows:
+        of = "of the" if not parts else "of"
+        kind = ("legible " if not parts else "") + ("training" if row["split"] == "train" else "test")
+        noun = "accuracy" if row["compared"] == 1 else "accuracies"
+        parts.append(f"{row['reproduced']} {of} {row['compared']} {kind} {noun}")
+    # without the reference nobody knows which cells are chaotic
+    neither = "neither chaotic nor diverged" if study.checked else "that did not diverge; parity was not checked"
+    parts[0] += f" that can be compared (cells {neither})"
+    lost = max(row["no_result"] for row in rows)
+    return " and ".join(parts) + " exactly" + (f"; {style.count(lost, 'cell')} of ours did not finish" if lost else "")

@@ -30,6 +30,16 @@ Position = tuple[int, ...]
 """A cell's place in the grid: for each axis, the index of its value. `()` when nothing is swept."""
 
 
+Problem = tuple[str, str]
+"""What is learned: a data set and a task. Scores of different problems cannot be compared."""
+
+
+def problem_of(row: Any) -> Problem:
+    """The problem of a row; "" for a data set that it does not name."""
+    dataset = row.get("dataset")
+    return dataset if isinstance(dataset, str) else "", row["task"]
+
+
 def score_of(task: str) -> str:
     """The score of a task: "r2" of a regression, "accuracy" of every other."""
     return "r2" if task == "regression" else "accuracy"
@@ -89,6 +99,11 @@ class Cell:
         """Whether at least one of its trials is further from the reference than rounding allows."""
         return any(row["verdict"] == "differs" for row in self.rows)
 
+    @property
+    def problem(self) -> Problem | None:
+        """Its data set and task; None for a cell without any trial."""
+        return problem_of(self.rows[0]) if self.rows else None
+
     def has_score(self, score: str) -> bool:
         """Whether its task is judged by `score`; so is a cell without any trial, which has to say that."""
         return not self.rows or any(score_of(row["task"]) == score for row in self.rows)
@@ -111,10 +126,11 @@ class Study:
     """The stored rows of one experiment, all that a report knows.
 
     `rows` has one row a *planned* trial: `trial_id, experiment, backend, mode, seed, status, reason`, a column for
-    every axis and hyperparameter, `task` ("multiclass", "binary", "multilabel", "regression"), `chance` (the score of
-    guessing), the metrics `train_accuracy`, `test_r2`, … (see `style.METRICS`), `epochs, epochs_run`, `deviation,
-    floor, verdict`, times, versions and `stale`. `axes` maps a swept key to its values in the file's order. `curves`
-    has one row an epoch of a trial. `facts` and `warnings` are shown as they are. Missing is NaN or None.
+    every axis and hyperparameter, `dataset` (it may be absent), `task` ("multiclass", "binary", "multilabel",
+    "regression"), `chance` (the score of guessing), the metrics `train_accuracy`, `test_r2`, … (see `style.METRICS`),
+    `epochs, epochs_run`, `deviation, floor, verdict`, times, versions and `stale`. `axes` maps a swept key to its
+    values in the file's order. `curves` has one row an epoch of a trial. `facts` and `warnings` are shown as they are.
+    Missing is NaN or None.
 
     `sampled` names the hyperparameters that were drawn at random; the only axis is then `point`, the number of the
     draw. `published` holds figures printed elsewhere: a column an axis, and `train_accuracy`, `test_accuracy` or both,
@@ -176,6 +192,53 @@ class Study:
         """The scores of guessing, ascending: several where the cells have different numbers of classes."""
         rows = self.rows[self.rows["task"].map(score_of) == score]
         return sorted({float(chance) for chance in rows["chance"].dropna()})
+
+    def silence(self, mode: str) -> dict[str, list[str]]:
+        """Why a mode has no result at all, each reason with its backends; empty when any trial could be run."""
+        rows = self.rows[self.rows["mode"] == mode]
+        if not set(rows["status"]) <= {"not_installed", "unsupported"}:
+            return {}
+        found: dict[str, list[str]] = {}
+        for row in rows.drop_duplicates(["backend", "status", "reason"]).to_dict("records"):
+            reason = words(row["status"]) + (f": {row['reason']}" if isinstance(row["reason"], str) else "")
+            found.setdefault(reason, []).append(row["backend"])
+        return found
+
+    @property
+    def spoken(self) -> list[str]:
+        """The modes that have anything to draw; all of them where none has."""
+        return [mode for mode in self.modes if not self.silence(mode)] or self.modes
+
+    def problems(self, score: str) -> list[Problem]:
+        """The problems that are judged by `score`, in the order of the grid."""
+        return [problem for problem in self._problems if score_of(problem[1]) == score]
+
+    def problem_name(self, problem: Problem) -> str:
+        """What tells a problem from the others of the study: "xor", "xor, binary"; "" where it is the only one."""
+        parts = zip(problem, zip(*self._problems, strict=True), strict=True)
+        return ", ".join(part for part, all_of_them in parts if len(set(all_of_them)) > 1)
+
+    def best(self, mode: str, backend: str, score: str) -> dict[Problem, Cell]:
+        """The best cell of each problem (see `ranked`), for those problems in which there is more than one cell."""
+        found = {}
+        for problem in self.problems(score):
+            best = best_cell(self.cells_of(mode, backend, problem), score) if self.chosen(problem) else None
+            if best is not None:
+                found[problem] = best
+        return found
+
+    def chosen(self, problem: Problem) -> bool:
+        """Whether a problem has more than one cell to choose from."""
+        return self._problems[problem] > 1
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether the best cell is chosen anywhere: validation scores, and a problem of more than one cell."""
+        return self.has_validation and any(n > 1 for n in self._problems.values())
+
+    def cells_of(self, mode: str, backend: str, problem: Problem) -> list[Cell]:
+        """The cells of one backend in which trials of `problem` are planned, in the order of `positions`."""
+        return [cell for cell in self.cells(mode, backend) if cell.problem == problem]
 
     @property
     def has_validation(self) -> bool:
@@ -249,6 +312,15 @@ class Study:
         return {self.position(row): {name: row[name] for name in self.sampled} for row in rows}
 
     @cached_property
+    def _problems(self) -> dict[Problem, int]:
+        """Every problem with the number of its cells."""
+        found: dict[Problem, set[Position]] = {}
+        for (_, _, position), cell in sorted(self._cells.items(), key=lambda item: item[0][2]):
+            if cell.problem is not None:
+                found.setdefault(cell.problem, set()).add(position)
+        return {problem: len(positions) for problem, positions in found.items()}
+
+    @cached_property
     def _index(self) -> dict[str, dict[str, int]]:
         return {axis: {key(value): i for i, value in enumerate(values)} for axis, values in self.axes.items()}
 
@@ -266,7 +338,7 @@ def best_cell(cells: list[Cell], score: str) -> Cell | None:
 
 
 def ranked(cells: list[Cell], score: str) -> list[Cell]:
-    """Cells by mean validation `score`, highest first, ties broken by the lower validation loss, then by order.
+    """Cells of one problem by mean validation `score`, highest first; a tie goes to the lower validation loss.
 
     Only cells whose every trial finished, that are not chaotic and that have a validation score can win; test results
     are never looked at.

@@ -122,7 +122,9 @@ def labels(values: list[Any]) -> list[str]:
 
 
 def named(column: str) -> str:
-    """A column in words: `test_r2` is "test R²", `not_run` is "not run"."""
+    """A column in words: `test_r2` is "test R²", `not_run` is "not run", `median_train_seconds` a training time."""
+    if column.endswith("_seconds"):  # cells have units of their own, of ms and µs too
+        column = column.replace("train", "training").replace("predict", "prediction").replace("_seconds", "_time")
     return " ".join(METRICS.get(word, word) for word in column.split("_"))
 
 
@@ -149,8 +151,11 @@ def deviation(value: float) -> str:
 
 
 def magnitude(value: float) -> str:
-    """A deviation or floor with one significant digit: `7e-15`; "0" for exactly zero and "∞" for infinity."""
-    return number(value, 1)
+    """A deviation or floor in a tile: `7e-15`, `227`, from 1000 on `1e4`; "0" for exactly zero, "∞" for infinity."""
+    if missing(value) or math.isinf(value) or value < 999.5:
+        return number(value, 1)
+    mantissa, exponent = f"{value:.0e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 def seconds(value: float) -> str:
@@ -161,6 +166,11 @@ def seconds(value: float) -> str:
         if value >= 0.9995 * size:
             return f"{value / size:.{1 if value < 9.95 * size else 0}f} {unit}"
     return "0 s"
+
+
+def listed(names: list[str]) -> str:
+    """`numpy`, `numpy and torch`, `numpy, keras and torch`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
 
 
 def count(n: int, noun: str, plural: str | None = None) -> str:

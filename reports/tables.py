@@ -1,65 +1,32 @@
 """Tables of a study, as DataFrames, and the sentences that open a report.
 
-Failures are counted in columns of their own; every mean or median stands beside the number of trials behind it.
+Failures are counted in columns of their own; every mean or median stands beside the number of trials behind it. What
+is about parity, best cells and published numbers has a file of its own.
 """
 
 import math
-from typing import Any
 
 import pandas as pd
 
-from reports import published, style
-from reports.study import STATUSES, VERDICTS, Cell, Study, best_cell, ranked, score_of, words
+from reports import agreement, best, published, style
+from reports.agreement import LEARNED, parity_table
+from reports.best import best_points, best_table, metrics_table
+from reports.study import STATUSES, Study, words
+
+__all__ = [
+    "LEARNED",
+    "best_points",
+    "best_table",
+    "metrics_table",
+    "native_ranges",
+    "outside",
+    "parity_table",
+    "status_table",
+    "summary_sentences",
+    "timing_table",
+]
 
 REASONS = 3  # of crashes and time-outs that the summary tells
-
-LEARNED = 0.2
-"""A network has learned when its score, accuracy or R², is more than this above `chance`, the score of guessing."""
-
-TOP = 10  # of the points of a random search
-
-_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
-
-def parity_table(study: Study) -> pd.DataFrame:
-    """One row a backend in mode `controlled`: what became of its trials, and how they compare with the reference.
-
-    `planned = ok + diverged + failed + not_run = agree + differ + chaotic + unchecked`, where `failed` counts
-    timeouts and crashes, and `not_run` what is unsupported, not installed or pending. `learned` counts the trials
-    whose test score (training score where there is no test set) is more than 0.2 above chance, and
-    `largest_deviation` is taken over the trials that are not chaotic.
-    """
-    records = []
-    for backend in study.backends_of("controlled"):
-        rows = study.rows_of("controlled", backend)
-        status, verdict = rows["status"].value_counts(), rows["verdict"].value_counts()
-        calm = rows.loc[rows["verdict"].isin(["agrees", "differs"]), "deviation"]
-        records.append(
-            {
-                "backend": backend,
-                "planned": len(rows),
-                "ok": int(status.get("ok", 0)),
-                "diverged": int(status.get("diverged", 0)),
-                "failed": int(status.reindex(["timeout", "crashed"]).sum()),
-                "not_run": int(status.reindex(["unsupported", "not_installed", "pending"]).sum()),
-                **{
-                    name: int(verdict.get(known, 0))
-                    for name, known in zip(("agree", "differ", "chaotic", "unchecked"), VERDICTS, strict=True)
-                },
-                "learned": _learned(study, rows[rows["status"] == "ok"]),
-                "largest_deviation": calm.max(),
-            }
-        )
-    return pd.DataFrame.from_records(records)
-
-
-def _learned(study: Study, rows: pd.DataFrame) -> int:
-    scores = rows["task"].map(score_of)
-    return sum(
-        int((mine[f"{study.split(score)}_{score}"] > mine["chance"] + LEARNED).sum())
-        for score in study.scores
-        for mine in [rows[scores == score]]
-    )
 
 
 def status_table(study: Study) -> pd.DataFrame:
@@ -72,65 +39,6 @@ def status_table(study: Study) -> pd.DataFrame:
         record = {"backend": backend, "mode": mode, "planned": len(rows)}
         record |= {status: int(counts.get(status, 0)) for status in present}
         records.append(record | {"stale": int(rows["stale"].astype(bool).sum())})
-    return pd.DataFrame.from_records(records)
-
-
-def best_table(study: Study, mode: str) -> pd.DataFrame:
-    """Each backend's best cell by mean validation score, with the number of seeds behind the means.
-
-    The scores are empty for a backend without an eligible cell: one in which every seed finished, that is not
-    chaotic, and that has a validation score. A study of classifications and regressions has a row for each score.
-    """
-    records = []
-    for score in study.scores:
-        for backend in study.backends_of(mode):
-            best = best_cell(study.cells(mode, backend), score)
-            record = _place(study, mode, backend, best)
-            for name in study.scores:
-                for split in ("validation", "train", "test"):
-                    record[f"{split}_{name}"] = best.mean(f"{split}_{name}") if best else math.nan
-            records.append(record)
-    return pd.DataFrame.from_records(records)
-
-
-def _place(study: Study, mode: str, backend: str, cell: Cell | None) -> dict[str, Any]:
-    record: dict[str, Any] = {"backend": backend, "mode": mode}
-    for i, axis in enumerate(study.axes):
-        record[axis] = study.axes[axis][cell.position[i]] if cell else None
-    record |= {name: study.drawn(cell.position).get(name) if cell else None for name in study.sampled}
-    return record | {"seeds": len(cell.ok) if cell else 0}
-
-
-def metrics_table(study: Study) -> pd.DataFrame:
-    """All metrics of each backend's best cell: one row a mode, backend and score, one column a metric that exists.
-
-    They are those of the test set, or of the training set where no trial has a test set. Where nothing is swept the
-    only cell is taken, finished trials alone; where nothing can be chosen the table is empty.
-    """
-    split = "test" if any(study.has(f"test_{name}") for name in style.METRICS) else "train"
-    metrics = [name for name in style.METRICS if study.has(f"{split}_{name}")]
-    records = []
-    for mode in study.modes:
-        for score in study.scores:
-            for backend in study.backends_of(mode):
-                cells = study.cells(mode, backend)
-                best = best_cell(cells, score) if study.has_validation or len(cells) > 1 else cells[0]
-                if best is not None and best.ok:
-                    values = {f"{split}_{name}": best.mean(f"{split}_{name}") for name in metrics}
-                    records.append(_place(study, mode, backend, best) | values)
-    return pd.DataFrame.from_records(records)
-
-
-def best_points(study: Study) -> pd.DataFrame:
-    """The ten best points of a random search by mean validation score, for each mode, score and backend."""
-    records = []
-    for mode in study.modes:
-        for score in study.scores:
-            for backend in study.backends_of(mode):
-                for rank, cell in enumerate(ranked(study.cells(mode, backend), score)[:TOP], start=1):
-                    where = _place(study, mode, backend, cell)
-                    scores = {f"{s}_{score}": cell.mean(f"{s}_{score}") for s in ("validation", "train", "test")}
-                    records.append({"backend": backend, "mode": mode, "rank": rank} | where | scores)
     return pd.DataFrame.from_records(records)
 
 
@@ -180,79 +88,18 @@ def native_ranges(study: Study, split: str = "test", score: str = "accuracy") ->
 def summary_sentences(study: Study) -> list[str]:
     """What was found, in plain words, the most important first."""
     return [
-        *_parity_sentences(study),
+        *agreement.sentences(study),
         *published.sentences(study),
         *_native_sentences(study),
-        *_best_sentences(study),
+        *best.sentences(study),
         *_early_sentences(study),
         *_status_sentences(study),
+        *_silence_sentences(study),
     ]
-
-
-def _parity_sentences(study: Study) -> list[str]:
-    if "controlled" not in study.modes:
-        return []
-    table = parity_table(study)
-    if not study.checked:
-        finished = table["ok"].sum() + table["diverged"].sum()
-        return ["Parity not checked in this run."] if finished else ["No controlled trial has finished."]
-    unit = "cell" if study.n_seeds == 1 else "trial"
-    sentences = [
-        f"{row.backend} differs from the reference in {row.differ} of the {style.count(row.agree + row.differ, unit)} "
-        f"in which it can be judged, by up to {style.deviation(row.largest_deviation)}."
-        for row in table[table["differ"] > 0].itertuples()
-    ]
-    agreeing = table[(table["agree"] > 0) & (table["differ"] == 0)]
-    if len(agreeing):
-        sentences.append(f"{_who_agrees(table, agreeing)} in {_where(agreeing, unit)}{_how_well(agreeing)}.")
-    chaotic = table.loc[table["chaotic"] > 0, "chaotic"]
-    if len(chaotic):
-        sentences.append(
-            f"{_range(chaotic, unit)} a backend {'is' if set(chaotic) == {1} else 'are'} chaotic: there rounding alone "
-            "moves the reference, so no backend can be blamed and none is judged."
-        )
-    unchecked = table[(table["unchecked"] > 0) & (table["ok"] + table["diverged"] > 0)]
-    if len(unchecked):
-        listed = ", ".join(f"{row.unchecked} of {row.backend}" for row in unchecked.itertuples())
-        sentences.append(f"Controlled trials that could not be compared with the reference: {listed}.")
-    return sentences
-
-
-def _who_agrees(table: pd.DataFrame, agreeing: pd.DataFrame) -> str:
-    names = list(agreeing["backend"])
-    if len(names) == 1:
-        return f"{names[0]} agrees with the reference"
-    if len(names) < len(table):
-        return f"{', '.join(names[:-1])} and {names[-1]} agree"
-    return "Both backends agree" if len(names) == 2 else f"All {_spelled(len(names))} backends agree"
-
-
-def _where(agreeing: pd.DataFrame, unit: str) -> str:
-    """`all 41 cells that are not chaotic`, saying so where some were not compared."""
-    n = _range(agreeing["agree"], unit)
-    conditions = ["were compared"] if agreeing["unchecked"].any() else []
-    conditions += ["are not chaotic"] if agreeing["chaotic"].any() else []
-    if set(agreeing["agree"]) == {1}:
-        conditions = [condition.replace("were", "was").replace("are", "is") for condition in conditions]
-        n = f"the one {unit}"
-    elif agreeing["agree"].nunique() == 1:
-        n = f"both {unit}s" if set(agreeing["agree"]) == {2} else f"all {n}"
-    return n + (f" that {' and '.join(conditions)}" if conditions else "")
-
-
-def _how_well(agreeing: pd.DataFrame) -> str:
-    largest = agreeing["largest_deviation"].max()
-    return "" if math.isnan(largest) else f"; the largest deviation from the reference is {style.deviation(largest)}"
-
-
-def _range(counts: pd.Series, unit: str) -> str:
-    """`38 cells`, or `38 to 41 cells` where the backends have different numbers of them."""
-    low, high = int(counts.min()), int(counts.max())
-    return style.count(high, unit) if low == high else f"{low} to {style.count(high, unit)}"
 
 
 def _native_sentences(study: Study) -> list[str]:
-    if "native" not in study.modes or len(study.backends_of("native")) < 2:
+    if "native" not in study.spoken or len(study.backends_of("native")) < 2:
         return []
     return [sentence for score in study.scores for sentence in _native_sentence(study, score)]
 
@@ -281,22 +128,6 @@ def _gap(difference: float) -> str:
     return f"{difference:.2f}" if difference < 1000 else style.number(difference, 2)
 
 
-def _best_sentences(study: Study) -> list[str]:
-    return [sentence for score in study.scores for sentence in _best_sentence(study, score)]
-
-
-def _best_sentence(study: Study, score: str) -> list[str]:
-    found = []
-    for mode in study.modes:
-        scores = best_table(study, mode)[f"test_{score}"].dropna()
-        if len(scores):
-            low, high = style.score(scores.min()), style.score(scores.max())
-            reached = low if low == high else f"{low} to {high}"
-            found.append(f"{reached} in mode {mode} ({style.count(len(scores), 'backend')})")
-    named = style.named(score)
-    return [f"Test {named} of the best cell, chosen by validation {named}: {'; '.join(found)}."] if found else []
-
-
 def _early_sentences(study: Study) -> list[str]:
     """How many finished trials stopped before their planned epochs, and when: apart for each mode."""
     if not {"epochs", "epochs_run"} <= set(study.rows):
@@ -321,13 +152,28 @@ def _status_sentences(study: Study) -> list[str]:
     ]
     total, ok = len(study.rows), int(counts.get("ok", 0))
     if not failed:
-        return [*_stale_sentence(study), f"All {style.count(total, 'planned trial')} finished."]
+        how_many = "The one planned trial" if total == 1 else f"All {total} planned trials"
+        return [*_stale_sentence(study), f"{how_many} finished."]
     sentence = f"Of {style.count(total, 'planned trial')}, {ok} finished"
     sentences = [f"{sentence}; " + ", ".join(failed) + "."]
     sentences += _reason_sentences(study)
-    hints = {(backend, study.absence(mode, backend)): None for mode, backend in _groups(study)}
+    groups = [(mode, backend) for mode, backend in _groups(study) if not study.silence(mode)]
+    hints = {(backend, study.absence(mode, backend)): None for mode, backend in groups}
     sentences += [f"{backend} is {hint.removesuffix('.')}." for backend, hint in hints if hint]
     return [*sentences, *_stale_sentence(study)]
+
+
+def _silence_sentences(study: Study) -> list[str]:
+    return [silence(study, mode) for mode in study.modes if study.silence(mode)]
+
+
+def silence(study: Study, mode: str) -> str:
+    """`Mode native has no result: unsupported: …`, each reason with its backends where there are several."""
+    reasons = study.silence(mode)
+    if len(reasons) == 1:
+        return f"Mode {mode} has no result, in every backend {next(iter(reasons)).removesuffix('.')}."
+    told = [f"{style.listed(names)} {reason.removesuffix('.')}" for reason, names in reasons.items()]
+    return f"Mode {mode} has no result: {'; '.join(told)}."
 
 
 def _reason_sentences(study: Study) -> list[str]:
@@ -339,7 +185,7 @@ def _reason_sentences(study: Study) -> list[str]:
         for (backend, reason), n in reasons.head(REASONS).items()
     ]
     more = len(reasons) - len(told)
-    return told + ([f"And {style.count(more, 'other reason')}: see the trials outside."] if more > 0 else [])
+    return told + ([f"And {style.count(more, 'other reason')}: see the table of failures."] if more > 0 else [])
 
 
 def _stale_sentence(study: Study) -> list[str]:
@@ -354,7 +200,3 @@ def _stale_sentence(study: Study) -> list[str]:
 
 def _groups(study: Study) -> list[tuple[str, str]]:
     return [(mode, backend) for mode in study.modes for backend in study.backends_of(mode)]
-
-
-def _spelled(n: int) -> str:
-    return _NUMBERS[n] if n < len(_NUMBERS) else str(n)

@@ -12,6 +12,8 @@ from harness.trainer import Epoch, NativeFit
 class Correct(Reference):
     """The starting point of every mutant: it passes all checks but `native` (it has none) and `own_arithmetic`."""
 
+    name = "mutant"
+
 
 class TransposedWeights(Correct):
     """Uses `W.T` where `W` is meant: invisible in the shapes of a square layer."""

@@ -67,7 +67,7 @@ def refused(capsys, *arguments):
         (["dump", "digits-quick", "--backend", "numpy", "-o", "x.npz"], ["singles out 9 cells", "learning_rate=0.01"]),
         (
             ["dump", "digits-quick", "--backend", "numpy", "--cell", "lr=1", "-o", "x.npz"],
-            ["'lr=1'", "axes: learning_rate, l2"],
+            ["'lr=1'", "unknown axis 'lr'", "allowed: learning_rate, l2"],
         ),
         (["dump", "digits-quick", "--backend", "numpi", "--cell", "learning_rate=1,l2=1e-2", "-o", "x"], ["'numpi'"]),
     ],
@@ -245,6 +245,11 @@ def test_a_disagreement_is_exit_code_1(path, tmp_path, monkeypatch, capfd):
         out = capfd.readouterr().out
         assert "failed       l2 " in out
         assert " failed, of " in out
+        other = Backend("other", "tests.mutants:L2OffByTwo", ("numpy",))
+        monkeypatch.setattr(registry, "BUILT_IN", (*registry.BUILT_IN, other))
+        registry.backends.cache_clear()
+        assert invoke(["check", "other"]) == 1
+        assert "calls itself 'mutant', and its entry point 'other'" in capfd.readouterr().out
     finally:
         registry.backends.cache_clear()
 

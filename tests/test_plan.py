@@ -186,7 +186,7 @@ def test_weights_from_a_file_are_known_by_their_values(tmp_path):
     assert planned("c.npz", **{f"start/{key}": value for key, value in weights.items()}).id == first.id
     assert planned("d.npz", **{**weights, "1/W": np.zeros((4, 3))}).id != first.id
     for bad, message in (
-        ({**weights, "1/W": np.zeros((3, 4))}, r"1/W has shape \(3, 4\), expected \(4, 3\)"),
+        ({**weights, "1/W": np.zeros((3, 4))}, r"1/W has shape \(3, 4\), expected numbers of shape \(4, 3\)"),
         ({**weights, "0/W": np.full((4, 4), np.nan)}, "finite numbers"),
         ({"1/W": weights["1/W"]}, "holds no weights"),
         ({**weights, "2/W": np.ones((3, 3))}, "2/W do not belong to a network"),

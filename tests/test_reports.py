@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 import reports
 from harness import parity
-from reports import figures, style, tables
+from reports import agreement, best, figures, style, tables
 from reports.figures.curves import controlled_lines, native_lines
 from reports.figures.heatmaps import grid
 from reports.page import OWN_FILES, write
@@ -137,6 +137,7 @@ def no_validation(row, position):
         (style.signed, [0.0314, -0.82, -0.0001, math.nan], "+0.031 | −0.820 | 0.000 | –"),
         (style.deviation, [7.12e-15, 3e-3, 0.5, 0.0, math.inf, math.nan], "7.1e-15 | 3.0e-3 | 5.0e-1 | 0 | ∞ | –"),
         (style.magnitude, [7.12e-15, 9.6e-4, 0.52, 0.0, math.inf], "7e-15 | 1e-3 | 0.5 | 0 | ∞"),
+        (style.magnitude, [227.4, 999.4, 999.9, 10558, 32406, 4e7], "227 | 999 | 1e3 | 1e4 | 3e4 | 4e7"),
         (style.seconds, [123.4, 12, 9.96, 1.5, 0.99951], "123 s | 12 s | 10 s | 1.5 s | 1.0 s"),
         (style.seconds, [0.076, 850e-6, 1.9e-6, 0, math.nan], "76 ms | 850 µs | 1.9 µs | 0 s | –"),
     ],
@@ -832,17 +833,18 @@ def test_the_published_heatmap_stands_beside_ours_with_ticks_where_they_are_equa
 def test_what_was_reproduced_is_counted_over_legible_cells_that_are_not_chaotic(tmp_path):
     study = replace(published_study(chaotic_corner), notes=["Printed in <2023>.", "Read from a picture."])
     sentences = tables.summary_sentences(study)
-    which = "legible cells that are not chaotic, train"
-    assert f"numpy reproduced exactly: 2 of 3 {which}; 2 of 2, test." in sentences
-    assert f"torch reproduced exactly: 2 of 3 {which}; 1 of 2, test." in sentences
+    which = "legible training accuracies that can be compared (cells neither chaotic nor diverged)"
+    assert f"numpy reproduced 2 of the 3 {which} and 2 of 2 test accuracies exactly." in sentences
+    assert f"torch reproduced 2 of the 3 {which} and 1 of 2 test accuracies exactly." in sentences
     page = reports.write(study, tmp_path).read_text("utf-8")
     assert "<p>Printed in &lt;2023&gt;.</p>" in page
     assert page.index("Read from a picture.") < page.index("<h2>Parity</h2>")
     assert {"published.csv", "reproduced.csv"} <= {path.name for path in (tmp_path / "tables").iterdir()}
     assert {p.name for f in ("figures", "tables") for p in (tmp_path / f).iterdir()} <= set(OWN_FILES)
-    table = pd.read_csv(tmp_path / "tables" / "reproduced.csv").set_index("backend")
-    assert table.loc["torch", "test_largest_difference"] == pytest.approx(1e-8)
-    assert table.loc["numpy", "train_largest_difference"] == pytest.approx(0.1)
+    table = pd.read_csv(tmp_path / "tables" / "reproduced.csv").set_index(["backend", "split"])
+    assert table.loc[("torch", "test"), "largest_difference"] == pytest.approx(1e-8)
+    assert table.loc[("numpy", "train"), "largest_difference"] == pytest.approx(0.1)
+    assert list(table.loc[("numpy", "train")])[:6] == [4, 1, 0, 0, 3, 2]  # one of four is chaotic
 
 
 def test_a_published_cell_without_our_result_or_outside_of_the_grid_is_told():
@@ -853,13 +855,29 @@ def test_a_published_cell_without_our_result_or_outside_of_the_grid_is_told():
     printed = pd.DataFrame({"learning_rate": [0.01, 5.0], "l2": [1e-5, 1e-5], "test_accuracy": [0.25, 0.5]})
     study = published_study(edit, printed)
     sentences = tables.summary_sentences(study)
-    assert (
-        "torch reproduced exactly: 0 of 1 legible cells that are not chaotic, test (1 of them without a result)."
-        in (sentences)
-    )
+    which = "legible test {} that can be compared (cells neither chaotic nor diverged) exactly."
+    assert f"numpy reproduced 1 of the 1 {which.format('accuracy')}" in sentences
+    assert f"torch reproduced 0 of the 0 {which.format('accuracies')}" in sentences
+    assert list(tables.published.reproduced_table(study)["diverged"]) == [0, 1]
     assert "1 published cell lies outside of this grid." in sentences
     published, _, torch = panels(figures.published_heatmaps(study))
     assert (at(published, 1, 1), at(torch, 0, 0)) == (["not\nprinted"], ["diverged"])
+
+
+def test_a_chaotic_cell_that_happens_to_be_equal_is_not_ticked_and_equal_counts_are_told_once():
+    def edit(row, position):
+        if row["mode"] == "controlled" and position == (0, 0):
+            row["verdict"] = "chaotic"
+        if row["mode"] == "controlled" and position == (1, 1):
+            row["status"] = "crashed"
+
+    study = published_study(edit)
+    _, numpy_panel, _ = panels(figures.published_heatmaps(study))[3:]
+    assert at(numpy_panel, 0, 0) == ["0.250"]  # the published number, by chance
+    assert at(numpy_panel, 1, 0) == ["0.750", "✓"]
+    (sentence,) = [text for text in tables.summary_sentences(study) if "reproduced" in text]
+    assert sentence.startswith("Both backends reproduced 1 of the 2 legible training accuracies")
+    assert sentence.endswith("and 1 of 1 test accuracy exactly; 1 cell of ours did not finish.")
 
 
 def test_a_study_without_published_numbers_speaks_of_none(tmp_path):
@@ -886,3 +904,277 @@ def test_the_summary_says_how_many_stopped_early_and_when():
         row.update(epochs=30, epochs_run=30)
 
     assert not [text for text in tables.summary_sentences(make(edit=whole)) if "early" in text]
+
+
+def several(edit=None, axis="dataset", names=("and", "or"), **kwargs):
+    """Two problems at two learning rates: the second has the better scores, and the better cell at another place."""
+
+    def change(row, position):
+        if axis == "case":
+            row["dataset"] = ("and", "or")[position[0]]
+        better = [(0.5, 0.6), (0.9, 0.8)][position[0]][position[1]]
+        row.update(validation_accuracy=better, test_accuracy=better - 0.1)
+        if edit:
+            edit(row, position)
+
+    return make(axes={axis: list(names), "learning_rate": [0.01, 0.1]}, edit=change, **kwargs)
+
+
+@pytest.mark.parametrize("axis", ["dataset", "case"])
+def test_the_best_cell_is_chosen_within_each_data_set(axis, tmp_path):
+    study = several(axis=axis)
+    table = tables.best_table(study, "controlled")
+    chosen = zip(table["backend"], table["dataset"], table["learning_rate"], strict=True)
+    assert list(chosen) == [("numpy", "and", 0.1), ("torch", "and", 0.1), ("numpy", "or", 0.01), ("torch", "or", 0.01)]
+    rows = {0.01: 0, 0.1: 1}
+    for ax in panels(figures.score_heatmaps(study, "controlled", "test")):
+        assert sorted(outlined(ax)) == sorted((rows[rate], column) for rate, column in ((0.1, 0), (0.01, 1)))
+    assert list(tables.metrics_table(study)["test_accuracy"].head(4)) == pytest.approx([0.5, 0.5, 0.8, 0.8])
+    sentences = tables.summary_sentences(study)
+    assert any("within each data set, 2 of them: see the table of best cells" in text for text in sentences)
+    assert not any("Test accuracy of the best cell" in text for text in sentences)
+    page = written(reports.write(study, tmp_path).read_text("utf-8"))
+    assert "the best by validation accuracy of each data set." in " ".join(page.split()).replace(" one is ", " ")
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {"controlled-curves.png", "controlled-curves-2.png"} <= drawn <= set(OWN_FILES)
+
+
+def test_the_curves_of_each_problem_are_those_of_its_own_best_cell():
+    study = several()
+    place = study.rows.set_index("trial_id")[["dataset", "learning_rate"]]
+    for problem, expected in zip(study.problems("accuracy"), (("and", 0.1), ("or", 0.01)), strict=True):
+        lines, which = controlled_lines(study, "accuracy", problem)
+        drawn = place.loc[[trial for line in lines for trial in line.points["trial_id"]]]
+        assert set(drawn.itertuples(index=False, name=None)) == {expected}
+        assert which.startswith(f"dataset {expected[0]}")
+
+
+def test_of_many_problems_four_get_curves(tmp_path):
+    names = ["a", "b", "c", "d", "e"]
+    reports.write(make(axes={"dataset": names}, backends=("numpy",), modes=("controlled",)), tmp_path)
+    drawn = {path.name for path in (tmp_path / "figures").glob("*curves*")}
+    assert drawn == {"controlled-curves.png", *(f"controlled-curves-{i}.png" for i in (2, 3, 4))}
+
+
+def test_a_task_is_a_problem_of_its_own():
+    def edit(row, position):
+        row["task"] = ["binary", "multilabel"][position[0]]
+
+    study = several(edit, axis="init", names=("x", "y"))
+    assert list(tables.best_table(study, "native")["task"]) == ["binary", "binary", "multilabel", "multilabel"]
+
+
+def test_cells_that_diverged_in_both_are_told():
+    def edit(row, position):
+        if row["mode"] == "controlled" and position in ((0, 0), (1, 1)):
+            row["status"] = "diverged"
+
+    expected = "Both backends agree in all 4 cells (2 of them diverged in both, backend and reference)"
+    assert tables.summary_sentences(make(edit=edit))[0].startswith(expected)
+    assert "diverged in both" not in tables.summary_sentences(make())[0]
+
+
+def lacking(row, position):
+    """An edit in which torch does not support the cell that is best for the others."""
+    if row["backend"] == "torch" and position == (0, 1):
+        row.update(status="unsupported", reason="torch has no such thing", verdict="unchecked")
+
+
+def test_best_cells_that_differ_because_one_backend_supports_fewer_are_named():
+    sentences = tables.summary_sentences(
+        make(backends=("numpy", "keras", "torch"), modes=("controlled",), edit=lacking)
+    )
+    assert (
+        "Test accuracy of the best cell, chosen by validation accuracy: in mode controlled 0.500 by numpy and keras "
+        "(learning_rate 0.01, l2 1e-3), 0.750 by torch (learning_rate 0.1, l2 1e-5, finished 3 of 4 cells)."
+    ) in sentences
+
+
+def test_who_agrees_where_and_what_is_unsupported_is_told_with_the_reason():
+    sentences = tables.summary_sentences(make(modes=("controlled",), edit=lacking))
+    assert sentences[0].startswith("Both backends agree in all cells that were compared (4 of numpy, 3 of torch);")
+    assert "1 cell is unsupported by torch: torch has no such thing." in sentences
+    assert not any("could not be compared" in text for text in sentences)
+
+
+def test_reasons_that_differ_in_a_word_are_merged():
+    reasons = ["It has no ELU: it has tanh", "It has no leaky ReLU: it has tanh", "Too large."]
+    assert agreement.merged(reasons) == "It has no ELU, leaky ReLU: it has tanh; Too large"
+
+
+def test_a_chaotic_trial_never_counts_as_learned():
+    def edit(row, position):
+        if row["mode"] == "controlled" and position == (1, 0):
+            row["verdict"] = "chaotic"
+
+    plain, chaotic = (tables.parity_table(make(edit=e)) for e in (None, edit))
+    assert (list(plain["learned"]), list(chaotic["learned"])) == ([3, 3], [2, 2])
+
+
+LONG = "native mode hands a framework its plain hyperparameters; " + "dropout, patience and more, " * 25
+
+
+def test_a_mode_without_any_result_gets_a_sentence_and_no_picture(tmp_path):
+    def edit(row, position):
+        if row["mode"] == "native":
+            row.update(status="unsupported", reason=LONG)
+
+    study = make(edit=edit)
+    page = reports.write(study, tmp_path).read_text("utf-8")
+    assert not list((tmp_path / "figures").glob("native*"))
+    headings = [text.get_text() for text in figures.overview(study, "accuracy").texts]
+    assert any(text.startswith("controlled:") for text in headings)
+    assert not any(text.startswith("native:") for text in headings)
+    told = [text for text in tables.summary_sentences(study) if LONG[:40] in text]
+    assert len(told) == 1
+    assert told[0].startswith("Mode native has no result, in every backend unsupported: native mode hands")
+    assert told[0] in page[page.index("Native: each framework") :]
+    assert "White: the same" not in page
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_a_long_reason_stays_inside_its_panel(sampled):
+    def edit(row, position):
+        if row["backend"] == "torch":
+            row.update(status="unsupported", reason=LONG, verdict="unchecked")
+
+    draw = (lambda s: figures.score_scatter(s, ["controlled"], "accuracy")) if sampled else (
+        lambda s: figures.score_heatmaps(s, "controlled", "test"))  # fmt: skip
+    figure = draw(search(edit) if sampled else make(edit=edit))
+    figure.canvas.draw()
+    ((ax, text),) = [(a, t) for a in figure.axes for t in a.texts if t.get_text().startswith("unsupported")]
+    box, frame = text.get_window_extent(), ax.get_window_extent()
+    assert frame.x0 <= box.x0 <= box.x1 <= frame.x1
+    assert frame.y0 <= box.y0 <= box.y1 <= frame.y1
+    assert text.get_text().endswith("…")
+
+
+def test_a_long_subtitle_is_wrapped_and_not_cut_off():
+    study = make(
+        axes={"case": ["a rather long name of a case, with commas", "b"]},
+        edit=no_validation,
+        title="a long title " * 20,
+    )
+    study = replace(study, curves=study.curves.drop(columns=["validation_loss", "validation_accuracy"]))
+    saturated = replace(study, rows=study.rows.assign(test_accuracy=1.0))
+    for figure in (
+        figures.learning_curves(study),
+        figures.case_curves(saturated, "accuracy"),
+        figures.deviation_heatmaps(study),
+    ):
+        figure.canvas.draw()
+        assert all(text.get_window_extent().x1 <= figure.bbox.x1 for text in figure.texts)
+
+
+def test_a_deviation_of_exactly_zero_has_the_palest_colour_of_the_scale():
+    (ax,) = panels(figures.deviation_heatmaps(make(backends=("numpy",), edit=lambda r, p: r.update(deviation=0.0))))
+    palest = matplotlib.colormaps["Blues"](0.02)[:3]
+    assert colour(ax, 0, 0) == pytest.approx(palest, abs=1e-2)
+    assert colour(ax, 0, 0) != pytest.approx(to_rgb(style.NEUTRAL), abs=1e-2)
+
+
+def saturated(edit=None, names=("SGD", "momentum", "Adam"), **kwargs):
+    """A regression of one axis of words in which every cell has the same R²."""
+
+    def change(row, position):
+        regression(row, position)
+        row.update({f"{split}_r2": 1.0 for split in SPLITS})
+        if edit:
+            edit(row, position)
+
+    return make(axes={"case": list(names)}, edit=change, modes=("controlled",), **kwargs)
+
+
+def test_where_the_score_is_the_same_in_all_cells_their_losses_are_drawn(tmp_path):
+    def edit(row, position):
+        if row["backend"] == "numpy" and position == (1,):
+            row.update(status="unsupported", reason="no momentum", verdict="unchecked")
+
+    study = saturated(edit)
+    figure = figures.case_curves(study, "r2")
+    (ax,) = figure.axes
+    assert [line.get_label() for line in ax.lines] == ["SGD", "momentum", "Adam"]
+    assert ax.get_yscale() == "log"
+    assert "torch, mode controlled" in figure.texts[1].get_text()  # the first that finished all
+    assert figures.case_curves(saturated(lambda row, p: row.update(train_r2=p[0] / 3, test_r2=p[0] / 3)), "r2") is None
+    assert figures.case_curves(saturated(names=[f"c{i}" for i in range(13)]), "r2") is None
+    assert figures.case_curves(make(), "accuracy") is None
+    reports.write(study, tmp_path)
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert "controlled-cases.png" in drawn
+    assert drawn <= set(OWN_FILES)
+
+
+def test_of_a_single_cell_nothing_is_the_best(tmp_path):
+    study = make(axes={}, modes=("controlled",))
+    (one, two) = panels(figures.score_heatmaps(study, "controlled", "test"))
+    assert outlined(one) == outlined(two) == []
+    assert "Test accuracy: 0.500 in mode controlled (2 backends)." in tables.summary_sentences(study)
+    page = written(reports.write(study, tmp_path).read_text("utf-8"))
+    assert "best" not in page.lower()
+    assert "Means over the seeds that finished." in page  # the table of metrics stays
+
+
+def test_unsupported_in_a_narrow_cell_is_a_sign_that_the_legend_explains():
+    def edit(row, position):
+        if position[1] == 3:
+            row.update(status="unsupported", reason="no", verdict="unchecked")
+
+    axes = {"learning_rate": [0.01, 0.1], "l2": [0.0, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0]}
+    figure = figures.score_heatmaps(make(axes=axes, edit=edit), "controlled", "test")
+    texts = [text.get_text() for ax in figure.axes for text in ax.texts]
+    for ax in panels(figure):
+        assert at(ax, 0, 3) == ["×"]
+        assert inside(ax, 0, 3)[0].get_size() > 7
+    assert "unsupported by that backend" in texts
+    assert not any("the word says why" in text for text in texts)
+    wide = figures.score_heatmaps(make(edit=lacking), "controlled", "test")
+    assert at(panels(wide)[1], 0, 1) == ["unsupported"]
+
+
+def test_a_dot_marks_the_epoch_that_early_stopping_kept_and_who_is_left_out_is_said():
+    def edit(row, position):
+        row.update(patience=2, min_delta=0.0)
+        if row["backend"] == "torch":
+            row.update(status="unsupported", reason="no", verdict="unchecked")
+
+    study = make(modes=("controlled",), edit=edit)
+    losses = {0: 0.1, 1: 0.5, 2: 0.7}  # of epoch 0 no weights are kept
+    study = replace(study, curves=study.curves.assign(validation_loss=study.curves["epoch"].map(losses)))
+    figure = figures.learning_curves(study)
+    dots = [line for ax in figure.axes for line in ax.lines if line.get_label() == "restored"]
+    assert [list(line.get_xdata()) for line in dots] == [[1]] * 4
+    subtitle = " ".join(text.get_text() for text in figure.texts)
+    assert "without torch (unsupported)" in subtitle
+    assert "dot: the epoch that early stopping kept" in subtitle
+    plain = figures.learning_curves(make())
+    assert not [line for ax in plain.axes for line in ax.lines if line.get_label() == "restored"]
+
+
+def test_equal_points_of_all_backends_are_printed_once_in_mode_controlled():
+    points = best.once(tables.best_points(search()))
+    assert list(points["backend"].value_counts()[["numpy and torch", "numpy", "torch"]]) == [10, 10, 10]
+
+    def edit(row, position):
+        if row["backend"] == "torch" and position == (9,):
+            row["test_accuracy"] = 0.1
+
+    assert len(best.once(tables.best_points(search(edit)))) == 40
+
+
+def test_the_page_prints_a_name_once_and_counts_in_words(tmp_path):
+    study = make(axes={}, backends=("numpy",), modes=("controlled",), title="small")
+    page = written(reports.write(study, tmp_path).read_text("utf-8"))
+    assert page.count("small") == 2  # the title of the window, and the heading
+    assert "The one planned trial finished." in page
+    assert "median training time" in page
+    assert "seconds" not in page
+
+
+def test_a_backend_without_a_best_cell_has_no_row():
+    def edit(row, position):
+        if row["backend"] == "torch":
+            row["status"] = "diverged"
+
+    table = tables.best_table(make(edit=edit), "native")
+    assert (list(table["backend"]), list(table["seeds"])) == (["numpy"], [1])

@@ -1,6 +1,6 @@
 """Figures of a study. Every function takes a `Study` and returns a Matplotlib figure; none keeps state."""
 
-from reports.figures.curves import learning_curves
+from reports.figures.curves import case_curves, learning_curves
 from reports.figures.heatmaps import (
     deviation_heatmaps,
     native_difference_heatmaps,
@@ -11,6 +11,7 @@ from reports.figures.published import published_heatmaps
 from reports.figures.scatter import deviation_scatter, score_scatter
 
 __all__ = [
+    "case_curves",
     "deviation_heatmaps",
     "deviation_scatter",
     "learning_curves",

@@ -1,7 +1,8 @@
-"""Learning curves: by epoch, one line a backend."""
+"""Learning curves: by epoch, one line a backend; or one line a cell, where the backends agree."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import pandas as pd
@@ -9,33 +10,41 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from reports import style
-from reports.study import SPLITS, Cell, Study, best_cell
+from reports.figures.text import wrapped
+from reports.study import SPLITS, Cell, Problem, Study, best_cell
 
 LOWEST = -1.0  # of an R² that is drawn: before training it may be at any depth
 DASH = 2.2  # in line widths
 LOGGED = ("logged_loss", "logged_accuracy")
 
 
+MOST_CASES = 12  # of the lines of `case_curves`
+
+
 @dataclass(frozen=True)
 class Line:
-    """The curve of one trial."""
+    """The curve of one trial; `restored` is the epoch whose weights early stopping kept."""
 
     backend: str
     label: str
     points: pd.DataFrame  # sorted by epoch
+    restored: int | None = None
 
 
-def learning_curves(study: Study, mode: str = "controlled", score: str = "accuracy") -> Figure | None:
-    """Loss and score by epoch for the tasks that have this `score`, or None when no curve is known.
+def learning_curves(
+    study: Study, mode: str = "controlled", score: str = "accuracy", problem: Problem | None = None
+) -> Figure | None:
+    """Loss and score by epoch for one problem (the first that has this `score`), or None when no curve is known.
 
     Mode `controlled` shows one cell for all backends, the best by mean validation score over them: each backend
     draws its own dashes in turn, so lines that coincide make one line of all colours. Mode `native` shows each
-    backend's own best cell, and only what its framework logs itself.
+    backend's own best cell, and only what its framework logs itself. A dot marks the epoch that early stopping kept.
     """
-    lines, which = controlled_lines(study, score) if mode == "controlled" else native_lines(study, score)
+    shown = controlled_lines if mode == "controlled" else native_lines
+    lines, which = shown(study, score, problem)
     wanted = [f"{split}_{name}" for name in ("loss", score) for split in SPLITS] if mode == "controlled" else LOGGED
     columns = [
         name for name in wanted if any(name in line.points and line.points[name].notna().any() for line in lines)
@@ -48,45 +57,103 @@ def learning_curves(study: Study, mode: str = "controlled", score: str = "accura
         return _draw(study, mode, lines, which, columns)
 
 
-def controlled_lines(study: Study, score: str = "accuracy") -> tuple[list[Line], str]:
+def controlled_lines(study: Study, score: str = "accuracy", problem: Problem | None = None) -> tuple[list[Line], str]:
     """The first finished seed of the shared best cell for every backend that has curves there, and its name."""
     backends = study.backends_of("controlled")
     joined = []
     for position in study.positions:
         cells = [study.cell("controlled", backend, position) for backend in backends]
         joined.append(Cell(position, tuple(row for cell in cells for row in cell.ok)))
-    cell, why = shared_cell(joined, score)
+    cell, why = shared_cell(_of(study, joined, score, problem), score)
     if cell is None:
         return [], ""
     seed = min((row["seed"] for row in cell.rows), default=0)
-    lines = [_line(study, row, row["backend"]) for row in cell.rows if row["seed"] == seed]
-    where = study.describe(cell.position)
-    seeds = f", seed {seed}" if study.n_seeds > 1 else ""
-    return [line for line in lines if len(line.points)], f"{where}{seeds}{why}"
+    rows = [row for row in cell.rows if row["seed"] == seed]
+    lines = [line for row in rows if len((line := _line(study, row, row["backend"])).points)]
+    drawn = {line.backend for line in lines}
+    lacking = {name: study.cell("controlled", name, cell.position).mark for name in backends if name not in drawn}
+    parts = [study.describe(cell.position), f"seed {seed}" if study.n_seeds > 1 else "", why]
+    parts += [f"without {name} ({mark or 'no curve'})" for name, mark in lacking.items()] if lines else []
+    return lines, ", ".join(filter(None, parts))
+
+
+def _of(study: Study, cells: list[Cell], score: str, problem: Problem | None) -> list[Cell]:
+    """The cells of `problem` or, where none is given, of the first that is judged by `score`."""
+    wanted = problem or next(iter(study.problems(score)), None)
+    return [cell for cell in cells if cell.problem == wanted]
 
 
 def shared_cell(cells: list[Cell], score: str) -> tuple[Cell | None, str]:
     """The best of `cells` and why: by validation score or, where there is none, by the lowest training loss."""
-    cells = [cell for cell in cells if cell.has_score(score)]
     best = best_cell(cells, score)
     if best is not None:
-        return best, "" if len(cells) == 1 else f", the best by validation {style.named(score)}"
+        return best, "" if len(cells) == 1 else f"the best by validation {style.named(score)}"
     calm = [cell for cell in cells if cell.rows and not cell.chaotic and not math.isnan(cell.mean("train_loss"))]
     chosen = min(calm, key=lambda cell: cell.mean("train_loss"), default=None)
-    return chosen, "" if len(cells) == 1 else ", the lowest training loss (there is no validation split)"
+    return chosen, "" if len(cells) == 1 else "the lowest training loss (there is no validation split)"
 
 
-def native_lines(study: Study, score: str = "accuracy") -> tuple[list[Line], str]:
+def native_lines(study: Study, score: str = "accuracy", problem: Problem | None = None) -> tuple[list[Line], str]:
     """The first finished seed of each backend's own best cell, where the framework logged a curve."""
     lines = []
     for backend in study.backends_of("native"):
-        cell, _ = shared_cell(study.cells("native", backend), score)
+        cell, _ = shared_cell(_of(study, study.cells("native", backend), score, problem), score)
         if cell is not None and cell.ok:
             row = min(cell.ok, key=lambda row: row["seed"])
             where = study.describe(cell.position)
             lines.append(_line(study, row, f"{backend}: {where}" if where else backend))
     seen = [name for name in LOGGED if name in study.curves]
-    return [line for line in lines if len(line.points) and line.points[seen].notna().any(axis=None)], ""
+    drawn = [line for line in lines if len(line.points) and line.points[seen].notna().any(axis=None)]
+    return drawn, "only what each framework logs itself, by its own definition"
+
+
+def case_lines(study: Study, score: str) -> list[Line]:
+    """A line a cell, where the score tells them not apart: it is the same, to 3 decimals, in every cell that finished.
+
+    For a single axis of words with at most 12 values; of the first backend that finished the most cells.
+    """
+    if len(study.axes) != 1 or "controlled" not in study.modes or "train_loss" not in study.curves:
+        return []
+    (values,) = study.axes.values()
+    if not 2 <= len(values) <= MOST_CASES or not all(isinstance(value, str) for value in values):
+        return []
+    done = {
+        name: [cell for cell in study.cells("controlled", name) if cell.ok and cell.has_score(score)]
+        for name in study.backends_of("controlled")
+    }
+    backend = max(done, key=lambda name: len(done[name]))
+    scores = {style.score(cell.mean(f"{study.split(score)}_{score}")) for cell in done[backend]}
+    if len(scores) != 1 or len(done[backend]) < 2:
+        return []
+    rows = [min(cell.ok, key=lambda row: row["seed"]) for cell in done[backend]]
+    lines = [_line(study, row, values[cell.position[0]]) for row, cell in zip(rows, done[backend], strict=True)]
+    return [line for line in lines if line.points["train_loss"].notna().any()]
+
+
+def case_curves(study: Study, score: str) -> Figure | None:
+    """The training loss of every cell by epoch, on a logarithmic axis; None where `case_lines` finds nothing."""
+    lines = case_lines(study, score)
+    if not lines:
+        return None
+    (axis,) = study.axes
+    total, plot, legend = 9.0, 3.4, 0.1 + 0.22 * -(-len(lines) // 3)
+    note = f"{study.title} · {lines[0].backend}, mode controlled; {style.named(score)} is the same in all"
+    with matplotlib.rc_context(style.RC):
+        figure, height = _figure(f"Training loss of each {axis}", note, total, plot + 0.3 + legend)
+        ax = figure.add_axes((0.8 / total, (legend + 0.45) / height, (total - 1.0) / total, plot / height))
+        colours = [*style.COLOURS.values(), *style.OTHER_COLOURS]
+        for i, line in enumerate(lines):
+            # a loss of exactly 0 has no place on this axis
+            loss = line.points["train_loss"].where(line.points["train_loss"] > 0)
+            ax.plot(line.points["epoch"], loss, color=colours[i % len(colours)], label=line.label,
+                    linewidth=1.7, linestyle="solid" if i < len(colours) else "dashed")  # fmt: skip
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.magnitude(value)))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.set_xlabel("epoch", size=8.5)
+        figure.legend(*ax.get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0.7 / total, 0.0),
+                      frameon=False, ncols=3, fontsize=8.5)  # fmt: skip
+    return figure
 
 
 def spread(lines: list[Line], column: str) -> float:
@@ -95,9 +162,33 @@ def spread(lines: list[Line], column: str) -> float:
     return float((table.max(axis=1) - table.min(axis=1)).max())
 
 
-def _line(study: Study, row: dict[str, object], label: str) -> Line:
+def _line(study: Study, row: dict[str, Any], label: str) -> Line:
     points = study.curves[study.curves["trial_id"] == row["trial_id"]].sort_values("epoch")
-    return Line(str(row["backend"]), label, points)
+    return Line(str(row["backend"]), label, points, restored_epoch(row, points))
+
+
+def restored_epoch(row: dict[str, Any], points: pd.DataFrame) -> int | None:
+    """The epoch after which the validation loss no longer fell by more than `min_delta`; None without `patience`."""
+    if style.missing(row.get("patience")) or "validation_loss" not in points:
+        return None
+    least = 0.0 if style.missing(row.get("min_delta")) else float(row["min_delta"])
+    best, found = math.inf, None
+    for epoch, loss in zip(points["epoch"], points["validation_loss"], strict=True):
+        if epoch > 0 and loss < best - least:
+            best, found = loss, int(epoch)
+    return found
+
+
+def _figure(title: str, note: str, total: float, below: float) -> tuple[Figure, float]:
+    """A figure `total` wide with its title and subtitle, and room `below` them; gives its height too."""
+    lines = wrapped(note, total - 0.3, 8.5)
+    height = 0.79 + 0.16 * len(lines) + below
+    figure = Figure(figsize=(total, height))
+    FigureCanvasAgg(figure)
+    figure.text(0.12 / total, 1 - 0.26 / height, title, size=13, weight="bold", va="center")
+    for i, text in enumerate(lines):
+        figure.text(0.12 / total, 1 - (0.49 + 0.16 * i) / height, text, size=8.5, va="center", color=style.MUTED)
+    return figure, height
 
 
 def _draw(study: Study, mode: str, lines: list[Line], which: str, columns: list[str]) -> Figure:
@@ -105,14 +196,10 @@ def _draw(study: Study, mode: str, lines: list[Line], which: str, columns: list[
     total = max(width * len(columns), 9.0)
     longest = max(len(line.label) for line in lines)
     per_row = len(lines) if mode == "controlled" else 2 if 2 * (0.5 + 0.067 * longest) < total else 1
+    dotted = any(line.restored is not None for line in lines)
     legend = 0.1 + 0.22 * -(-len(lines) // per_row)
-    height = 0.95 + plot + 0.45 + legend
-    figure = Figure(figsize=(total, height))
-    FigureCanvasAgg(figure)
-    note = which if mode == "controlled" else "only what each framework logs itself, by its own definition"
-    figure.text(0.12 / total, 1 - 0.26 / height, f"Learning curves, mode {mode}", size=13, weight="bold", va="center")
-    subtitle = " · ".join(filter(None, [study.title, note]))
-    figure.text(0.12 / total, 1 - 0.49 / height, subtitle, size=8.5, va="center", color=style.MUTED)
+    note = " · ".join(filter(None, [study.title, which, "dot: the epoch that early stopping kept" if dotted else ""]))
+    figure, height = _figure(f"Learning curves, mode {mode}", note, total, plot + 0.45 + legend)
     palette = style.colours(study.backends)
     for i, column in enumerate(columns):
         left, bottom = i * width + 0.62, legend + 0.45
@@ -145,6 +232,10 @@ def _panel(ax: Axes, lines: list[Line], column: str, palette: dict[str, str], wo
             label=line.label,
             marker="o" if line.points[column].notna().sum() == 1 else None,
         )
+        kept = line.points[line.points["epoch"] == line.restored]
+        if len(kept) and pd.notna(kept[column].iloc[0]):
+            ax.plot(kept["epoch"], kept[column], "o", color=palette[line.backend], markeredgecolor="white",
+                    markersize=8, zorder=5, label="restored")  # fmt: skip
     ax.set_xlabel("epoch", size=8.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     split, metric = column.split("_")

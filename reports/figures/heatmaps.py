@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from reports import style
 from reports.figures.panels import Band, Panel, Scale, Ticks, Tile, draw
-from reports.study import SPLITS, Cell, Position, Study, best_cell, score_of
+from reports.study import SPLITS, Cell, Position, Study, score_of
 
 MEANING = {
     "controlled": "the same start, batches and conventions for all",
@@ -48,9 +48,9 @@ def grid(axes: list[str]) -> Grid:
 def score_heatmaps(study: Study, mode: str, split: str, score: str = "accuracy") -> Figure:
     """One panel a backend: the mean `score` of each cell over its seeds, on the split "train", "validation" or "test".
 
-    The colours run over the same range in both modes and all splits. The outlined cell is the best by validation
-    score. A cell in which a trial did not finish says so in words, with the mean of the others if there are any; a
-    cell whose task has another score stays blank.
+    The colours run over the same range in both modes and all splits. The outlined cell is the best of its problem by
+    validation score. A cell in which a trial did not finish says so in words, with the mean of the others if there are
+    any; a cell whose task has another score stays blank.
     """
     tile, outlined = score_tiles(study, mode, split, score)
     return draw(
@@ -71,9 +71,9 @@ def overview(study: Study, score: str) -> Figure:
     """
     split = study.split(score)
     lines, outlined = [], False
-    for mode in study.modes:
+    for mode in study.spoken:
         tile, any_best = score_tiles(study, mode, split, score)
-        outlined = outlined or any_best
+        outlined |= any_best
         band = bands(study, mode, study.backends_of(mode), tile)[0]
         lines.append(Band(band.panels, ", ".join(filter(None, [f"{mode}: {MEANING[mode]}", band.heading]))))
     return draw(
@@ -82,21 +82,25 @@ def overview(study: Study, score: str) -> Figure:
         lines,
         axis_ticks(study),
         score_scale(study, split, score),
-        legend(study, study.modes, score, best=outlined),
+        legend(study, study.spoken, score, best=outlined),
     )
 
 
 def score_tiles(study: Study, mode: str, split: str, score: str) -> tuple[FillCell, bool]:
-    """What fills the cells of a mode with a score, and whether any of them is outlined as the best of its backend."""
-    best = {backend: best_cell(study.cells(mode, backend), score) for backend in study.backends_of(mode)}
+    """What fills the cells of a mode with a score, and whether any is outlined as its backend's best of a problem."""
+    best = {
+        backend: {cell.position for cell in study.best(mode, backend, score).values()}
+        for backend in study.backends_of(mode)
+    }
 
     def tile(backend: str, position: Position) -> Tile:
-        return score_tile(study.cell(mode, backend, position), mode, split, score, best[backend])
+        cell = study.cell(mode, backend, position)
+        return score_tile(cell, mode, split, score, outlined=position in best[backend])
 
     return tile, any(best.values())
 
 
-def score_tile(cell: Cell, mode: str, split: str, score: str, best: Cell | None = None) -> Tile:
+def score_tile(cell: Cell, mode: str, split: str, score: str, outlined: bool = False) -> Tile:
     """A cell's mean score, what did not finish, and its marks."""
     if not cell.has_score(score):
         return Tile(text=style.MISSING, blank=True)
@@ -106,7 +110,7 @@ def score_tile(cell: Cell, mode: str, split: str, score: str, best: Cell | None 
         "" if math.isnan(value) else style.score(value),
         wrap(cell.mark or ("no value" if math.isnan(value) else "")),
         hatched=mode == "controlled" and cell.chaotic,
-        outlined=best is not None and best.position == cell.position,
+        outlined=outlined,
     )
 
 
@@ -136,8 +140,11 @@ def deviation_heatmaps(study: Study) -> Figure:
 
 def verdicts(study: Study, backend: str) -> str:
     """`2 differ, 40 agree`: the controlled trials of a backend."""
-    found = [row["verdict"] for cell in study.cells("controlled", backend) for row in cell.rows]
-    counts = {verdict: found.count(verdict) for verdict in ("differs", "agrees", "chaotic", "unchecked")}
+    rows = [row for cell in study.cells("controlled", backend) for row in cell.rows]
+    # nobody could have compared what is unsupported
+    found = ["unsupported" if row["status"] == "unsupported" else row["verdict"] for row in rows]
+    known = ("differs", "agrees", "chaotic", "unchecked", "unsupported")
+    counts = {verdict: found.count(verdict) for verdict in known}
     words = {"agrees": "agree", "differs": "differ"}
     return ", ".join(f"{n} {words.get(verdict, verdict)}" for verdict, n in counts.items() if n)
 

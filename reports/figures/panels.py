@@ -4,8 +4,7 @@ Everything here is about ink; what a tile says is decided in `reports/figures/he
 """
 
 import math
-import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from reports import style
+from reports.figures.text import fitted, wrapped
 
 CELL_WIDTH, CELL_HEIGHT = 0.43, 0.40
 PANEL_WIDTH, PANEL_HEIGHT = 1.5, 1.1  # at least
@@ -37,11 +37,16 @@ MEANINGS = {
     "partial": "no result from all or some seeds: the word says why",
     "blank": "another task, which has no such score",
     "equal": "equal to the published number to 1e-9",
+    "unsupported": "unsupported by that backend",
+    "not installed": "not installed",
 }
 """What the legend says about each mark."""
 
-SYMBOLS = {"blank": style.MISSING, "equal": "✓"}
+SYMBOLS = {"blank": style.MISSING, "equal": "✓", "unsupported": "×", "not installed": "○"}
 """The marks that are a sign in a cell."""
+
+SMALLEST = 5.0
+"""Points: where a word would have to be smaller, its sign of `SYMBOLS` stands in its place."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ def _draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Sca
     if not any(tile.blank for band in bands for panel in band.panels for row in panel.tiles for tile in row):
         legend = [mark for mark in legend if mark != "blank"]
     cell = _shape(bands, ticks)
+    bands, legend = _signs(bands, cell, legend)
     width, height = cell.width * len(ticks.columns), cell.height * len(ticks.rows)
     rotated = _rotated(ticks, cell)
     n = max(len(band.panels) for band in bands)
@@ -124,10 +130,11 @@ def _draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Sca
     headings = max(len(band.heading) for band in bands)
     explained = left + sum(map(_legend_width, legend))
     total_width = max(
-        bar + 0.95, explained, 0.3 + 0.13 * len(title), 0.3 + 0.077 * len(subtitle), left + 0.105 * headings
+        bar + 0.95, explained, 0.3 + 0.13 * len(title), min(8.0, 0.3 + 0.077 * len(subtitle)), left + 0.105 * headings
     )
+    about = wrapped(subtitle, total_width - 0.3, 9)
     heights = [(0.3 if band.heading else 0) + titles + height + below for band in bands]
-    top, bottom = 0.62, 0.42 if legend else 0.08
+    top, bottom = 0.62 + 0.17 * (len(about) - 1), 0.42 if legend else 0.08
     total_height = top + sum(heights) + 0.14 * (len(bands) - 1) + bottom
 
     figure = Figure(figsize=(total_width, total_height))
@@ -153,7 +160,8 @@ def _draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Sca
             _heatmap(ax, panel, scale)
         y += band_height + 0.14
     write(0.12, 0.26, title, size=13, weight="bold", va="center")
-    write(0.12, 0.49, subtitle, size=9, color=style.MUTED, va="center")
+    for i, text in enumerate(about):
+        write(0.12, 0.49 + 0.17 * i, text, size=9, color=style.MUTED, va="center")
     y = top
     for band, band_height, row in zip(bands, heights, axes, strict=True):
         if band.heading:
@@ -189,6 +197,29 @@ def _shape(bands: list[Band], ticks: Ticks) -> _Shape:
     return _Shape(width, height, min(9.0, 72 * width * 0.88 / (0.62 * max(longest, 1))))
 
 
+def _signs(bands: list[Band], cell: _Shape, legend: list[str]) -> tuple[list[Band], list[str]]:
+    """Words that would be too small to read become signs, which the legend then explains."""
+    used = dict.fromkeys(SYMBOLS, False)
+
+    def short(tile: Tile) -> Tile:
+        note = tile.note
+        for word in ("unsupported", "not\ninstalled"):
+            if word in note and _fit(note, cell.width) < SMALLEST:
+                name = word.replace("\n", " ")
+                note, used[name] = note.replace(word, SYMBOLS[name]), True
+        return replace(tile, note=note)
+
+    bands = [
+        replace(band, panels=[replace(p, tiles=[[short(t) for t in row] for row in p.tiles]) for p in band.panels])
+        for band in bands
+    ]
+    tiles = [tile for band in bands for panel in band.panels for row in panel.tiles for tile in row]
+    said = [tile.note for tile in tiles if math.isnan(tile.value) or "partial" in legend]
+    if not any(note and note not in SYMBOLS.values() for note in said):
+        legend = [mark for mark in legend if mark not in ("missing", "partial")]
+    return bands, [*legend, *(mark for mark, there in used.items() if there)]
+
+
 def _rotated(ticks: Ticks, cell: _Shape) -> bool:
     """Whether the column labels are too wide to stand side by side."""
     return max(map(len, ticks.columns)) * CHARACTER > cell.width
@@ -200,10 +231,10 @@ def _panel(ax: Axes, panel: Panel, ticks: Ticks, scale: Scale, cell: _Shape, fir
     for spine in ax.spines.values():
         spine.set_visible(False)
     if panel.placeholder:
-        width = cell.width * len(ticks.columns)
         ax.set_facecolor("#f3f4f6")
-        text = "\n".join(textwrap.wrap(panel.placeholder, max(int(width / 0.085), 12), break_on_hyphens=False))
-        ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", size=8, color=style.MUTED)
+        text = fitted(panel.placeholder, cell.width * len(ticks.columns) - 0.1, cell.height * len(ticks.rows) - 0.1)
+        ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", size=8, color=style.MUTED,
+                clip_on=True)  # fmt: skip
         return
     for r, row in enumerate(panel.tiles):
         for c, tile in enumerate(row):
@@ -222,7 +253,8 @@ def _heatmap(ax: Axes, panel: Panel, scale: Scale) -> None:
     if panel.placeholder:
         return
     seaborn.heatmap(
-        np.array([[tile.value for tile in row] for row in panel.tiles]),
+        # a deviation of exactly 0 is -∞ on this scale, which Seaborn would take for no value
+        np.clip([[tile.value for tile in row] for row in panel.tiles], scale.low, scale.high),
         ax=ax,
         cmap=_colormap(scale.name).with_extremes(bad=style.NEUTRAL),
         vmin=scale.low,
@@ -265,7 +297,7 @@ def _tile(ax: Axes, row: int, column: int, tile: Tile, fill: np.ndarray, cell: _
     size = cell.text
     middle = {"ha": "center", "va": "center", "color": ink, "bbox": plate, "linespacing": 1.05}
     weight = "bold" if tile.alarm else "normal"
-    small = _fit(tile.note, cell.width)
+    small = size if tile.note in SYMBOLS.values() and not tile.text else _fit(tile.note, cell.width)
     # the number stands above the middle by as much as the lines of the note need below it
     block = (tile.note.count("\n") + 1) * small * 1.2 / 72 / cell.height if tile.note else 0
     line = size * 1.2 / 72 / cell.height if tile.text else 0

@@ -15,7 +15,8 @@ PRINTED = "published"
 def published_heatmaps(study: Study) -> Figure:
     """The published accuracies, then those of each backend in mode `controlled`; above training, below test.
 
-    One colour scale; chaotic cells are hatched in all panels. A tick marks a cell that has the published number.
+    One colour scale; chaotic cells are hatched in all panels and never ticked, since equality is a coincidence there.
+    A tick marks any other cell that has the published number.
     """
     cells, unstable = published.printed(study), published.chaotic(study)
     columns = [f"{split}_accuracy" for split in published.splits(study)]
@@ -31,7 +32,7 @@ def published_heatmaps(study: Study) -> Figure:
                 return Tile(value, "" if note else style.score(value), note, hatched=position in unstable)
             cell = study.cell("controlled", backend, position)
             found = score_tile(cell, "controlled", split, "accuracy")
-            if number is None or not published.equal(cell, f"{split}_accuracy", number):
+            if number is None or position in unstable or not published.equal(cell, f"{split}_accuracy", number):
                 return found
             return Tile(found.value, found.text, SYMBOLS["equal"], hatched=found.hatched)
 

@@ -4,7 +4,6 @@ What a dot says is what a tile of a heatmap would: see `reports/figures/heatmaps
 """
 
 import math
-import textwrap
 from dataclasses import dataclass
 
 import matplotlib
@@ -19,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from reports import style
 from reports.figures.heatmaps import DEVIATIONS, FillCell, deviation_tile, score_scale, score_tiles, seeds, verdicts
 from reports.figures.panels import Scale, Tile, colour_bar
+from reports.figures.text import fitted
 from reports.study import Position, Study, words
 
 PANEL_WIDTH, PANEL_HEIGHT = 2.75, 2.3
@@ -290,5 +290,5 @@ def _placeholder(ax: Axes, hint: str) -> None:
     ax.grid(False)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    text = "\n".join(textwrap.wrap(hint, int(PANEL_WIDTH / 0.085), break_on_hyphens=False))
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", size=8, color=style.MUTED)
+    text = fitted(hint, PANEL_WIDTH - 0.2, PANEL_HEIGHT - 0.2)
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", size=8, color=style.MUTED, clip_on=True)
