@@ -73,9 +73,8 @@ def command(
 def _print_plan(experiment: Experiment) -> None:
     trials = plan(experiment, load_datasets(experiment))
     axes = " x ".join(f"{len(values)} {key}" for key, values in experiment.sweep.items()) or "nothing swept"
-    print(
-        f"{experiment.name}: {len(trials)} trial{'s' if len(trials) > 1 else ''} ({axes}; seeds: {experiment.run.seeds})"
-    )
+    planned = f"{len(trials)} trial" + ("s" if len(trials) > 1 else "")
+    print(f"{experiment.name}: {planned} ({axes}; seeds: {experiment.run.seeds})")
     for (backend, mode), count in Counter((trial.backend, trial.mode) for trial in trials).items():
         missing = registry.backend(backend).missing()
         print(f"  {backend:<12} {mode:<12} {count:>6}" + (f"   {missing}" if missing else ""))
