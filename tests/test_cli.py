@@ -245,6 +245,14 @@ def test_a_disagreement_is_exit_code_1(path, tmp_path, monkeypatch, capfd):
         out = capfd.readouterr().out
         assert "failed       l2 " in out
         assert " failed, of " in out
+        # right in every training, so that only a named check can fail it: it names no arithmetic
+        right = Backend("mutant", "tests.mutants:Correct", ("numpy",))
+        monkeypatch.setattr(registry, "BUILT_IN", (right,))
+        registry.backends.cache_clear()
+        assert invoke(["check", "mutant", "--full"]) == 1
+        out = capfd.readouterr().out
+        assert "cases, all agree; " in out
+        assert "failed       own_arithmetic" in out
         other = Backend("other", "tests.mutants:L2OffByTwo", ("numpy",))
         monkeypatch.setattr(registry, "BUILT_IN", (*registry.BUILT_IN, other))
         registry.backends.cache_clear()
