@@ -251,8 +251,8 @@ def paper_optimizer(config: Config, learning_rate: EpochTable) -> keras.optimize
     name = config.optimizer
     if name in ("momentum", "nesterov") and config.momentum == 0:
         name = "sgd"  # which they are then; Keras keeps no velocities to work with
-    names = OPTIMIZER_CONSTANTS[name]
-    constants = {KERAS_NAME.get(name, name): np.float64(getattr(config, name)) for name in names}
+    read = OPTIMIZER_CONSTANTS[name]
+    constants = {KERAS_NAME.get(constant, constant): np.float64(getattr(config, constant)) for constant in read}
     optimizer = OPTIMIZER[name](learning_rate=learning_rate, clipvalue=config.clip_value, **constants)
     if config.clip_norm is not None:  # Keras refuses `global_clipnorm` beside `clipvalue`
         apply, c = optimizer.apply, config.clip_norm

@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,6 +65,11 @@ class Dataset:
         numbers: np.ndarray = y.reshape(len(rows), self.n_outputs(task)).astype(np.float64)
         return numbers
 
+    @cached_property
+    def largest_share(self) -> float:
+        """The accuracy of always giving the most frequent answer."""
+        return float(np.unique(self.y, axis=0, return_counts=True)[1].max()) / len(self.y)
+
     @property
     def labels(self) -> np.ndarray | None:
         """What a stratified split keeps in proportion: the labels, or None where there are no classes."""
@@ -94,17 +100,15 @@ class Prepared:
 
 
 Datasets = Mapping[str, Dataset]
-"""The datasets of an experiment, by the name that `Data.name` has in its cells."""
+"""The datasets of an experiment, by `Data.key`."""
 
 
 def load_datasets(experiment: "Experiment", given: Dataset | None = None) -> dict[str, Dataset]:
     """Every dataset that the experiment names, read once. `given` is the one that came as arrays."""
-    names = dict.fromkeys(experiment.at(cell).data.name for cell in _dataset_cells(experiment))
     datasets = {}
-    for name in names:
-        data = experiment.data.model_copy(update={"name": name})
+    for data in {data.key: data for data in (experiment.at(cell).data for cell in _dataset_cells(experiment))}.values():
         dataset = given if given is not None else _load(data, experiment.source)
-        datasets[name or ""] = _with_degree(dataset, data.degree, experiment.source)
+        datasets[data.key] = _with_degree(dataset, data.degree, experiment.source)
     return datasets
 
 

@@ -38,7 +38,7 @@ def dump(experiment: Experiment, backend: str, cell: Cell, seed: int, path: Path
         outcome = outcome_of(future, trial)
     if outcome.weights is None:
         raise RequestError(f"backend {backend!r}, {cell}: no result to dump: {outcome.status}: {outcome.reason}")
-    prepared = trial.prepare(datasets[trial.data.name or ""])
+    prepared = trial.prepare(datasets[trial.data.key])
     batches = trial.batches(len(prepared.train.y))
     epochs = [batches[epoch] for epoch in range(len(batches))]
     dropped = trial.config.dropout_layers

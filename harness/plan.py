@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,10 +14,10 @@ from harness.data import Dataset, Datasets, Prepared, prepare, task_of
 from harness.draws import SCHEDULES, Recipe, Rows
 from harness.errors import RequestError
 from harness.experiment import Cell, Experiment
-from harness.rules import Settings, activation_constants, activations, dropout, optimizer_constants, task_faults
-from harness.sections import Data
+from harness.rules import Settings, activations, dropout, faults, task_faults
+from harness.sections import Data, Training
 from harness.start import GivenStart, read_start
-from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, TASKS, Batches, Config, Weights
+from harness.trainer import TASKS, Batches, Config, Weights, constants_of
 from harness.training import EarlyStopping
 
 MOST_TRIALS = 1_000_000
@@ -44,11 +44,6 @@ class Draws(Protocol):
 DRAWS: dict[str, Draws] = {"harness": draws, legacy.NAME: legacy}
 """The ways to draw split, start and batches, each a module with the same three functions."""
 
-# settings of a training that native mode is given only where the file writes them
-_OPTIONAL = (
-    *("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator", "leaky_slope", "elu_alpha"),
-    "dtype",
-)
 _SPLIT = ("test_fraction", "validation_fraction", "folds", "fold", "stratify", "scale", "target_scale")
 
 
@@ -111,7 +106,7 @@ class Trial:
             settings["output_activation"] = config.output_activation
         if config.loss == "huber":
             settings["huber_delta"] = config.huber_delta
-        constants = _constants(config)
+        constants = constants_of(config.optimizer, config.activation)
         if self.mode == "controlled":
             return settings | {key: getattr(config, key) for key in (*constants, "dtype")} | self._conventions()
         settings |= {key: getattr(config, key) for key in (*constants, "dtype") if key in config.written}
@@ -208,21 +203,21 @@ def plan(experiment: Experiment, datasets: Datasets) -> list[Trial]:
     planned = math.prod(map(len, (*experiment.sweep.values(), run.modes, run.backends))) * run.seeds
     if planned > MOST_TRIALS:
         raise RequestError(f"{experiment.source}: {planned} trials planned; at most {MOST_TRIALS} in one experiment")
-    fingerprints = {name: dataset.fingerprint for name, dataset in datasets.items()}
+    fingerprints = {key: dataset.fingerprint for key, dataset in datasets.items()}
     counted: dict[Data, int] = {}
     cells = []
     for position, cell in enumerate(experiment.cells()):
         settings = experiment.at(cell)
-        name = settings.data.name or ""
+        key = settings.data.key
         if settings.data not in counted:
-            counted[settings.data] = _training_rows(experiment, settings.data, datasets[name])
+            counted[settings.data] = _training_rows(experiment, settings.data, datasets[key])
         cells.append(
             {
                 "cell": cell,
                 "position": position,
                 "data": settings.data,
-                "fingerprint": fingerprints[name],
-                **_training(experiment, settings, datasets[name], counted[settings.data]),
+                "fingerprint": fingerprints[key],
+                **_training(experiment, settings, datasets[key], counted[settings.data]),
             }
         )
     return [
@@ -245,7 +240,7 @@ def plan(experiment: Experiment, datasets: Datasets) -> list[Trial]:
 def _training(experiment: Experiment, settings: Settings, dataset: Dataset, n_train: int) -> dict[str, Any]:
     """What `Trial` has to know of the training of one cell."""
     task = task_of(dataset, settings.data.task, experiment.source)
-    for fault in task_faults(settings, task):
+    for fault in (*faults(settings), *task_faults(settings, task)):
         raise RequestError(f"{experiment.source}: {fault}")
     training = settings.training
     size = training.batch_size
@@ -276,18 +271,14 @@ def _training(experiment: Experiment, settings: Settings, dataset: Dataset, n_tr
 def make_recipe(settings: Settings) -> Recipe:
     """How start, batches and learning rates of one cell are drawn."""
     training = settings.training
-    read = {key: getattr(training, key) for key in SCHEDULES[training.schedule]}
-    if settings.network.init.endswith(".npz"):
-        recipe = Recipe(init=settings.network.init)
-    else:
-        recipe = Recipe(init=settings.network.init, bias=settings.network.bias)
-    return replace(
-        recipe,
+    return Recipe(
+        init=settings.network.init,
+        bias=settings.network.bias,
         batches=training.batches,
         n_batches=training.n_batches,
         last_batch=training.last_batch,
         schedule=training.schedule,
-        **read,
+        **{key: getattr(training, key) for key in SCHEDULES[training.schedule]},
     )
 
 
@@ -296,11 +287,11 @@ def make_config(settings: Settings, dataset: Dataset, n_train: int) -> Config:
     network, training = settings.network, settings.training
     task = settings.data.task or dataset.task
     same = ("huber_delta", "reduction", "optimizer", "learning_rate", "l2", "l1", "clip_norm", "clip_value", "epochs")
-    constants = (*optimizer_constants(training), *activation_constants(network), "dtype")
+    constants = constants_of(training.optimizer, activations(network))
     written = network.model_fields_set | training.model_fields_set
     given: dict[str, Any] = _task(task, network.output_activation, training.loss, training.optimizer)
-    given |= {key: getattr(training, key) for key in (*same, "dtype", *optimizer_constants(training))}
-    given |= {key: getattr(network, key) for key in activation_constants(network)}
+    given |= {key: getattr(training, key) for key in (*same, "dtype")}
+    given |= {key: getattr(training if key in Training.model_fields else network, key) for key in constants}
     batch_norm = network.batch_norm and bool(network.hidden)
     if batch_norm:
         given |= {key: getattr(network, key) for key in ("batch_norm_momentum", "batch_norm_epsilon")}
@@ -312,7 +303,7 @@ def make_config(settings: Settings, dataset: Dataset, n_train: int) -> Config:
         dropout=dropout(network),
         batch_norm=batch_norm,
         batch_size=_batch_size(training.batch_size, training.n_batches, n_train),
-        written=frozenset(written & set(_OPTIONAL) & set(constants)),
+        written=frozenset(written & {*constants, "dtype"}),
         **given,
     )
 
@@ -331,12 +322,6 @@ def _batch_size(size: int | str | None, n_batches: int | None, n_train: int) -> 
     if n_batches is not None:
         return math.ceil(n_train / n_batches)
     return n_train if size == "full" else int(size or n_train)
-
-
-def _constants(config: Config) -> tuple[str, ...]:
-    """The constants of optimizer and activations that this training reads."""
-    read = [constant for name in config.activation for constant in ACTIVATIONS[name]]
-    return tuple(dict.fromkeys((*OPTIMIZER_CONSTANTS.get(config.optimizer, ()), *read)))
 
 
 def _training_rows(experiment: Experiment, data: Data, dataset: Dataset) -> int:

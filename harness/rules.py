@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harness.draws import SCHEDULES
 from harness.sections import Data, Network, Training
-from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, TASKS
+from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, TASKS, constants_of
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,9 @@ def dropout(network: Network) -> tuple[float, ...]:
     return rates if any(rates) else ()
 
 
-def optimizer_constants(training: Training) -> tuple[str, ...]:
-    """The constants that the optimizer reads beside the learning rate."""
-    return OPTIMIZER_CONSTANTS.get(training.optimizer, ())
-
-
-def activation_constants(network: Network) -> tuple[str, ...]:
-    """The constants that the activations read."""
-    return tuple(dict.fromkeys(constant for name in activations(network) for constant in ACTIVATIONS[name]))
+def constants(settings: Settings) -> tuple[str, ...]:
+    """The constants that optimizer and activations read."""
+    return constants_of(settings.training.optimizer, activations(settings.network))
 
 
 # section, key -> whether a training reads it, and what would make it do so
@@ -46,14 +41,14 @@ _Reader = Callable[[Settings], bool]
 READ: dict[tuple[str, str], tuple[_Reader, str]] = {
     **{
         ("training", constant): (
-            lambda s, constant=constant: constant in optimizer_constants(s.training),  # type: ignore[misc]
+            lambda s, constant=constant: constant in constants(s),  # type: ignore[misc]
             "it is read by: " + ", ".join(name for name, read in OPTIMIZER_CONSTANTS.items() if constant in read),
         )
         for constant in dict.fromkeys(constant for read in OPTIMIZER_CONSTANTS.values() for constant in read)
     },
     **{
         ("network", constant): (
-            lambda s, constant=constant: constant in activation_constants(s.network),  # type: ignore[misc]
+            lambda s, constant=constant: constant in constants(s),  # type: ignore[misc]
             f'it is read by activation = "{name}"',
         )
         for name, read in ACTIVATIONS.items()

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from harness import registry
 from harness.data import Dataset, Datasets, fit_scale, load_datasets, task_of
 from harness.errors import RequestError
-from harness.experiment import Experiment, load
+from harness.experiment import Experiment, load, parse_arguments
 from harness.packages import check_not_shadowed
 from harness.plan import Trial, plan, split
 from harness.progress import make_progress
 from harness.results import Results
+from harness.sections import ARRAYS
 from harness.store import DEFAULT_STORE, Store
 from harness.sweeper import Sweep
+from harness.tables import check_arrays
 
 
 def run(
@@ -95,10 +96,6 @@ def sweep(
     their table; one that is given a list is an axis (for `hidden` a list of tuples or lists). Batches have 32 rows
     and epochs number 20 unless told otherwise. Raises `RequestError` for a request that is wrong.
     """
-    from harness.experiment import parse_arguments
-    from harness.sections import ARRAYS
-    from harness.tables import check_arrays
-
     X, y, names, task, _ = check_arrays(X, y, task)
     dataset = Dataset(ARRAYS, X, y, names, task)
     settings = {
@@ -137,7 +134,7 @@ def register(store: Store, experiment: Experiment, datasets: Datasets, trials: l
                 "position": trial.position,
                 "trial_id": trial.id,
                 "cell": trial.cell,
-                "settings": _settings(trial, datasets[trial.data.name or ""]),
+                "settings": _settings(trial, datasets[trial.data.key]),
             }
             for trial in trials
         ),
@@ -148,8 +145,6 @@ def _settings(trial: Trial, dataset: Dataset) -> dict[str, Any]:
     """What a row shows of its trial: every value that took part, its data, and the score of always saying the same."""
     settings = trial.settings()
     init = {"init": Path(settings["init"]).name} if trial.given_start is not None and "init" in settings else {}
-    known = trial.config.task != "regression"
-    _, counts = np.unique(dataset.y, axis=0, return_counts=True) if known else (None, np.zeros(1))
     return {
         **settings,
         **init,
@@ -157,7 +152,7 @@ def _settings(trial: Trial, dataset: Dataset) -> dict[str, Any]:
         "dataset": dataset.name,
         "fold": trial.data.fold,
         "scale": trial.data.scale,
-        "chance": float(counts.max()) / len(dataset.y),
+        "chance": 0.0 if trial.config.task == "regression" else dataset.largest_share,
     }
 
 

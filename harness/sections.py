@@ -163,6 +163,11 @@ class Data(Section):
     scale: Annotated[float | str, BeforeValidator(_scale)] = "none"
     target_scale: Annotated[float | str, BeforeValidator(_scale)] = "none"
 
+    @property
+    def key(self) -> str:
+        """What the datasets of an experiment are told apart by: the name, or the path of one's own file."""
+        return self.name or self.path or ""
+
 
 class Network(Section):
     """`[network]`: the layers, their activations, how the start is drawn, dropout and batch normalisation."""

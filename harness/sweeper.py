@@ -260,7 +260,7 @@ class Sweep:
     def _predictions(self, trial: Trial, outcome: Outcome) -> dict[str, Any]:
         """Test logits with targets and row numbers, and up to 25 misclassified inputs as the dataset has them."""
         assert outcome.test_logits is not None
-        dataset = self.datasets[trial.data.name or ""]
+        dataset = self.datasets[trial.data.key]
         test = trial.prepare(dataset).test
         predictions = {"logits": outcome.test_logits, "targets": test.y, "rows": test.rows}
         if trial.config.task == "regression":

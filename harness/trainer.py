@@ -57,6 +57,13 @@ ACTIVATIONS: dict[str, tuple[str, ...]] = {
 }
 """Every activation of a hidden layer, with the constants that it reads."""
 
+
+def constants_of(optimizer: str, activation: tuple[str, ...]) -> tuple[str, ...]:
+    """The constants that a training with this optimizer and these activations reads beside the learning rate."""
+    read = (constant for name in activation for constant in ACTIVATIONS[name])
+    return tuple(dict.fromkeys((*OPTIMIZER_CONSTANTS.get(optimizer, ()), *read)))
+
+
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 """The constants of `selu`. Source: Klambauer et al., "Self-normalizing neural networks", 2017."""
 

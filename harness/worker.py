@@ -65,7 +65,7 @@ def run_trial(trial: Trial, trainer: str) -> Outcome:
     reason = unsupported(trial, trainer_class)
     if reason is not None:
         return Outcome("unsupported", reason)
-    prepared = trial.prepare(_datasets[trial.data.name or ""])
+    prepared = trial.prepare(_datasets[trial.data.key])
     try:
         if trial.mode == "native":
             return train_native(trainer_class, trial.config, native_seed(trial.base_seed, trial.seed), prepared)
@@ -92,7 +92,7 @@ def unsupported(trial: Trial, trainer_class: type[Trainer]) -> str | None:
 
 def run_reference(trial: Trial) -> ReferenceOutcome:
     """Train the reference of one controlled trial, and its floor."""
-    prepared = trial.prepare(_datasets[trial.data.name or ""])
+    prepared = trial.prepare(_datasets[trial.data.key])
     batches = trial.batches(len(prepared.train.y))
     return train_reference(trial.config, trial.start(), batches, prepared.train, prepared.validation, trial.stopping)
 

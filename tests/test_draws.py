@@ -48,7 +48,7 @@ def test_folds_share_out_the_rows_that_are_not_for_testing(n, folds, classes):
     for rows in parts:
         assert np.array_equal(rows.test, parts[0].test)
         assert sorted([*rows.train, *rows.validation, *rows.test]) == list(range(n))
-    assert sorted(np.concatenate([[*rows.validation, *rows.test[:0]] for rows in parts])) == sorted(
+    assert sorted(np.concatenate([rows.validation for rows in parts])) == sorted(
         [*parts[0].train, *parts[0].validation]
     )
     lengths = [len(rows.validation) for rows in parts]

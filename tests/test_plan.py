@@ -199,3 +199,14 @@ def test_weights_from_a_file_are_known_by_their_values(tmp_path):
         trials("network", init=str(tmp_path / "e.npz"))
     with pytest.raises(RequestError, match="no such file"):
         trials("network", init=str(tmp_path / "nowhere.npz"))
+
+
+def test_a_fault_in_a_far_cell_is_found_when_it_is_planned():
+    table = small_table()
+    table["network"] = {"activation": ["tanh", "tanh"]}
+    del table["training"]["batch_size"]
+    table["training"]["learning_rate"] = 0.1
+    table["sweep"] = {"hidden": [*([n, 2] for n in range(1, 301)), [3]], "batch_size": list(range(1, 71))}
+    experiment = parse(table)
+    with pytest.raises(RequestError, match="2 names for 1 hidden layers"):
+        plan(experiment, load_datasets(experiment))
