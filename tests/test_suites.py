@@ -29,7 +29,7 @@ def trials_of(name):
     """Every controlled trial of a suite, once, with its prepared data; the backend in it does not matter."""
     experiment = harness.load(name).override(backends=["numpy"], modes=["controlled"])
     datasets = load_datasets(experiment)
-    return [(trial, trial.prepare(datasets[trial.data.name or ""])) for trial in plan(experiment, datasets)]
+    return [(trial, trial.prepare(datasets[trial.data.key])) for trial in plan(experiment, datasets)]
 
 
 def train(backend, trial, prepared):
