@@ -16,8 +16,8 @@ from scipy.special import ndtri  # type: ignore[import-untyped]
 
 from harness.trainer import Batches, Config, Epoch, Weights
 
-BATCHES = ("permutation", "independent", "replacement", "in_order")
-LAST_BATCH = ("keep", "drop")
+BATCHES = ("permutation", "independent", "replacement", "in_order", "bootstrap", "skipping")
+LAST_BATCH = ("keep", "drop", "merge")
 SCHEDULES: dict[str, tuple[str, ...]] = {
     "constant": (),
     "step": ("decay_rate", "decay_steps"),
@@ -32,9 +32,11 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
 class Recipe:
     """How start, batches and learning rates are drawn: the harness's part of a training, which no trainer sees.
 
-    `init` is the law of the weights, `bias` a constant or `normal(sd)`. `batches` is "permutation" (a new one each
-    epoch), "independent" (each step draws its rows without replacement, whatever other steps drew), "replacement" or
-    "in_order"; `n_batches`, where given, stands in for a batch size; `last_batch` says whether a shorter one is kept.
+    `init` is the law of the weights, `bias` a constant, `normal(sd)` or "as_weights", the law of `init`. `batches` is
+    "permutation" (a new one each epoch), "independent" (each step draws its rows without replacement, whatever other
+    steps drew), "replacement", "in_order", "bootstrap" (n rows drawn with replacement before the first epoch, then
+    always in that order) or "skipping" (in order, one row left out after each batch). `n_batches`, where given, stands
+    in for a batch size; `last_batch` says whether a shorter one is kept, dropped, or merged with the one before it.
     """
 
     init: str = "glorot_uniform"
@@ -120,14 +122,20 @@ def share(n: int, fraction: float) -> int:
 
 # name -> standard deviation of one weight, from the layer's (n_in, n_out).
 # glorot: Glorot and Bengio, 2010. he: He et al., 2015. lecun: LeCun et al., 1998.
+# torch: uniform within 1/sqrt(n_in), torch.nn.Linear's. sklearn: within sqrt(2/(n_in + n_out)), MLPClassifier's for
+# "logistic".
 _SPREAD: dict[str, Callable[[int, int], float]] = {
     "glorot": lambda n_in, n_out: math.sqrt(2 / (n_in + n_out)),
     "he": lambda n_in, n_out: math.sqrt(2 / n_in),
     "lecun": lambda n_in, n_out: math.sqrt(1 / n_in),
+    "torch": lambda n_in, n_out: math.sqrt(1 / (3 * n_in)),
+    "sklearn": lambda n_in, n_out: math.sqrt(2 / (3 * (n_in + n_out))),
 }
 _SCALED = ("normal", "truncated_normal", "uniform")
 INITS: tuple[str, ...] = (
-    *(f"{family}_{law}" for family in _SPREAD for law in ("uniform", "normal")),
+    *(f"{family}_{law}" for family in ("glorot", "he", "lecun") for law in ("uniform", "normal")),
+    "torch_uniform",
+    "sklearn_uniform",
     *(f"{law}(number)" for law in _SCALED),
     "zeros",
 )
@@ -166,7 +174,11 @@ def draw_start(config: Config, recipe: Recipe, seed: int, repeat: int) -> Weight
     start = []
     for k, (n_in, n_out) in enumerate(pairwise(config.layers)):
         layer = {"W": _weights_of(recipe.init, n_in, n_out, rng.random((n_in, n_out)))}
-        start.append({**layer, **rest_of_layer(config, k, _biases_of(recipe.bias, n_out, bias_rng))})
+        if recipe.bias == "as_weights":
+            bias = _weights_of(recipe.init, n_in, n_out, bias_rng.random(n_out))
+        else:
+            bias = _biases_of(recipe.bias, n_out, bias_rng)
+        start.append({**layer, **rest_of_layer(config, k, bias)})
     return tuple({key: value.astype(config.dtype) for key, value in layer.items()} for layer in start)
 
 
@@ -201,10 +213,21 @@ def _biases_of(bias: float | str, n_out: int, rng: np.random.Generator) -> np.nd
 
 
 def batch_sizes(n: int, batch_size: int, recipe: Recipe) -> list[int]:
-    """The rows of every step of an epoch. A number of batches is met exactly, with lengths that differ by one row."""
-    if recipe.n_batches is not None:
+    """The rows of every step of an epoch.
+
+    A number of batches is met exactly, with lengths that differ by one row, or, merged, in all but the last by none.
+    """
+    if recipe.n_batches is not None and recipe.last_batch != "merge":
         return [len(part) for part in np.array_split(np.arange(n), recipe.n_batches)]
+    if recipe.n_batches is not None:
+        batch_size = n // recipe.n_batches
+    if recipe.batches == "skipping":
+        firsts = range(0, n, batch_size + 1)
+        sizes = [min(batch_size, n - first) for first in firsts]
+        return [size for size in sizes if size == batch_size or recipe.last_batch != "drop"]
     full, rest = divmod(n, batch_size)
+    if recipe.last_batch == "merge" and full:
+        return [batch_size] * (full - 1) + [batch_size + rest]
     return [batch_size] * full + ([rest] if rest and recipe.last_batch == "keep" else [])
 
 
@@ -260,8 +283,10 @@ class DrawnBatches:
 
     def rows(self, epoch: int) -> list[np.ndarray]:
         """The rows of each step of one epoch."""
+        law = self.recipe.batches
         sizes = batch_sizes(self.n, self.config.batch_size, self.recipe)
-        return _draw_rows(self.recipe.batches, self.n, sizes, generator(self.seed, "batches", self.repeat, epoch))
+        drawn_at = 0 if law == "bootstrap" else epoch
+        return _draw_rows(law, self.n, sizes, generator(self.seed, "batches", self.repeat, drawn_at))
 
     def _masks(self, epoch: int, steps: int, batch: int) -> tuple[np.ndarray, ...]:
         """Which inputs and units are kept in one epoch, in the form of `Epoch.masks`."""
@@ -277,7 +302,14 @@ def _draw_rows(law: str, n: int, sizes: list[int], rng: np.random.Generator) -> 
         return [rng.choice(n, size=size, replace=False) for size in sizes]
     if law == "replacement":
         return [rng.integers(0, n, size=size) for size in sizes]
-    order = rng.permutation(n) if law == "permutation" else np.arange(n)
+    if law == "skipping":
+        first = np.cumsum([0, *(size + 1 for size in sizes[:-1])])
+        return [np.arange(begin, begin + size) for begin, size in zip(first, sizes, strict=True)]
+    order = np.arange(n)
+    if law == "permutation":
+        order = rng.permutation(n)
+    elif law == "bootstrap":
+        order = rng.integers(0, n, size=n)
     return np.split(order[: sum(sizes)], np.cumsum(sizes)[:-1])
 
 

@@ -78,14 +78,16 @@ def _init(value: Any) -> Any:
 
 def _bias(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError('must be a number, or "normal(0.1)"')
+        raise ValueError('must be a number, "normal(0.1)" or "as_weights"')
+    if value == "as_weights":
+        return value
     if isinstance(value, str):
         try:
             law, _ = parse_law(value)
         except ValueError:
             law = value
         if law != "normal":
-            raise ValueError('must be a number, or "normal(0.1)"')
+            raise ValueError('must be a number, "normal(0.1)" or "as_weights"')
         return value
     if not math.isfinite(value):
         raise ValueError("must be a finite number")

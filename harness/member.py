@@ -1,0 +1,54 @@
+"""One training under one row of the conventions table, and the numbers in which the members of a stack differ."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.conventions import Row, config_under, recipe_under
+from harness.data import Part
+from harness.plan import DRAWS, Trial
+from harness.trainer import Batches, Config, Weights
+
+
+@dataclass(frozen=True)
+class Member:
+    """One training: a config that stands under its row already, the row, a start, batches and the training rows."""
+
+    config: Config
+    row: Row
+    start: Weights
+    batches: Batches
+    X: np.ndarray
+    y: np.ndarray
+
+
+def member_of(trial: Trial, row: Row, train: Part) -> Member:
+    """One repeat of a trial's cell under a row: start and batches are drawn as the row says, from the repeat's seeds.
+
+    So two rows of one repeat share every draw that their laws allow (common random numbers). `train` holds the training
+    rows in float64.
+    """
+    config = config_under(trial.config, row, len(train.y))
+    recipe = recipe_under(row, trial.recipe)
+    draws = DRAWS[trial.draws]
+    return Member(
+        config,
+        row,
+        draws.draw_start(config, recipe, trial.base_seed, trial.seed),
+        draws.draw_batches(config, recipe, len(train.y), trial.base_seed, trial.seed),
+        train.X.astype(config.dtype, copy=False),
+        train.y if config.task == "multiclass" else train.y.astype(config.dtype, copy=False),
+    )
+
+
+def numbers(members: Sequence[Member], number: Callable[[Member], float]) -> np.ndarray:
+    """One float64 a member, `(members,)`."""
+    return np.array([number(member) for member in members], np.float64)
+
+
+def constant(members: Sequence[Member], name: str) -> np.ndarray:
+    """A constant of the config, `(members,)` float64, through float32 where `constants = "float32"` sends it there."""
+    values = numbers(members, lambda member: getattr(member.config, name))
+    through = np.array([member.row.constants == "float32" for member in members])
+    return np.where(through, values.astype(np.float32).astype(np.float64), values)

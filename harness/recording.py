@@ -1,0 +1,199 @@
+"""A recording: a training as somebody watched it, step by step, in one NPZ file that holds plain arrays only.
+
+The arrays of the file, for a training of `steps` steps, with `batch` the rows of the longest one:
+
+    X              (n, n_inputs)               the training rows as the network saw them, scaled
+    y              (n,) or (n, n_outputs)      labels from 0 for the task "multiclass", else numbers
+    rows           (steps, batch) int          the rows of X that each step saw, -1 where a batch is shorter
+    epoch          (steps,) int                the epoch, from 0, that each step belongs to
+    weights/K/W    (steps + 1, n_in, n_out)    layer K before the first step and after each; `weights/K/b` likewise
+    gradients/K/W  (steps, n_in, n_out)        optional: the gradient that the optimizer was given at each step
+    logits         (steps, batch, n_outputs)   optional: before softmax or sigmoid, for the rows of each step
+    loss           (steps,)                    optional: what the step minimised, penalty included where it has one
+    learning_rate  (steps,)                    optional: where it is not the same for every step
+    settings       text                        optional: JSON of what the writer knows, such as {"optimizer": "adam"}
+"""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import RequestError
+from harness.trainer import Epoch, Weights
+
+Series = tuple[dict[str, np.ndarray], ...]
+"""Like `Weights`, each array with a leading axis of steps."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What was watched; the fields are the arrays of the file."""
+
+    X: np.ndarray
+    y: np.ndarray
+    rows: np.ndarray
+    epoch: np.ndarray
+    weights: Series
+    gradients: Series | None = None
+    logits: np.ndarray | None = None
+    loss: np.ndarray | None = None
+    learning_rate: np.ndarray | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "recording"
+
+    @property
+    def steps(self) -> int:
+        """How many steps were watched."""
+        return len(self.rows)
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the weights: "float64" or "float32"."""
+        return str(self.weights[0]["W"].dtype)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Units of every layer, inputs and outputs included."""
+        return (self.weights[0]["W"].shape[1], *(layer["W"].shape[2] for layer in self.weights))
+
+    def weights_at(self, step: int) -> Weights:
+        """The weights after `step` steps: those of the start for 0."""
+        return tuple({key: value[step] for key, value in layer.items()} for layer in self.weights)
+
+    def batch(self, step: int) -> np.ndarray:
+        """The row numbers of one step, from 0, without the padding."""
+        rows: np.ndarray = self.rows[step]
+        return rows[rows >= 0]
+
+
+@dataclass(frozen=True)
+class RecordedBatches:
+    """The batches of a recording, epoch by epoch; `learning_rate` stands in where the file has none."""
+
+    recording: Recording
+    learning_rate: float
+
+    def __len__(self) -> int:
+        return int(self.recording.epoch.max(initial=-1)) + 1
+
+    def __getitem__(self, epoch: int) -> Epoch:
+        if not 0 <= epoch < len(self):
+            raise IndexError(f"epoch {epoch} of {len(self)}")
+        chosen = self.recording.epoch == epoch
+        rates = self.recording.learning_rate
+        learning_rate = np.full(len(chosen), self.learning_rate) if rates is None else rates
+        return Epoch(self.recording.rows[chosen], learning_rate[chosen])
+
+
+def write(recording: Recording, path: Path) -> None:
+    """Write the file; `RequestError` when it cannot be written."""
+    arrays: dict[str, Any] = {key: getattr(recording, key) for key in ("X", "y", "rows", "epoch")}
+    arrays |= _flat("weights", recording.weights) | _flat("gradients", recording.gradients or ())
+    for key in ("logits", "loss", "learning_rate"):
+        if getattr(recording, key) is not None:
+            arrays[key] = getattr(recording, key)
+    try:
+        with path.open("wb") as file:
+            np.savez_compressed(file, settings=json.dumps(dict(recording.settings)), **arrays)
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _flat(prefix: str, series: Series) -> dict[str, np.ndarray]:
+    return {f"{prefix}/{k}/{key}": value for k, layer in enumerate(series) for key, value in layer.items()}
+
+
+def read(path: Path) -> Recording:
+    """Read a file; `RequestError` that names the array where it is not what the module's docstring says."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except FileNotFoundError:
+        raise RequestError(f"{path}: no such file") from None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+        raise RequestError(f"{path}: not an NPZ file of plain arrays") from None
+    for key in ("X", "y", "rows", "epoch", "weights/0/W", "weights/0/b"):
+        if key not in arrays:
+            raise RequestError(f"{path}: has no array {key!r}; a recording holds X, y, rows, epoch, weights/0/W, …")
+    optional = {key: arrays[key] for key in ("logits", "loss", "learning_rate") if key in arrays}
+    recording = Recording(
+        X=arrays["X"],
+        y=arrays["y"],
+        rows=arrays["rows"].astype(np.int64),
+        epoch=arrays["epoch"].astype(np.int64),
+        weights=_series(arrays, "weights"),
+        gradients=_series(arrays, "gradients") or None,
+        settings=_settings(arrays, path),
+        name=path.name,
+        **optional,
+    )
+    _check(recording, path)
+    return recording
+
+
+def _series(arrays: Mapping[str, np.ndarray], prefix: str) -> Series:
+    layers: list[dict[str, np.ndarray]] = []
+    while f"{prefix}/{len(layers)}/W" in arrays:
+        k = len(layers)
+        layers.append({key: arrays[f"{prefix}/{k}/{key}"] for key in ("W", "b") if f"{prefix}/{k}/{key}" in arrays})
+    return tuple(layers)
+
+
+def _settings(arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(str(arrays.get("settings", "{}")))
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise RequestError(f"{path}: settings must be a JSON object")
+    return settings
+
+
+def _check(recording: Recording, path: Path) -> None:
+    """Raise `RequestError` for the first array whose shape or values cannot be."""
+    steps, n = len(recording.rows), len(recording.X)
+    expected: dict[str, tuple[np.ndarray, tuple[int, ...]]] = {
+        "epoch": (recording.epoch, (steps,)),
+        "y": (recording.y, (n, *recording.y.shape[1:])),
+    }
+    n_in = recording.X.shape[1] if recording.X.ndim == 2 else -1
+    for prefix, series, length in (
+        ("weights", recording.weights, steps + 1),
+        ("gradients", recording.gradients, steps),
+    ):
+        width = n_in
+        for k, layer in enumerate(series or ()):
+            n_out = layer["W"].shape[-1] if layer["W"].ndim == 3 else -1
+            expected[f"{prefix}/{k}/W"] = (layer["W"], (length, width, n_out))
+            if "b" not in layer:
+                raise RequestError(f"{path}: has no array {prefix}/{k}/b")
+            expected[f"{prefix}/{k}/b"] = (layer["b"], (length, n_out))
+            width = n_out
+    outputs = recording.weights[-1]["W"].shape[-1]
+    if recording.logits is not None:
+        expected["logits"] = (recording.logits, (*recording.rows.shape, outputs))
+    for key in ("loss", "learning_rate"):
+        if getattr(recording, key) is not None:
+            expected[key] = (getattr(recording, key), (steps,))
+    for key, (array, shape) in expected.items():
+        if array.shape != shape or array.dtype.kind not in "fiu":
+            raise RequestError(f"{path}: {key} has shape {array.shape}, expected numbers of shape {shape}")
+    if steps == 0 or recording.rows.ndim != 2:
+        raise RequestError(f"{path}: rows has shape {recording.rows.shape}, expected (steps, batch), one step at least")
+    if (
+        recording.rows.max(initial=-1) >= n
+        or recording.rows.min(initial=0) < -1
+        or (recording.rows < 0).all(axis=1).any()
+    ):
+        raise RequestError(
+            f"{path}: rows must hold row numbers of X, 0 to {n - 1}, or -1 as padding, one row a step at least"
+        )
+    if (np.diff(recording.epoch) < 0).any() or recording.epoch[0] != 0 or (np.diff(recording.epoch) > 1).any():
+        raise RequestError(f"{path}: epoch must begin with 0 and go up by 0 or 1 from step to step")
+    if recording.dtype not in ("float64", "float32"):
+        raise RequestError(f"{path}: weights/0/W is of {recording.dtype}; allowed: float64, float32")
