@@ -170,11 +170,17 @@ def parse(table: Mapping[str, Any], source: str = "experiment") -> Experiment:
     return experiment
 
 
-def parse_arguments(name: str, settings: Mapping[str, Any]) -> Experiment:
-    """An experiment from keys alone, whatever their table, on arrays of the caller's own; a list is an axis."""
+def parse_arguments(name: str, n: int, settings: Mapping[str, Any]) -> Experiment:
+    """An experiment from keys alone, whatever their table, on `n` rows of the caller's own; a list is an axis.
+
+    What is not given is a hidden layer of 50 units, a learning rate of 0.1, 20 epochs, batches of 32 rows (a third of
+    all rows, where that is less), and a fifth of the rows each for validation and testing.
+    """
+    defaults: dict[str, Any] = {"hidden": (50,), "learning_rate": 0.1, "epochs": 20}
+    defaults |= {"batch_size": max(1, min(32, n // 3)), "test_fraction": 0.2, "validation_fraction": 0.2}
     table: dict[str, Any] = {"name": name, "data": {"name": ARRAYS}, "sweep": {}}
     sections: dict[str, type[Section]] = {"data": Data, "network": Network, "training": Training, "run": Run}
-    for key, value in settings.items():
+    for key, value in {**defaults, **settings}.items():
         section = next((name for name, model in sections.items() if key in model.model_fields), None)
         if section is None:
             known = [key for model in sections.values() for key in model.model_fields]
@@ -308,11 +314,12 @@ def _case_tables(table: dict[str, Any]) -> list[Any]:
 
 
 def _check_backends(experiment: Experiment, source: str) -> None:
-    from harness.registry import backends
+    from harness.registry import backends, profiles
 
+    known = (*backends(), *profiles())
     for name in experiment.run.backends:
-        if name not in backends():
-            raise RequestError(f"{source}: run.backends: {unknown('backend', name, backends())}")
+        if name not in known:
+            raise RequestError(f"{source}: run.backends: {unknown('backend', name, known)}")
 
 
 _PLAIN_NUMBERS = ("learning_rate", "l2", "l1", "epochs", "momentum", "beta_1", "beta_2", "rho", "epsilon")

@@ -1,4 +1,4 @@
-"""Which backends there are: a literal table of our own, and the entry points of other people's packages.
+"""Which backends there are: a literal table of our own, the profiles of course codes, and other people's packages.
 
 Nothing here imports a framework: a backend is a string until a worker loads it.
 """
@@ -10,9 +10,11 @@ from functools import cache
 from importlib.util import find_spec
 
 from harness.errors import RequestError, unknown
+from harness.profiles import PROFILES
 from harness.trainer import NotInstalled, Trainer
 
 ENTRY_POINTS = "harness.backends"
+_PROFILE = "profile"  # stands for the module in the path of a profile's trainer
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,29 @@ def backends() -> dict[str, Backend]:
     return known
 
 
+def profiles() -> dict[str, Backend]:
+    """The profiles of course codes, which experiments can train beside the backends, in native mode."""
+    return {
+        name: Backend(name, f"{_PROFILE}:{name}", ("numpy",), description=profile.title)
+        for name, profile in PROFILES.items()
+    }
+
+
 def backend(name: str) -> Backend:
-    """The backend of that name; `RequestError` with the nearest known one otherwise."""
-    if name not in backends():
-        raise RequestError(unknown("backend", name, backends()))
-    return backends()[name]
+    """The backend or profile of that name; `RequestError` with the nearest known one otherwise."""
+    known = profiles() | backends()
+    if name not in known:
+        raise RequestError(unknown("backend", name, (*backends(), *profiles())))
+    return known[name]
 
 
 def load_trainer(path: str) -> type[Trainer]:
     """Import the trainer class at `"module:Class"`. This is what imports a framework; only workers call it."""
     module, _, name = path.partition(":")
+    if module == _PROFILE:
+        from harness.profile_trainer import profile_trainer
+
+        return profile_trainer(name)
     try:
         trainer = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from harness.environment import harness_version, numpy_version
 from harness.errors import RequestError, unknown
-from harness.registry import backends
+from harness.registry import backends, profiles
 from harness.store import METRICS, Store
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def is_stale(row: dict[str, Any]) -> bool:
         return False
     if (row["harness_version"], row["numpy_version"]) != (harness_version(), numpy_version()):
         return True
-    known = backends().get(row["backend"])
+    known = (backends() | profiles()).get(row["backend"])
     installed = known.version() if known else ""
     return bool(installed) and row["backend_version"] != installed
 

@@ -1,0 +1,150 @@
+"""Rows of the conventions table that classic course codes follow: codes that many have run, copied and compared.
+
+They share axes, learning rate against L2, and print heatmaps that look comparable. What they hold fixed is different.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from harness.conventions import Row, controlled_row, family
+from harness.draws import Recipe
+from harness.errors import RequestError, unknown
+from harness.native import NATIVE, native_row
+from harness.trainer import Config
+
+CONTROLLED = "controlled"
+"""The name of the harness's own row."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One course code: `row` gives its conventions for a config, `title` says what it is."""
+
+    title: str
+    row: Callable[[Config], Row]
+
+
+def _course_2018_numpy(config: Config) -> Row:
+    return Row(
+        hidden=(50,),
+        activation="sigmoid",
+        init="normal(1)",
+        bias=0.01,
+        batches="independent",
+        last_batch="drop",
+        reduction="sum",
+    )
+
+
+def _course_2018_sklearn(config: Config) -> Row:
+    """`MLPClassifier((50,), activation="logistic", alpha=l2, learning_rate_init=learning_rate, max_iter=epochs)`."""
+    adam = replace(config, optimizer="adam", activation=("sigmoid",), written=frozenset())
+    own = {"hidden": (50,), "activation": "sigmoid", "batch_size": "min(200, n)"}
+    return replace(native_row("sklearn", adam), **own)  # type: ignore[arg-type]
+
+
+def _course_2018_tensorflow(config: Config) -> Row:
+    return Row(
+        hidden=(100, 50),
+        activation="sigmoid",
+        init="truncated_normal(0.1)",
+        bias=0.1,
+        batches="independent",
+        last_batch="drop",
+        dtype="float32",
+        logged_loss="with penalty",
+    )
+
+
+def _course_2018_keras(config: Config) -> Row:
+    return Row(
+        hidden=(100, 50),
+        activation="sigmoid",
+        l2_factor="full",
+        l2_tensors="hidden",
+        momentum_form="inside",
+        dtype="float32",
+        logged_loss="with penalty",
+    )
+
+
+def _course_2024(config: Config) -> Row:
+    own = controlled_row(config, Recipe())
+    return replace(
+        own,
+        init="normal(1)",
+        bias="normal(0.01)",
+        batches="bootstrap",
+        last_batch="merge",
+        probabilities="denominator + 1e-9",
+        accumulator="row",
+        epsilon_place="inside" if family(config.optimizer) in ("rmsprop", "adam") else "outside",
+        bias_correction="epoch",
+        moments_reset="epoch",
+        leaky_slope=1e-3,
+        accuracy="thresholded",
+    )
+
+
+def _assignment_2019(config: Config) -> Row:
+    return replace(
+        controlled_row(config, Recipe()),
+        hidden=(100,),
+        activation="sigmoid",
+        init="normal(1)",
+        batches="skipping",
+        batch_size=50,
+        reduction="mean of n + 1",
+    )
+
+
+def _assignment_2019_svm(config: Config) -> Row:
+    return replace(_assignment_2019(config), auc="labels", metric_rows="training")
+
+
+PROFILES: dict[str, Profile] = {
+    "course-2018-numpy": Profile(
+        "lecture class of 2018: 50 sigmoid units, gradients summed over the batch, weights from N(0, 1)",
+        _course_2018_numpy,
+    ),
+    "course-2018-sklearn": Profile(
+        "the notebook beside it: MLPClassifier with 50 logistic units, everything else its default (Adam)",
+        _course_2018_sklearn,
+    ),
+    "course-2018-tensorflow": Profile(
+        "TensorFlow 1 on the same page: 100 and 50 units, truncated normal weights, L2 on all three matrices",
+        _course_2018_tensorflow,
+    ),
+    "course-2018-keras": Profile(
+        "Keras on the same page: 100 and 50 units, Glorot, L2 without a half on the two hidden layers only",
+        _course_2018_keras,
+    ),
+    "course-2024": Profile(
+        "the course of 2024: one bootstrap, then a fixed order; moments reset each epoch; accuracy over entries",
+        _course_2024,
+    ),
+    "assignment-2019": Profile(
+        "a hand-in of 2019: slices of 50 rows that skip one row, gradients divided by 51, AUC from scores",
+        _assignment_2019,
+    ),
+    "assignment-2019-svm": Profile(
+        "the same network, its AUC taken as that of the support vector machines beside it: answers, training rows",
+        _assignment_2019_svm,
+    ),
+}
+
+
+def row_of(name: str, config: Config, recipe: Recipe) -> Row:
+    """The row of a backend's native way, of a profile, or the harness's own ("controlled").
+
+    Number and drawing of batches stay the experiment's where the row has none of its own (a profile's `n_batches`).
+    Raises `RequestError` with the nearest name.
+    """
+    if name == CONTROLLED:
+        return controlled_row(config, recipe)
+    if name in PROFILES:
+        row = PROFILES[name].row(config)
+        return replace(row, n_batches=recipe.n_batches) if row.batches == "bootstrap" else row
+    if name in NATIVE:
+        return native_row(name, config)
+    raise RequestError(unknown("backend or profile", name, (*NATIVE, *PROFILES, CONTROLLED)))
