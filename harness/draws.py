@@ -16,7 +16,7 @@ from scipy.special import ndtri  # type: ignore[import-untyped]
 
 from harness.trainer import Batches, Config, Epoch, Weights
 
-BATCHES = ("permutation", "independent", "replacement", "in_order", "bootstrap", "skipping")
+BATCHES = ("permutation", "independent", "replacement", "in_order", "one_permutation", "bootstrap", "skipping")
 LAST_BATCH = ("keep", "drop", "merge")
 SCHEDULES: dict[str, tuple[str, ...]] = {
     "constant": (),
@@ -34,9 +34,10 @@ class Recipe:
 
     `init` is the law of the weights, `bias` a constant, `normal(sd)` or "as_weights", the law of `init`. `batches` is
     "permutation" (a new one each epoch), "independent" (each step draws its rows without replacement, whatever other
-    steps drew), "replacement", "in_order", "bootstrap" (n rows drawn with replacement before the first epoch, then
-    always in that order) or "skipping" (in order, one row left out after each batch). `n_batches`, where given, stands
-    in for a batch size; `last_batch` says whether a shorter one is kept, dropped, or merged with the one before it.
+    steps drew), "replacement", "in_order", "one_permutation" (drawn before the first epoch, then always that order),
+    "bootstrap" (n rows drawn with replacement, likewise) or "skipping" (in order, one row left out after each batch).
+    `n_batches`, where given, stands in for a batch size; `last_batch` says whether a shorter one is kept, dropped, or
+    merged with the one before it.
     """
 
     init: str = "glorot_uniform"
@@ -217,18 +218,19 @@ def batch_sizes(n: int, batch_size: int, recipe: Recipe) -> list[int]:
 
     A number of batches is met exactly, with lengths that differ by one row, or, merged, in all but the last by none.
     """
-    if recipe.n_batches is not None and recipe.last_batch != "merge":
-        return [len(part) for part in np.array_split(np.arange(n), recipe.n_batches)]
     if recipe.n_batches is not None:
-        batch_size = n // recipe.n_batches
-    if recipe.batches == "skipping":
-        firsts = range(0, n, batch_size + 1)
-        sizes = [min(batch_size, n - first) for first in firsts]
-        return [size for size in sizes if size == batch_size or recipe.last_batch != "drop"]
-    full, rest = divmod(n, batch_size)
-    if recipe.last_batch == "merge" and full:
-        return [batch_size] * (full - 1) + [batch_size + rest]
-    return [batch_size] * full + ([rest] if rest and recipe.last_batch == "keep" else [])
+        each = n // recipe.n_batches
+        if recipe.last_batch == "merge":
+            return [each] * (recipe.n_batches - 1) + [n - each * (recipe.n_batches - 1)]
+        return [len(part) for part in np.array_split(np.arange(n), recipe.n_batches)]
+    stride = batch_size + 1 if recipe.batches == "skipping" else batch_size
+    sizes = [min(batch_size, n - first) for first in range(0, n, stride)]
+    short = sizes[-1] if sizes[-1] < batch_size else 0
+    if short and recipe.last_batch == "drop":
+        return sizes[:-1]
+    if short and recipe.last_batch == "merge" and len(sizes) > 1:
+        return [*sizes[:-2], batch_size + short]
+    return sizes
 
 
 def scheduled(config: Config, recipe: Recipe, step: np.ndarray, total: int) -> np.ndarray:
@@ -285,7 +287,7 @@ class DrawnBatches:
         """The rows of each step of one epoch."""
         law = self.recipe.batches
         sizes = batch_sizes(self.n, self.config.batch_size, self.recipe)
-        drawn_at = 0 if law == "bootstrap" else epoch
+        drawn_at = 0 if law in ("bootstrap", "one_permutation") else epoch
         return _draw_rows(law, self.n, sizes, generator(self.seed, "batches", self.repeat, drawn_at))
 
     def _masks(self, epoch: int, steps: int, batch: int) -> tuple[np.ndarray, ...]:
@@ -306,7 +308,7 @@ def _draw_rows(law: str, n: int, sizes: list[int], rng: np.random.Generator) -> 
         first = np.cumsum([0, *(size + 1 for size in sizes[:-1])])
         return [np.arange(begin, begin + size) for begin, size in zip(first, sizes, strict=True)]
     order = np.arange(n)
-    if law == "permutation":
+    if law in ("permutation", "one_permutation"):
         order = rng.permutation(n)
     elif law == "bootstrap":
         order = rng.integers(0, n, size=n)

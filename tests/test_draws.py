@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness import draws, legacy
@@ -19,6 +19,7 @@ fractions = st.floats(0, 0.4)
 
 @given(n=sizes, test=fractions, validation=fractions, seed=st.integers(0, 99), classes=st.integers(1, 5))
 def test_a_split_holds_every_row_once(n, test, validation, seed, classes):
+    assume(draws.share(n, test) + draws.share(n, validation) <= n)
     rows = draw_split(n, test, validation, seed, 0, labels=np.arange(n) % classes)
     assert sorted([*rows.train, *rows.validation, *rows.test]) == list(range(n))
     assert len(rows.test) == draws.share(n, test)
@@ -102,7 +103,32 @@ def test_draws_with_replacement_repeat_rows_and_independent_ones_forget_the_last
 @given(n=st.integers(10, 100), batch=st.integers(1, 10), law=st.sampled_from(BATCHES))
 def test_a_dropped_last_batch_is_not_there(n, batch, law):
     lengths = [len(rows) for rows in epoch_of(n, batch, batches=law, last_batch="drop").batches()]
-    assert lengths == [batch] * (n // batch)
+    each = batch + 1 if law == "skipping" else batch  # the row that is left out is needed after all but the last
+    assert lengths == [batch] * ((n + 1) // each if law == "skipping" else n // each)
+
+
+@given(n=st.integers(10, 100), batch=st.integers(1, 10), law=st.sampled_from(BATCHES))
+def test_a_merged_last_batch_takes_what_is_left(n, batch, law):
+    kept = [len(rows) for rows in epoch_of(n, batch, batches=law).batches()]
+    merged = [len(rows) for rows in epoch_of(n, batch, batches=law, last_batch="merge").batches()]
+    short = kept[-1] if kept[-1] < batch else 0
+    assert merged == ([*kept[:-2], batch + short] if short else kept)
+    count = max(1, n // batch)
+    numbered = [len(rows) for rows in epoch_of(n, n_batches=count, last_batch="merge").batches()]
+    assert numbered == [n // count] * (count - 1) + [n // count + n % count]
+
+
+@given(n=st.integers(3, 100), batch=st.integers(1, 10))
+def test_skipping_leaves_one_row_out_after_each_batch(n, batch):
+    rows = epoch_of(n, batch, batches="skipping").batches()
+    assert np.concatenate(rows).tolist() == [row for row in range(n) if row % (batch + 1) != batch]
+
+
+@pytest.mark.parametrize("law", ["bootstrap", "one_permutation"])
+def test_an_order_that_is_drawn_once_is_the_same_in_every_epoch(law):
+    first, second = (np.concatenate(epoch_of(50, 10, epoch=e, batches=law).batches()) for e in (0, 1))
+    assert first.tolist() == second.tolist()
+    assert (len(set(first)) < 50) == (law == "bootstrap")
 
 
 @given(n=st.integers(10, 100), count=st.integers(1, 10))

@@ -191,6 +191,7 @@ def test_the_suites_are_those_that_were_agreed():
     agreed = {"digits-grid": 49, "digits-quick": 9, "digits-two-hidden": 49, "digits-deep": 1, "gates": 7}
     agreed |= {"breast-cancer": 2, "polynomial": 7, "franke": 32, "letters-2d": 2, "activations": 56, "optimizers": 35}
     agreed |= {"csv-8-12-8": 1, "published-digits-2023": 49}
+    agreed |= {"notebook-2018": 49, "course-2024": 16, "assignment-2019": 16}
     assert {name: len(list(harness.load(name).cells())) for name in suites()} == agreed
 
 
