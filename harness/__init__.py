@@ -17,6 +17,10 @@ from harness.trainer import Batches, Config, Diverged, Epoch, NativeFit, Trainer
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment, load
+    from harness.explainer import explain, explain_cells
+    from harness.explanation import Explanation
+    from harness.findings import Finding, LintWarning
+    from harness.linter import lint
     from harness.results import Results
     from harness.runner import run, sweep
 
@@ -28,12 +32,18 @@ __all__ = [
     "Diverged",
     "Epoch",
     "Experiment",
+    "Explanation",
+    "Finding",
+    "LintWarning",
     "NativeFit",
     "RequestError",
     "Results",
     "Trainer",
     "Weights",
     "__version__",
+    "explain",
+    "explain_cells",
+    "lint",
     "load",
     "run",
     "sweep",
@@ -43,6 +53,12 @@ __all__ = [
 _ON_DEMAND = {
     "Experiment": "harness.experiment",
     "load": "harness.experiment",
+    "explain": "harness.explainer",
+    "explain_cells": "harness.explainer",
+    "Explanation": "harness.explanation",
+    "lint": "harness.linter",
+    "Finding": "harness.findings",
+    "LintWarning": "harness.findings",
     "Results": "harness.results",
     "run": "harness.runner",
     "sweep": "harness.runner",

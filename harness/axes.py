@@ -1,6 +1,7 @@
 """The values of one axis: a list, a law that makes one, cases, or random points; and when two are the same."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from harness.draws import generator
@@ -16,6 +17,11 @@ def canonical(value: Any) -> str:
     except (TypeError, ValueError, OverflowError):
         return str(value)
     return f"{number:.12g}" if math.isfinite(number) else str(value)
+
+
+def describe_cell(cell: Mapping[str, Any]) -> str:
+    """`learning_rate=0.1,l2=0.001`, which is what `--cell` takes."""
+    return ",".join(f"{key}={canonical(value)}" for key, value in cell.items())
 
 
 def read_axis(given: Any, where: str, whole: bool) -> tuple[Any, ...]:

@@ -146,7 +146,8 @@ _TABLE = (
             "independent": "each batch drawn without replacement, whatever the others hold",
             "replacement": "each batch drawn with replacement",
             "in_order": "rows in the order of the file",
-            "bootstrap": "n rows drawn with replacement once, before the training, then always in that order",
+            "one_permutation": "one order of all rows, drawn before the training, then always that one",
+            "bootstrap": "n rows drawn with replacement before the training, then always in that order",
             "skipping": "consecutive slices, one row left out after each",
         },
     ),
@@ -296,9 +297,11 @@ _TABLE = (
         "state",
         {
             "exact": "every constant in the dtype of the weights",
-            "float32": "l2, momentum, rho and the betas in beta^t go through float32",
+            "float32": "l2, momentum, beta in beta^t, first G and leaky slope go through float32",
+            "float32 rate": "as float32, but with the learning rate in place of l2",
         },
-        lambda config, row: row.dtype == "float64",
+        # in float32 it is Adam's 1 - beta^t alone that it changes, by 1e-5
+        lambda config, row: row.dtype == "float64" or row.optimizer == "adam",
     ),
     Convention(
         "stop",
@@ -306,7 +309,7 @@ _TABLE = (
         "stop",
         {
             "never": "all epochs",
-            "tolerance": "after more than 10 epochs in a row whose loss, penalty included, is not 1e-4 below the best",
+            "tolerance": "after more than 10 epochs in a row whose loss, with L2, is not 1e-4 below the best",
         },
     ),
     Convention(
@@ -340,9 +343,15 @@ CONVENTIONS: dict[str, Convention] = {convention.name: convention for convention
 """The table, in the order of a training: by name."""
 
 
+_CAST = ("momentum", "beta_1", "beta_2", "initial_accumulator", "leaky_slope")
+THROUGH_FLOAT32: dict[str, tuple[str, ...]] = {
+    "exact": (),
+    "float32": ("l2", *_CAST),
+    "float32 rate": ("learning_rate", *_CAST),
+}
+"""Value of the convention `constants` -> the numbers that are rounded to float32 before they meet float64 tensors."""
+
 CONSTANTS = ("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator", "leaky_slope", "elu_alpha")
-
-
 """The conventions that are constants of an optimizer or an activation: an experiment may write them."""
 
 
@@ -369,9 +378,12 @@ def family(optimizer: str) -> str:
 
 
 def activations_under(config: Config, row: Row) -> tuple[str, ...]:
-    """The activation of each hidden layer."""
-    hidden = config.hidden if row.hidden == GIVEN else row.hidden
-    return config.activation if row.activation == GIVEN else (row.activation,) * len(hidden)
+    """The activation of each hidden layer; where a row has more layers than the config, the last one's goes on."""
+    layers = len(config.hidden if row.hidden == GIVEN else row.hidden)
+    if row.activation != GIVEN:
+        return (row.activation,) * layers
+    last = config.activation[-1] if config.activation else "sigmoid"
+    return (*config.activation[:layers], *[last] * (layers - len(config.activation)))
 
 
 def config_under(config: Config, row: Row, n_train: int) -> Config:

@@ -34,7 +34,8 @@ _TASKS = {
 class Dataset:
     """Inputs `X` `(n, n_inputs)` and targets `y` of a task, with the names of classes, labels or targets.
 
-    `y` holds labels `(n,)` int64 from 0 for "multiclass" and "binary", else `(n, len(names))` numbers.
+    `y` holds labels `(n,)` int64 from 0 for "multiclass" and "binary", else `(n, len(names))` numbers. `column` says
+    that a user's own targets came as a column `(n, 1)`.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Dataset:
     y: np.ndarray
     names: tuple[str, ...]
     task: str = "multiclass"
+    column: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -148,8 +150,8 @@ def _load_file(data: "Data", source: str) -> Dataset:
     if data.target is None:
         raise RequestError(f"{source}: data.target is required beside path: the name of the target's column")
     path = Path(data.path)
-    X, y, names, task, _ = load_table(path, data.target, data.task)
-    return Dataset(path.stem, X, y, names, task)
+    X, y, names, task, _, column = load_table(path, data.target, data.task)
+    return Dataset(path.stem, X, y, names, task, column)
 
 
 def _with_degree(dataset: Dataset, degree: int, source: str) -> Dataset:

@@ -219,6 +219,8 @@ def batch_sizes(n: int, batch_size: int, recipe: Recipe) -> list[int]:
     A number of batches is met exactly, with lengths that differ by one row, or, merged, in all but the last by none.
     """
     if recipe.n_batches is not None:
+        if recipe.batches == "skipping":  # between two batches one row is left out
+            n -= recipe.n_batches - 1
         each = n // recipe.n_batches
         if recipe.last_batch == "merge":
             return [each] * (recipe.n_batches - 1) + [n - each * (recipe.n_batches - 1)]

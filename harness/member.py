@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.conventions import Row, config_under, recipe_under
+from harness.conventions import THROUGH_FLOAT32, Row, config_under, recipe_under
 from harness.data import Part
 from harness.plan import DRAWS, Trial
 from harness.trainer import Batches, Config, Weights
@@ -48,7 +48,12 @@ def numbers(members: Sequence[Member], number: Callable[[Member], float]) -> np.
 
 
 def constant(members: Sequence[Member], name: str) -> np.ndarray:
-    """A constant of the config, `(members,)` float64, through float32 where `constants = "float32"` sends it there."""
-    values = numbers(members, lambda member: getattr(member.config, name))
-    through = np.array([member.row.constants == "float32" for member in members])
-    return np.where(through, values.astype(np.float32).astype(np.float64), values)
+    """A constant of the config, `(members,)` float64, through float32 where the row's `constants` sends it there."""
+    return through_float32(members, name, numbers(members, lambda member: getattr(member.config, name)))
+
+
+def through_float32(members: Sequence[Member], name: str, values: np.ndarray) -> np.ndarray:
+    """Float64 `values`, `(members,)`, of the constant `name`, rounded to float32 where a member's row does that."""
+    through = np.array([name in THROUGH_FLOAT32[member.row.constants] for member in members])
+    with np.errstate(over="ignore"):
+        return np.where(through, values.astype(np.float32).astype(np.float64), values)

@@ -27,7 +27,7 @@ class Optimizer:
         self.config, self.row = members[0].config, members[0].row
         self.name = "momentum" if self.config.optimizer in SGD else self.config.optimizer
         adagrad = self.name in ("adagrad", "adagrad_momentum")
-        first = numbers(members, lambda member: member.config.initial_accumulator if adagrad else 0.0)
+        first = constant(members, "initial_accumulator") * adagrad
         self.first_v = np.broadcast_to(self._cast(first), like.shape)
         self.m, self.v = np.zeros_like(like), self.first_v.copy()
         self.t = self.epoch = 0
@@ -84,7 +84,7 @@ class Optimizer:
 
     def _rmsprop(self, g: np.ndarray, rate: np.ndarray) -> np.ndarray:
         fresh = 1 - numbers(self.members, lambda member: member.config.rho)
-        self.v = self._cast(constant(self.members, "rho")) * self.v + self._cast(fresh) * g * g
+        self.v = self._cast(numbers(self.members, lambda member: member.config.rho)) * self.v + self._cast(fresh) * g * g
         lowered: np.ndarray = rate * g / self._root(self.v)
         return lowered
 

@@ -8,6 +8,7 @@ The arrays of the file, for a training of `steps` steps, with `batch` the rows o
     epoch          (steps,) int                the epoch, from 0, that each step belongs to
     weights/K/W    (steps + 1, n_in, n_out)    layer K before the first step and after each; `weights/K/b` likewise
     gradients/K/W  (steps, n_in, n_out)        optional: the gradient that the optimizer was given at each step
+    activations/K  (steps, batch, n_out)       optional: what hidden layer K gave, for the rows of each step
     logits         (steps, batch, n_outputs)   optional: before softmax or sigmoid, for the rows of each step
     loss           (steps,)                    optional: what the step minimised, penalty included where it has one
     learning_rate  (steps,)                    optional: where it is not the same for every step
@@ -40,6 +41,7 @@ class Recording:
     epoch: np.ndarray
     weights: Series
     gradients: Series | None = None
+    activations: tuple[np.ndarray, ...] | None = None
     logits: np.ndarray | None = None
     loss: np.ndarray | None = None
     learning_rate: np.ndarray | None = None
@@ -94,6 +96,7 @@ def write(recording: Recording, path: Path) -> None:
     """Write the file; `RequestError` when it cannot be written."""
     arrays: dict[str, Any] = {key: getattr(recording, key) for key in ("X", "y", "rows", "epoch")}
     arrays |= _flat("weights", recording.weights) | _flat("gradients", recording.gradients or ())
+    arrays |= {f"activations/{k}": a for k, a in enumerate(recording.activations or ())}
     for key in ("logits", "loss", "learning_rate"):
         if getattr(recording, key) is not None:
             arrays[key] = getattr(recording, key)
@@ -128,6 +131,7 @@ def read(path: Path) -> Recording:
         epoch=arrays["epoch"].astype(np.int64),
         weights=_series(arrays, "weights"),
         gradients=_series(arrays, "gradients") or None,
+        activations=_activations(arrays) or None,
         settings=_settings(arrays, path),
         name=path.name,
         **optional,
@@ -142,6 +146,11 @@ def _series(arrays: Mapping[str, np.ndarray], prefix: str) -> Series:
         k = len(layers)
         layers.append({key: arrays[f"{prefix}/{k}/{key}"] for key in ("W", "b") if f"{prefix}/{k}/{key}" in arrays})
     return tuple(layers)
+
+
+def _activations(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    found = sum(key.startswith("activations/") for key in arrays)
+    return tuple(arrays[f"activations/{k}"] for k in range(found) if f"activations/{k}" in arrays)
 
 
 def _settings(arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, Any]:
@@ -174,6 +183,12 @@ def _check(recording: Recording, path: Path) -> None:
                 raise RequestError(f"{path}: has no array {prefix}/{k}/b")
             expected[f"{prefix}/{k}/b"] = (layer["b"], (length, n_out))
             width = n_out
+    if recording.activations is not None:
+        hidden = recording.layers[1:-1]
+        if len(recording.activations) != len(hidden):
+            raise RequestError(f"{path}: holds activations of {len(recording.activations)} layers, not of {len(hidden)}")
+        for k, (a, units) in enumerate(zip(recording.activations, hidden, strict=True)):
+            expected[f"activations/{k}"] = (a, (*recording.rows.shape, units))
     outputs = recording.weights[-1]["W"].shape[-1]
     if recording.logits is not None:
         expected["logits"] = (recording.logits, (*recording.rows.shape, outputs))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.member import Member, constant, numbers
+from harness.member import Member, constant, numbers, through_float32
 from harness.optimizers import SGD, Optimizer
 from harness.reference import ACTIVATION, Masks, clipped
 from harness.trainer import Weights
@@ -84,11 +84,12 @@ class Stack:
         self.gradient = np.zeros_like(self.P)
         self.grads = self._views(self.gradient)
         self.optimizer = Optimizer(self.members, self.P, self._views)
-        self.losses = np.zeros(len(members))  # what the last step minimised, as the row's framework reports it
+        self.losses = np.zeros(len(members))  # of the last step, as the row's framework reports it, the penalty apart
+        self.penalty = np.zeros(len(members))  # of the last step, where it is logged or decides when to stop
         self.logged: list[np.ndarray] = []
         self.stopping = _Stopping(len(members)) if self.row.stop == "tolerance" else None
         self.constants = SimpleNamespace(
-            leaky_slope=self._numbers(lambda member: member.config.leaky_slope)[:, None, None],
+            leaky_slope=constant(self.members, "leaky_slope").astype(self.dtype)[:, None, None],
             elu_alpha=self._numbers(lambda member: member.config.elu_alpha)[:, None, None],
         )
         self.l2 = self._penalties()
@@ -132,7 +133,7 @@ class Stack:
             epochs = [member.batches[e] for member in self.members]
             drawn = [epoch.batches() for epoch in epochs]
             rates = np.stack([epoch.learning_rate for epoch in epochs])
-            seen = np.zeros(len(self.members))
+            seen, penalty = np.zeros(len(self.members)), np.zeros(len(self.members))
             self.optimizer.begin_epoch()
             for step, rows in enumerate(zip(*drawn, strict=True)):
                 pairs = list(zip(self.members, rows, strict=True))
@@ -141,8 +142,10 @@ class Stack:
                 masks = zip(*(epoch.step_masks(step) for epoch in epochs), strict=True)
                 self.step(X, y, rates[:, step], tuple(map(np.stack, masks)))
                 seen += self.losses * len(rows[0])
-            self.logged.append(seen / sum(map(len, drawn[0])))
-            if self.stopping is not None and self.stopping(self.logged[-1], self.P, e + 1):
+                penalty += self.penalty * len(rows[0])
+            n = sum(map(len, drawn[0]))
+            self.logged.append((seen + penalty if self.row.logged_loss == "with penalty" else seen) / n)
+            if self.stopping is not None and self.stopping((seen + penalty) / n, self.P, e + 1):
                 return
 
     def step(self, X: np.ndarray, y: np.ndarray, learning_rate: np.ndarray, masks: Masks = ()) -> list[SimpleNamespace]:
@@ -153,7 +156,7 @@ class Stack:
         with np.errstate(all="ignore"):  # a training that diverges is a result, not a warning
             passed = self.forward(X, masks)
             self.back_propagate(passed, y, masks)
-            rate = learning_rate.astype(self.dtype)[:, None]
+            rate = through_float32(self.members, "learning_rate", learning_rate).astype(self.dtype)[:, None]
             if self.row.l2_form == "decoupled":
                 for _, w, factor in self._penalised(y.shape[1]):
                     w -= rate.reshape(-1, *[1] * (w.ndim - 1)) * factor * w
@@ -200,10 +203,10 @@ class Stack:
         threshold = self.row.softplus_threshold
         return np.where(z > threshold, z, a) if name == "softplus" and threshold is not None else a
 
-    def _derivative(self, name: str, a: np.ndarray) -> np.ndarray:
-        d = ACTIVATION[name][1](a, self.constants)  # type: ignore[arg-type]
+    def _derivative(self, name: str, layer: SimpleNamespace) -> np.ndarray:
+        d = ACTIVATION[name][1](layer.a, self.constants)  # type: ignore[arg-type]
         threshold = self.row.softplus_threshold
-        return np.where(a > threshold, 1, d).astype(a.dtype) if name == "softplus" and threshold is not None else d
+        return np.where(layer.z > threshold, 1, d).astype(d.dtype) if name == "softplus" and threshold is not None else d
 
     def _output_error(self, logits: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The derivative of each row's loss by its logits, `(members, n, n_outputs)`; and notes the loss."""
@@ -240,6 +243,7 @@ class Stack:
         self.losses = -log_p.mean(axis=1).astype(np.float64)
         if self.row.probabilities == "clipped 1e-7":
             cut = np.clip(o, _CUT, 1 - _CUT)
+            self.losses = (np.log(cut.sum(axis=2)) - np.log(cut[members, n, y])).mean(axis=1).astype(np.float64)
             h = 1 / cut.sum(axis=2, keepdims=True) * np.ones_like(o)
             h[members, n, y] -= 1 / cut[members, n, y]
             h *= cut == o
@@ -287,7 +291,7 @@ class Stack:
                 delta = delta @ W.transpose(0, 2, 1)
                 if k in kept:
                     delta = delta * kept[k] / (1 - config.dropout[k])
-                delta = delta * self._derivative(config.activation[k - 1], layers[k - 1].a)
+                delta = delta * self._derivative(config.activation[k - 1], layers[k - 1])
         self._penalise(n)
         if config.clip_norm is not None or config.clip_value is not None:
             self._clip()
@@ -304,12 +308,13 @@ class Stack:
                     layer[key][i] = g
 
     def _penalise(self, n: int) -> None:
-        """Add L2, where it is coupled, and L1 to the gradients, and their penalties to the loss."""
+        """Add L2, where it is coupled, and L1 to the gradients, and note the penalty of L2."""
+        self.penalty = np.zeros(len(self.members))
         if self.row.l2_form == "coupled":
             for g, w, factor in self._penalised(n):
                 g += factor * w
                 if self.stopping is not None or self.row.logged_loss == "with penalty":
-                    self.losses = self.losses + 0.5 * (factor * w * w).reshape(len(w), -1).sum(axis=1)
+                    self.penalty += 0.5 * (factor * w * w).reshape(len(w), -1).sum(axis=1)
         l1 = self._numbers(lambda member: member.config.l1)
         if l1.any():
             for grads, layer in zip(self.grads, self.layers, strict=True):

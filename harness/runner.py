@@ -12,6 +12,8 @@ from harness import registry
 from harness.data import Dataset, Datasets, fit_scale, load_datasets, task_of
 from harness.errors import RequestError
 from harness.experiment import Experiment, load, parse_arguments
+from harness.findings import Finding, warn
+from harness.linter import lint_plan
 from harness.packages import check_not_shadowed
 from harness.plan import Trial, plan, split
 from harness.progress import make_progress
@@ -42,8 +44,9 @@ def run(
     `experiment` is a path, the name of a suite, or what `load` gave. `backends`, `modes` and `seeds` stand in for
     those of the file. `workers` is how many processes train at once (default: the cores). `retry_failed` trains
     again what crashed or ran out of time, `refresh` what other versions made, `retrain` everything, as an adapter that
-    was edited needs it. `dataset` stands in for the data that the file names. Raises `RequestError` for a request that
-    is wrong; a trial that fails is a row with its status, never an exception.
+    was edited needs it. `dataset` stands in for the data that the file names. What looks wrong before any training is
+    warned of (`LintWarning`, see `lint`). Raises `RequestError` for a request that is wrong; a trial that fails is a
+    row with its status, never an exception.
     """
     check_not_shadowed()
     if not isinstance(experiment, Experiment):
@@ -53,9 +56,11 @@ def run(
         raise RequestError(f"workers = {workers}: must be at least 1")
     datasets = load_datasets(experiment, dataset)
     trials = plan(experiment, datasets)
+    findings = lint_plan(experiment, datasets, trials)
     opened = Store(store)
     try:
-        register(opened, experiment, datasets, trials)
+        register(opened, experiment, datasets, trials, findings)
+        warn(findings)
         sweep = Sweep(opened, experiment, datasets, trials, retry_failed, refresh, save_weights, retrain)
         sweep.train(workers or os.cpu_count() or 1, make_progress(progress))
         return Results(opened, experiment.name)
@@ -93,22 +98,20 @@ def sweep(
         harness.sweep(X, y, hidden=(50,), learning_rate=[0.01, 0.1], l2=[0.0, 1e-3], backends=["numpy", "torch"])
 
     `X` is `(n, n_inputs)`, `y` `(n,)` or `(n, n_targets)`. `settings` are the keys of an experiment file, whatever
-    their table; one that is given a list is an axis (for `hidden` a list of tuples or lists). Batches have 32 rows
-    and epochs number 20 unless told otherwise. Raises `RequestError` for a request that is wrong.
+    their table; one that is given a list is an axis (for `hidden` a list of tuples or lists). Batches have 32 rows (a
+    third of all rows, where that is less) and epochs number 20 unless told otherwise. `lint` warns of the same before.
+    Raises `RequestError` for a request that is wrong.
     """
-    X, y, names, task, _ = check_arrays(X, y, task)
-    dataset = Dataset(ARRAYS, X, y, names, task)
-    settings = {
-        "hidden": hidden,
-        "learning_rate": learning_rate,
-        "batch_size": min(32, len(X)),
-        "epochs": 20,
-    } | settings
-    experiment = parse_arguments(name, {"test_fraction": 0.2, "validation_fraction": 0.2} | settings)
+    X, y, names, found, _, column = check_arrays(X, y, task)
+    settings = {"hidden": hidden, "learning_rate": learning_rate, **settings}
+    experiment = parse_arguments(name, len(X), settings if task is None else {**settings, "task": task})
+    dataset = Dataset(ARRAYS, X, y, names, found, column)
     return run(experiment, store=store, progress=progress, dataset=dataset)
 
 
-def register(store: Store, experiment: Experiment, datasets: Datasets, trials: list[Trial]) -> None:
+def register(
+    store: Store, experiment: Experiment, datasets: Datasets, trials: list[Trial], findings: Sequence[Finding] = ()
+) -> None:
     """Write the plan into the store, so that a trial that is not trained yet is known to be pending."""
     run_settings = {"backends", "modes", "seeds", "parity", "curves", "time_limit"}
     hidden = {"title": True, "report": True, "run": run_settings, "data": {"path", "folder"}}
@@ -121,7 +124,7 @@ def register(store: Store, experiment: Experiment, datasets: Datasets, trials: l
         {key: list(values) for key, values in experiment.sweep.items()},
         {
             "sampled": list(experiment.sampled),
-            "warnings": _warnings(experiment, datasets),
+            "warnings": [*map(str, findings), *_warnings(experiment, datasets)],
             "shown": _facts(experiment, datasets),
             "notes": list(experiment.report.notes),
             "published": read_published(experiment),

@@ -1,8 +1,9 @@
 """A user's own data: a CSV, Parquet or NPZ file, or arrays from Python, checked and coded for a task.
 
-Both ways give `(X, y, names, task, columns)`: inputs `(n, n_inputs)` float64, with 0 and 1 for False and True; labels
-`(n,)` int64 from 0 in the sorted order of the classes ("binary", "multiclass"), or `(n, k)` ("multilabel": 0 and 1;
-"regression": float64); the names of the classes, the labels or the targets; the task; the names of the input columns.
+Both ways give `(X, y, names, task, columns, column)`: inputs `(n, n_inputs)` float64, with 0 and 1 for False and True;
+labels `(n,)` int64 from 0 in the sorted order of the classes ("binary", "multiclass"), or `(n, k)` ("multilabel": 0 and
+1; "regression": float64); the names of the classes, the labels or the targets; the task; the names of the input
+columns; and whether a single target came as a column of an array, `(n, 1)`.
 """
 
 import difflib
@@ -19,7 +20,7 @@ import pandas as pd
 from harness.errors import RequestError, unknown
 from harness.trainer import TASKS
 
-Table = tuple[np.ndarray, np.ndarray, tuple[str, ...], str, tuple[str, ...]]
+Table = tuple[np.ndarray, np.ndarray, tuple[str, ...], str, tuple[str, ...], bool]
 
 MOST_CLASSES = 20
 """Whole numbers with at most so many distinct values are taken for classes, unless a task is given."""
@@ -134,25 +135,40 @@ def _part(frame: pd.DataFrame, targets: tuple[str, ...], path: Path) -> tuple[pd
     return frame.drop(columns=list(targets)), frame[list(targets)]
 
 
+_COLUMN = "column"  # which frames remember that they were a column `(n, 1)` of an array
+
+
 def _frame(values: Any, name: str, at: str, or_vector: bool = False) -> pd.DataFrame:
     """A frame of an array: columns `name[0]`, `name[1]`, …; one column `name` of a vector."""
-    if isinstance(values, pd.Series) and or_vector:
+    vector = isinstance(values, pd.Series) and or_vector
+    if vector:
         values = values.to_frame(name if values.name is None else values.name)
     if isinstance(values, pd.DataFrame):
         names = [str(column) for column in values.columns]
         _check_distinct(names, at)
-        return values.set_axis(names, axis=1)
+        frame = values.set_axis(names, axis=1)
+        frame.attrs = {_COLUMN: or_vector and not vector and len(names) == 1}
+        return frame
+    array = as_array(values, at)
+    if array.ndim != 2 and not (or_vector and array.ndim == 1):
+        allowed = "(n,) or (n, k)" if or_vector else "(n, n_inputs)"
+        raise RequestError(f"{at}: has the shape {array.shape}; needed: {allowed}")
+    try:
+        frame = pd.DataFrame(array)
+    except ValueError as error:  # dates beyond those that pandas can count
+        raise RequestError(f"{at}: {_line(error)}") from None
+    single = or_vector and len(frame.columns) == 1
+    frame.attrs = {_COLUMN: single and array.ndim == 2}
+    return frame.set_axis([name] if single else [f"{name}[{i}]" for i in range(len(frame.columns))], axis=1)
+
+
+def as_array(values: Any, at: str) -> np.ndarray:
+    """The values as an array in the machine's own byte order, the only one that pandas reads; or `RequestError`."""
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise RequestError(f"{at}: is no array: {_line(error)}") from None
-    if array.ndim == 1 and or_vector:
-        return pd.DataFrame({name: array})
-    if array.ndim != 2:
-        allowed = "(n,) or (n, k)" if or_vector else "(n, n_inputs)"
-        raise RequestError(f"{at}: has the shape {array.shape}; needed: {allowed}")
-    single = or_vector and array.shape[1] == 1
-    return pd.DataFrame(array, columns=[name] if single else [f"{name}[{i}]" for i in range(array.shape[1])])
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 # --- checks ------------------------------------------------------------------------------------------------------
@@ -179,7 +195,7 @@ def _check(inputs: pd.DataFrame, outputs: pd.DataFrame, task: str | None, at_inp
         task = _infer(outputs)
     code = _labels if task in ("binary", "multiclass") else _indicators if task == "multilabel" else _values
     y, names = code(outputs, task, at_outputs)
-    return X, y, names, task, tuple(inputs.columns)
+    return X, y, names, task, tuple(inputs.columns), bool(outputs.attrs.get(_COLUMN))
 
 
 def _infer(outputs: pd.DataFrame) -> str:

@@ -8,16 +8,19 @@ import multiprocessing
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 
 from harness.checks import CheckResult, run_check
 from harness.checks.covering import Case, Measured, covering, measure, supported_levels
+from harness.conventions import Row
 from harness.data import Datasets
 from harness.draws import native_seed
 from harness.errors import describe
 from harness.plan import Trial
 from harness.registry import load_trainer
+from harness.scores import Scores, score_rows
 from harness.trainer import Trainer
 from harness.training import Outcome, ReferenceOutcome, train_controlled, train_native, train_reference
 
@@ -59,8 +62,11 @@ def warm_up(trainer: str) -> str:
     return str(load_trainer(trainer).name)
 
 
-def run_trial(trial: Trial, trainer: str) -> Outcome:
-    """Train one trial. An adapter's own exception costs this trial, and comes back as its reason."""
+def run_trial(trial: Trial, trainer: str, seed: int | None = None) -> Outcome:
+    """Train one trial. An adapter's own exception costs this trial, and comes back as its reason.
+
+    A native fit is given the seed of the trial's repeat, or `seed` in its place.
+    """
     trainer_class = load_trainer(trainer)
     reason = unsupported(trial, trainer_class)
     if reason is not None:
@@ -68,7 +74,8 @@ def run_trial(trial: Trial, trainer: str) -> Outcome:
     prepared = trial.prepare(_datasets[trial.data.key])
     try:
         if trial.mode == "native":
-            return train_native(trainer_class, trial.config, native_seed(trial.base_seed, trial.seed), prepared)
+            own = native_seed(trial.base_seed, trial.seed) if seed is None else seed
+            return train_native(trainer_class, trial.config, own, prepared)
         batches = trial.batches(len(prepared.train.y))
         return train_controlled(
             trainer_class, trial.config, trial.start(), batches, prepared, trial.curves, trial.stopping
@@ -88,6 +95,17 @@ def unsupported(trial: Trial, trainer_class: type[Trainer]) -> str | None:
     if trainer_class.fit_native is Trainer.fit_native:
         return f"backend {trial.backend!r} has no native mode"
     return trial.not_native() or trainer_class.unsupported(trial.config)
+
+
+def unsupported_trials(trials: Sequence[Trial], trainer: str) -> list[str | None]:
+    """For each trial why this backend cannot train it, or None; nothing is trained."""
+    trainer_class = load_trainer(trainer)
+    return [unsupported(trial, trainer_class) for trial in trials]
+
+
+def run_replays(tasks: Sequence[tuple[Trial, Row]]) -> list[Scores]:
+    """Replay rows of the conventions table, each in the repeat of its trial."""
+    return score_rows(tasks, _datasets)
 
 
 def run_reference(trial: Trial) -> ReferenceOutcome:

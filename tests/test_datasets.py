@@ -322,7 +322,7 @@ def npz(tmp_path):
 
 def test_the_table_that_ships_has_eight_features_and_one_outcome():
     path = Path(sys.modules["experiments"].__file__).with_name("eight-features.csv")
-    X, y, names, task, columns = load_table(path, "outcome", None)
+    X, y, names, task, columns, _ = load_table(path, "outcome", None)
     assert X.shape == (240, 8)
     assert (task, names, columns) == ("binary", ("0", "1"), tuple(f"f{i}" for i in range(1, 9)))
     assert 0.3 < y.mean() < 0.5
@@ -333,7 +333,7 @@ def test_the_table_that_ships_has_eight_features_and_one_outcome():
 
 def test_a_csv_file_gives_inputs_labels_and_names(csv):
     path = csv("width, kind, flat", "1.5, pear, True", "2, apple, False", "3, pear, True")
-    X, y, names, task, columns = load_table(path, "kind", None)
+    X, y, names, task, columns, _ = load_table(path, "kind", None)
     assert X.tolist() == [[1.5, 1], [2, 0], [3, 1]]
     assert y.tolist() == [1, 0, 1]
     assert (names, task, columns) == (("apple", "pear"), "binary", ("width", "flat"))
@@ -356,7 +356,7 @@ def test_an_npz_file_takes_its_inputs_from_x_or_from_the_only_other_array(npz):
 
 def test_an_npz_file_can_hold_several_targets_in_one_array(npz):
     Y = np.array([[0.5, 1], [1, 2]])
-    _, y, names, task, _ = load_table(npz(X=np.eye(2), Y=Y), "Y", None)
+    _, y, names, task, *_ = load_table(npz(X=np.eye(2), Y=Y), "Y", None)
     assert (y.tolist(), names, task) == (Y.tolist(), ("Y[0]", "Y[1]"), "regression")
 
 
@@ -365,7 +365,7 @@ def test_a_parquet_file_gives_the_same_as_its_frame(tmp_path):
     frame = pd.DataFrame({"a": [1.5, 2, 3], "kind": pd.Categorical(["u", "v", "u"])}, index=[7, 8, 9])
     frame.to_parquet(tmp_path / "my.parquet")
     loaded = load_table(tmp_path / "my.parquet", "kind", None)
-    assert (loaded[0].tolist(), loaded[1].tolist(), loaded[2:]) == (
+    assert (loaded[0].tolist(), loaded[1].tolist(), loaded[2:5]) == (
         [[1.5], [2], [3]],
         [0, 1, 0],
         (("u", "v"), "binary", ("a",)),
@@ -428,7 +428,7 @@ def test_whole_numbers_are_classes_up_to_twenty_of_them(distinct, task):
     ],
 )
 def test_a_given_task_is_obeyed(y, task, expected):
-    X, coded, _, found, _ = check_arrays(X3, y, task)
+    X, coded, _, found, *_ = check_arrays(X3, y, task)
     assert (found, coded.tolist()) == (task, expected)
     assert coded.dtype == (np.float64 if task == "regression" else np.int64)
     assert X.tolist() == X3
@@ -624,3 +624,27 @@ def test_a_broken_npz_file_is_named(tmp_path, npz):
     ):
         path.write_bytes(data)
         assert error_of(load_table, path, "y", None).startswith(f"{path}: cannot be read as NPZ: ")
+
+
+def test_arrays_in_another_byte_order_are_read():
+    X, y, names, *_ = check_arrays(np.array(X3, ">f8"), np.array([7, 5, 7], ">i2"), None)
+    assert (X.tolist(), y.tolist(), names) == (X3, [1, 0, 1], ("5", "7"))
+
+
+def test_dates_that_pandas_cannot_count_are_one_line():
+    y = np.array(["292277026597", "1970", "1970"], "datetime64[Y]")
+    assert error_of(check_arrays, X3, y, None).startswith("y: ")
+
+
+@pytest.mark.parametrize(
+    ("y", "column"),
+    [
+        ([0, 1, 0], False),
+        ([[0], [1], [0]], True),
+        (pd.Series([0, 1, 0]), False),
+        (pd.DataFrame({"a": [0, 1, 0]}), True),
+        (np.eye(3)[:, :2], False),
+    ],
+)
+def test_a_single_target_that_came_as_a_column_is_known_as_one(y, column):
+    assert check_arrays(X3, y, None)[5] is column

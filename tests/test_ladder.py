@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from harness.cli import invoke
 from harness.errors import RequestError
 from harness.experiment import load
 from harness.ladder import climb
@@ -48,3 +49,9 @@ def test_it_leaves_a_picture_and_a_table(ladder, tmp_path):
 def test_a_ladder_needs_one_or_two_axes(small):
     with pytest.raises(RequestError, match="one or two axes"):
         climb(small.model_copy(update={"sweep": {}}), "numpy", "torch")
+
+
+def test_the_command_refuses_a_cell_beside_a_ladder(capsys):
+    asked = ["explain", "digits-quick", "numpy", "torch", "--ladder", "--cell", "learning_rate=0.1,l2=0.001"]
+    assert invoke(asked) == 2
+    assert "leave one of them out" in capsys.readouterr().err

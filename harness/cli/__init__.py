@@ -17,6 +17,9 @@ COMMANDS: dict[str, str] = {
     "export": "export",
     "dump": "dump",
     "check": "check",
+    "conventions": "conventions",
+    "explain": "explain",
+    "trace": "trace",
 }
 """Subcommand -> the module of this package that has its `command` and its `EXAMPLES`."""
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from harness.axes import canonical
+from harness.axes import canonical, describe_cell
 from harness.errors import RequestError, unknown
 from harness.experiment import Cell, Experiment
 from harness.store import DEFAULT_STORE
@@ -52,8 +52,3 @@ def pick_cell(experiment: Experiment, text: str) -> Cell:
         more = " …" if len(found or cells) > 20 else ""
         raise RequestError(f"--cell {text!r}: singles out {len(found)} cells, not one; the cells: {shown}{more}")
     return found[0]
-
-
-def describe_cell(cell: Cell) -> str:
-    """`learning_rate=0.1,l2=0.001`."""
-    return ",".join(f"{key}={canonical(value)}" for key, value in cell.items())

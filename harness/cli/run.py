@@ -10,10 +10,12 @@ import typer
 
 from harness import registry
 from harness.cli.options import STORE, ExperimentArgument, StoreOption, names
-from harness.cli.show import show_summary
+from harness.cli.show import show_summary, warnings_as_lines
 from harness.data import load_datasets
 from harness.errors import RequestError
 from harness.experiment import Experiment, load
+from harness.findings import warn
+from harness.linter import lint_plan
 from harness.plan import plan
 from harness.runner import prepare_request, read_published, run
 
@@ -55,23 +57,27 @@ def command(
         return 0
     folder = out or Path("results") / asked.name
     make_folder(folder)
-    results = run(
-        asked,
-        store=store,
-        workers=workers,
-        retry_failed=retry_failed,
-        refresh=refresh,
-        save_weights=save_weights,
-        retrain=retrain,
-    )
-    show_summary(results, folder, results.report(folder))
+    with warnings_as_lines() as told:
+        results = run(
+            asked,
+            store=store,
+            workers=workers,
+            retry_failed=retry_failed,
+            refresh=refresh,
+            save_weights=save_weights,
+            retrain=retrain,
+        )
+    show_summary(results, folder, results.report(folder), told)
     rows, wanted = results.frame(), asked.run
     requested = rows["backend"].isin(wanted.backends) & rows["mode"].isin(wanted.modes) & (rows["seed"] < wanted.seeds)
     return exit_code(rows[requested])
 
 
 def _print_plan(experiment: Experiment) -> None:
-    trials = plan(experiment, load_datasets(experiment))
+    datasets = load_datasets(experiment)
+    trials = plan(experiment, datasets)
+    with warnings_as_lines():
+        warn(lint_plan(experiment, datasets, trials))
     axes = " x ".join(f"{len(values)} {key}" for key, values in experiment.sweep.items()) or "nothing swept"
     planned = f"{len(trials)} trial" + ("s" if len(trials) > 1 else "")
     print(f"{experiment.name}: {planned} ({axes}; seeds: {experiment.run.seeds})")

@@ -1,12 +1,17 @@
 """How commands show tables: plain columns that survive a pipe."""
 
 import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from harness.findings import LintWarning
 from harness.results import Results
 
 
@@ -36,8 +41,34 @@ def _brief(parity: pd.DataFrame) -> pd.DataFrame:
     return brief.rename(columns={"not_run": "not run", "largest_deviation": "largest deviation"})
 
 
-def show_summary(results: Results, folder: Path, page: Path) -> None:
-    """What a run found, in sentences and one table, and where everything is."""
+@contextmanager
+def warnings_as_lines() -> Iterator[list[str]]:
+    """Each finding of the lint as one line on standard error, at once; gives those that were told so far."""
+    told: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LintWarning)  # whatever a user's own filters make of warnings
+        others = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, LintWarning):
+                told.append(str(message))
+                print(f"warning: {message}", file=sys.stderr, flush=True)
+            else:
+                others(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield told
+
+
+def show_summary(results: Results, folder: Path, page: Path, told: Sequence[str] = ()) -> None:
+    """What a run found, in sentences and one table, and where everything is. `told` are warnings already given."""
     from reports import tables
 
     study = results.study()
@@ -48,7 +79,7 @@ def show_summary(results: Results, folder: Path, page: Path) -> None:
         print()
         show_table(_brief(tables.parity_table(study)))
     print(flush=True)
-    for warning in study.warnings:
+    for warning in [warning for warning in study.warnings if warning not in told]:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"report   {page}", file=sys.stderr)
     print(f"pictures {folder / 'figures'}", file=sys.stderr)

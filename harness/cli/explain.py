@@ -1,0 +1,139 @@
+"""`harness explain`."""
+
+import sys
+import tempfile
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import CellOption, ExperimentArgument, pick_cell
+from harness.conventions import CONVENTIONS
+from harness.data import load_datasets
+from harness.errors import RequestError
+from harness.experiment import Experiment, load
+from harness.explainer import SEEDS, check_sides, explain_cells
+from harness.explanation import Explanation, write
+from harness.identify import config_of, identify
+from harness.ladder import climb
+from harness.plan import plan
+from harness.recording import read
+from harness.telling import WIDTH, listed, table_lines
+
+EXAMPLES = (
+    "harness explain digits-quick sklearn keras --cell learning_rate=0.1,l2=0.001",
+    "harness explain digits-grid keras torch      # five telling cells of the 49",
+    "harness explain notebook-2018 course-2018-numpy course-2018-keras --seeds 8",
+    "harness explain notebook-2018 course-2018-numpy course-2018-keras --ladder",
+    "harness explain digits-quick recorded.npz     # under which conventions was this trained?",
+)
+
+
+def command(
+    experiment: ExperimentArgument,
+    a: Annotated[str, typer.Argument(metavar="A", help="A backend, a profile, controlled, or a recording (.npz).")],
+    b: Annotated[str | None, typer.Argument(metavar="[B]", help="What A is compared with.")] = None,
+    cell: CellOption = "",
+    seeds: Annotated[int, typer.Option(metavar="N", help="Repeats 0 to N-1, at least 2.")] = SEEDS,
+    ladder: Annotated[
+        bool, typer.Option("--ladder", help="The heatmap of A, one convention after the other, until it is B's.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="DIR", help="Where picture and JSON go (default: results/NAME/)."),
+    ] = None,
+) -> int:
+    """Name the conventions that make two backends differ: how large the gap is, whose share is whose, what closes it.
+
+    Without --cell five telling cells are explained. Exit code: 0, also where nothing differs; 1 a training crashed or
+    timed out; 2 the request itself was wrong.
+    """
+    asked = load(experiment)
+    if b is None:
+        return _identify(asked, Path(a), cell)
+    if ladder:
+        return _climb(asked, a, b, cell, out)
+    chosen = [pick_cell(asked, cell)] if cell else None
+    if chosen is None and len(list(asked.cells())) == 1:
+        chosen = list(asked.cells())
+    check_sides(a, b)
+    folder = out or Path("results") / asked.name
+    _make(folder)
+    explanations = explain_cells(asked, a, b, chosen, seeds)
+    show(explanations)
+    for path in write(explanations, folder):
+        print(f"wrote {path}", file=sys.stderr)
+    return int(any(explanation.failed for explanation in explanations))
+
+
+def _make(folder: Path) -> None:
+    """Before minutes of training, not after them: can anything be written there?"""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RequestError(f"--out {folder}: cannot be written: {error.strerror}; give another folder") from None
+
+
+def show(explanations: Sequence[Explanation]) -> None:
+    """Everything that was found, on standard output; sentences are broken into lines."""
+    for number, explanation in enumerate(explanations):
+        if number:
+            print("\n" + "-" * WIDTH)
+        for paragraph in explanation.text.splitlines():
+            print(textwrap.fill(paragraph, WIDTH, break_on_hyphens=False, break_long_words=False))
+        table = table_lines(explanation)
+        if table:
+            print("", *table, sep="\n")
+        for framework, lines in explanation.keywords.items():
+            print(f"\nto agree, in {framework}:")
+            print(*(f"  {line}" for line in lines), sep="\n")
+    sys.stdout.flush()
+
+
+def _climb(experiment: Experiment, a: str, b: str, cell: str, out: Path | None) -> int:
+    """The heatmaps from A to B, all cells of repeat 0."""
+    if cell:
+        raise RequestError(f"--cell {cell!r}: stands beside --ladder, which shows every cell; leave one of them out")
+    check_sides(a, b)
+    folder = out or Path("results") / experiment.name
+    _make(folder)
+    found = climb(experiment, a, b)
+    print(found.text())
+    for path in found.write(folder):
+        print(f"wrote {path}", file=sys.stderr)
+    return 0
+
+
+def _identify(experiment: Experiment, path: Path, cell: str) -> int:
+    """Print under which row of the table the replay follows a recording, or how near it comes."""
+    if path.suffix != ".npz":
+        raise RequestError(
+            f"{path}: B is missing: harness explain EXP A B, or a recording: harness explain EXP RUN.npz"
+        )
+    recording = read(path)
+    asked = pick_cell(experiment, cell)
+    single = experiment.override(backends=("numpy",), modes=("native",), seeds=1)
+    trial = next(trial for trial in plan(single, load_datasets(single)) if trial.cell == asked)
+    found = identify(recording, config_of(recording, trial.config))
+    print(f"{path}: {found.steps} of {found.of} steps walked")
+    for cause in found.causes:
+        print(f"  {cause.title}: {cause.found} (assumed: {cause.assumed}): {cause.evidence}")
+    apart = f", but for {listed([CONVENTIONS[name].title for name in found.differs])}" if found.differs else ""
+    print(f"The row with most in common with it: {found.nearest or 'none'}{apart}.")
+    deviation, floor = (_number(value) for value in (found.deviation, found.floor))
+    if found.followed:
+        print(f"The replay follows the recording to the floor: deviation {deviation}, floor {floor}.")
+    else:
+        print(
+            f"The replay does not follow the recording: deviation {deviation}, floor {floor}. {found.unnamed}".strip()
+        )
+    return 0
+
+
+def _number(value: float | None) -> str:
+    """Two digits, or what stands for none."""
+    return "unknown" if value is None else f"{value:.1e}"

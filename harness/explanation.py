@@ -1,0 +1,192 @@
+"""What an explanation found, and how it is told: two sentences, a table, a chart, JSON."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from harness.axes import describe_cell
+from harness.conventions import CONVENTIONS, Convention
+from harness.errors import RequestError
+from harness.experiment import Cell
+from harness.shares import Gap
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+REST = "the rest"
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One convention in which A and B differ, and what its switch alone changes: from A, and on the way to B last."""
+
+    name: str
+    a_value: Any
+    b_value: Any
+    alone_from_a: float
+    alone_from_b: float
+
+    @property
+    def title(self) -> str:
+        """The convention in words."""
+        return CONVENTIONS[self.name].title
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a player makes of the replay's gap, in units of the metric: mean over the seeds and its standard error."""
+
+    title: str
+    names: tuple[str, ...]
+    mean: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the replay says of a gap: its own gap, the measured one less that, and whose shares it is made of.
+
+    `shares` is empty where some mix of the two diverges: `diverging` then names the conventions that make it so.
+    `closing` are the conventions of the smallest set whose switch closes the gap, and `left` what it leaves; both None
+    where the replay shows no gap. `trainings` is how many were replayed for this cell.
+    """
+
+    replayed: Gap
+    remainder: Gap
+    switches: tuple[Switch, ...]
+    shares: tuple[Share, ...]
+    diverging: tuple[str, ...]
+    closing: tuple[str, ...] | None
+    left: float | None
+    trainings: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why A and B differ in one cell, or that they do not.
+
+    `losses` and `scores` hold one value a seed of each side, as measured. `gap` is None where some training has no
+    loss: `faults` says which, and why. `findings` is None where there is no gap to explain, or where a replay diverges
+    that the fit did not, which `faults` says too. `printed` holds the metrics that the two codes take differently, each
+    as the two would print it. `keywords` are the lines that make the pair agree, by framework.
+    """
+
+    experiment: str
+    a: str
+    b: str
+    cell: Cell
+    chosen: str
+    metric: str
+    score: str
+    losses: tuple[tuple[float, ...], tuple[float, ...]]
+    scores: tuple[tuple[float, ...], tuple[float, ...]]
+    faults: tuple[str, ...]
+    failed: bool
+    gap: Gap | None
+    score_gap: Gap | None
+    findings: Findings | None
+    printed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    made_on: Mapping[str, str] = field(default_factory=dict)
+
+    def table(self) -> pd.DataFrame:
+        """One row a convention in which the two differ; `share` and `error` where it is a player of its own.
+
+        Below them the rest, where there is one, the unexplained remainder and the measured gap.
+        """
+        columns = ["convention", self.a, self.b, f"formula of {self.a}", f"formula of {self.b}"]
+        columns += ["share", "error", "alone_from_a", "alone_from_b"]
+        found = self.findings
+        if found is None or self.gap is None:
+            return pd.DataFrame(columns=columns)
+        rows: list[list[Any]] = []
+        single = {share.names[0]: share for share in found.shares if share.title != REST}
+        for switch in sorted(found.switches, key=lambda s: -abs(single[s.name].mean) if s.name in single else 0.0):
+            share = single.get(switch.name)
+            says = [formula(switch.name, value) for value in (switch.a_value, switch.b_value)]
+            values = [shown(switch.a_value), shown(switch.b_value)]
+            numbers = [math.nan, math.nan] if share is None else [share.mean, share.error]
+            rows.append([switch.title, *values, *says, *numbers, switch.alone_from_a, switch.alone_from_b])
+        for share in found.shares:
+            if share.title == REST:
+                rows.append([REST, "", "", "", "", share.mean, share.error, math.nan, math.nan])
+        ends = (("unexplained remainder", found.remainder), ("measured gap", self.gap))
+        for title, total in ends:
+            error = 0.0 if total.t == 0 or math.isinf(total.t) else total.mean / total.t
+            rows.append([title, "", "", "", "", total.mean, error, math.nan, math.nan])
+        return pd.DataFrame(rows, columns=columns)
+
+    @property
+    def text(self) -> str:
+        """What was found, in sentences."""
+        from harness.telling import tell
+
+        return tell(self)
+
+    def figure(self) -> "Figure":
+        """The waterfall from A's loss over the shares to B's. Raises `RequestError` where there are no shares."""
+        from reports.figures.waterfall import waterfall
+
+        found = self.findings
+        if found is None or not found.shares:
+            raise RequestError(f"{self.a}, {self.b}, {describe_cell(self.cell) or self.experiment}: no shares to draw")
+        bars = [(share.title, share.mean, share.error) for share in found.shares]
+        bars.append(("unexplained remainder", found.remainder.mean, found.remainder.half_width))
+        means = [float(np.mean(values)) for values in self.losses]
+        note = " · ".join(filter(None, [self.experiment, describe_cell(self.cell), f"{len(self.losses[0])} seeds"]))
+        figure: Figure = waterfall(
+            f"From {self.a} to {self.b}", note, self.metric, (self.a, means[0]), bars, (self.b, means[1])
+        )
+        return figure
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every number, in plain types; what is not finite is None."""
+        plain = {**asdict(self), "text": self.text}
+        result: dict[str, Any] = json.loads(json.dumps(plain, default=str), parse_constant=lambda _: None)
+        return result
+
+
+def formula(name: str, value: Any) -> str:
+    """What a value of a convention means: the entry of the table, or that of the number or law that it stands for."""
+    values = CONVENTIONS[name].values
+    return values.get(str(value), values.get(_law(CONVENTIONS[name], value), ""))
+
+
+def _law(convention: Convention, value: Any) -> str:
+    """The key of the entry that stands for many values: a law with its number, or the only one there is."""
+    family = str(value).partition("(")[0]
+    law = next((key for key in convention.values if key.partition("(")[0] == family and "(" in key), "number")
+    return law if law in convention.values else next(iter(convention.values))
+
+
+def shown(value: Any) -> str:
+    """A value as people type it: numbers at 6 digits, layers as `[100, 50]`."""
+    if isinstance(value, tuple):
+        return str(list(value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def write(explanations: Sequence[Explanation], folder: Path) -> list[Path]:
+    """`explain-A-B.json` with all numbers, and one `explain-A-B.png` a cell that has shares; gives what was written.
+
+    Of several cells the pictures are numbered, as the cells are in the file. Raises `RequestError` where the folder,
+    which has to exist, cannot be written.
+    """
+    name = f"explain-{explanations[0].a}-{explanations[0].b}"
+    paths = [folder / f"{name}.json"]
+    try:
+        cells = [explanation.to_dict() for explanation in explanations]
+        paths[0].write_text(json.dumps({"cells": cells}, indent=1), encoding="utf-8")
+        for number, explanation in enumerate(explanations, 1):
+            if explanation.findings is not None and explanation.findings.shares:
+                paths.append(folder / (f"{name}-{number}.png" if len(explanations) > 1 else f"{name}.png"))
+                explanation.figure().savefig(paths[-1], dpi=150)
+    except OSError as error:
+        raise RequestError(f"--out {folder}: cannot be written: {error.strerror}") from None
+    return paths

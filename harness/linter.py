@@ -1,0 +1,262 @@
+"""Lint: mistakes that can be seen before any training, each with a name of its own.
+
+    target-shape        targets `(n, 1)` against predictions `(n,)`, or the other way round
+    double-softmax      probabilities where logits are expected
+    one-hot             one column a class where labels are wanted
+    labels-outside      labels that no class has, that skip numbers, or that no training row has
+    unscaled-features   large inputs that saturate the first hidden layer before it has learned anything
+    first-step          one step of the reference, from the start, leaves numbers that are not finite, or explodes
+
+A finding is a warning, never an error: what is trained, and its result, are the same with and without it.
+"""
+
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from harness.axes import describe_cell
+from harness.data import Dataset, Datasets, load_datasets
+from harness.draws import generator
+from harness.errors import RequestError, short, unknown
+from harness.experiment import Experiment, parse_arguments
+from harness.findings import Finding, column_of_labels, double_softmax, few, labels_outside, one_hot, shapes
+from harness.metrics import loss
+from harness.plan import Trial, plan, split
+from harness.reference import Reference
+from harness.sections import ARRAYS
+from harness.tables import as_array, check_arrays
+from harness.trainer import TASKS, Config, Epoch, Weights
+from harness.training import is_finite
+
+MOST_CELLS = 200
+"""So many cells of a sweep are looked at, drawn at random; fewer of large networks, whose first step takes long."""
+
+_MOST_WORK = 2e9  # multiply-adds of all forward passes together: some seconds
+_MOST_ROWS = 1000  # what share of units is saturated shows in so many
+
+SATURATED = {"sigmoid": 4.0, "tanh": 2.0}
+"""Beyond which pre-activation a saturating unit has at most 7 % of its steepest slope."""
+
+# Measured: digits from 0 to 16 saturate 50 to 62 % of the sigmoids of a Glorot start (4 to 100 units), digits from 0
+# to 1 or standardised none, and at most 13 % of tanh units. A wide start saturates units of inputs of any size, which
+# is not the inputs' fault; scaled inputs have a root mean square of at most 1.
+_MOST_SATURATED = 0.25
+_LARGE_INPUTS = 2.0
+
+# The largest loss after one step of any suite is 270 times the first, in a cell that is meant to diverge.
+_EXPLODED = 1e6
+
+
+def lint(
+    X: Any,
+    y: Any,
+    *,
+    logits: Any = None,
+    classes: int | None = None,
+    task: str | None = None,
+    **settings: Any,
+) -> list[Finding]:
+    """What looks wrong with arrays, and with the network that they are meant for, before any training.
+
+        harness.lint(X, y, activation="tanh", learning_rate=0.1)        # before harness.sweep(X, y, …)
+        harness.lint(X, y, logits=model(X))                             # a network of one's own
+
+    `X` is `(n, …)`, `y` `(n,)` or `(n, k)`; `logits` are a network's outputs for `X` before any softmax, `(n,)` or
+    `(n, k)`; labels go from 0 to `classes - 1`. `settings` are those of `harness.sweep`, with its defaults: the start
+    and the first step of what it would train are looked at too, unless it refuses such arrays, or `logits` without any
+    `settings` stand for another network. Raises `RequestError` for what is no array, and for a wrong setting.
+    """
+    if task not in (None, *TASKS):
+        raise RequestError(unknown("task", task, TASKS))
+    if classes is not None:
+        try:
+            classes = operator.index(classes)
+        except TypeError:
+            raise RequestError(f"classes = {short(classes)}: must be a whole number") from None
+        if classes < 2:
+            raise RequestError(f"classes = {classes}: must be at least 2")
+    inputs, targets = as_array(X, "X"), as_array(y, "y")
+    outputs = None if logits is None else as_array(logits, "logits")
+    with np.errstate(all="ignore"):
+        findings = [*shapes(inputs, targets, outputs, task)]
+        if outputs is not None:
+            findings += double_softmax(outputs, task)
+            if classes is None and outputs.ndim == 2 and outputs.shape[1] > 1:
+                classes = outputs.shape[1]
+        findings += [*one_hot(targets, task, "y"), *labels_outside(targets, task, classes, "y")]
+    if logits is not None and not settings:
+        return findings
+    experiment = parse_arguments("lint", len(inputs) if inputs.ndim else 0, settings)
+    return findings + _lint_network(experiment, X, y, task)
+
+
+def lint_plan(experiment: Experiment, datasets: Datasets, trials: list[Trial]) -> list[Finding]:
+    """What looks wrong with an experiment and its data: the targets of each dataset, and the first step of each cell.
+
+    Cells are looked at in their first repeat, in controlled mode where it is asked for; `MOST_CELLS` of them at most.
+    """
+    with np.errstate(all="ignore"):
+        found = [finding for dataset in datasets.values() for finding in _lint_dataset(experiment, dataset)]
+        return [*found, *_lint_cells(trials, datasets)]
+
+
+def _lint_network(experiment: Experiment, X: Any, y: Any, task: str | None) -> list[Finding]:
+    """The first layer and the first step of what `harness.sweep` would train; nothing where it refuses the arrays."""
+    try:
+        X, y, names, found, _, _ = check_arrays(X, y, task)
+        datasets = load_datasets(experiment, Dataset(ARRAYS, X, y, names, found))
+        trials = plan(experiment, datasets)
+    except RequestError:
+        return []
+    with np.errstate(all="ignore"):
+        return list(_lint_cells(trials, datasets))
+
+
+def _lint_dataset(experiment: Experiment, dataset: Dataset) -> Iterator[Finding]:
+    """The targets, as they were before they were coded, and the classes of the training rows."""
+    if dataset.task not in ("binary", "multiclass"):
+        yield from one_hot(dataset.y, experiment.data.task, dataset.name)
+        return
+    if dataset.column:
+        yield from column_of_labels(len(dataset.y), dataset.name)
+    yield from labels_outside(_as_given(dataset), dataset.task, None, dataset.name)
+    run = experiment.run
+    for repeat in range(run.seeds):
+        rows = split(dataset, experiment.data, run.draws, run.seed, repeat)
+        absent = np.setdiff1d(dataset.y, dataset.y[rows.train])
+        if len(absent):
+            others = int(np.isin(dataset.y, absent).sum())
+            yield Finding(
+                "labels-outside",
+                f"in repeat {repeat} no training row of {dataset.name} has the label "
+                f"{few(np.array(dataset.names)[absent])}, which {others} of the other rows have; find more rows of "
+                "that class, or drop it",
+            )
+            return
+
+
+def _as_given(dataset: Dataset) -> np.ndarray:
+    """The labels as the file or the caller had them: numbers where all names of classes are numbers."""
+    try:
+        names = np.array([int(name) for name in dataset.names])
+    except ValueError:
+        names = np.array(dataset.names)
+    y: np.ndarray = names[dataset.y]
+    return y
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one cell looks like before and after its first step."""
+
+    trial: Trial
+    inputs: tuple[float, float, float]  # the smallest, the largest, and the root mean square
+    saturated: float  # share of the first hidden layer's pre-activations
+    before: float  # the loss of the first batch
+    after: float
+    finite: bool  # the weights after the step
+
+    @property
+    def unscaled(self) -> bool:
+        return self.saturated > _MOST_SATURATED and self.inputs[2] > _LARGE_INPUTS
+
+    @property
+    def exploded(self) -> bool:
+        fine = self.finite and np.isfinite(self.after) and self.after <= _EXPLODED * self.before
+        return self.trial.mode == "controlled" and not fine
+
+
+def _lint_cells(trials: list[Trial], datasets: Datasets) -> Iterator[Finding]:
+    mode = "controlled" if any(trial.mode == "controlled" for trial in trials) else "native"
+    cells = list({trial.position: trial for trial in trials if trial.seed == 0 and trial.mode == mode}.values())
+    looks = [look for looks in _by_data(_sample(cells)).values() for look in _look_at(looks, datasets)]
+    looks.sort(key=lambda look: look.trial.position)
+    unscaled = [look for look in looks if look.unscaled]
+    if unscaled:
+        look = unscaled[0]
+        name, (low, high, size) = look.trial.config.activation[0], look.inputs
+        yield Finding(
+            "unscaled-features",
+            f"{_where(unscaled, looks, cells)}{look.saturated:.0%} of the first hidden layer's {name} units are "
+            f"saturated at the start (pre-activation beyond ±{SATURATED[name]:g}), as the inputs go from {low:.4g} to "
+            f'{high:.4g} (root mean square {size:.3g}); set scale = "standard"',
+        )
+    exploded = [look for look in looks if look.exploded]
+    if exploded:
+        look = exploded[0]
+        config = look.trial.config
+        targets = ' and the targets (target_scale = "standard")' if config.task == "regression" else ""
+        yield Finding(
+            "first-step",
+            f"{_where(exploded, looks, cells)}one step of {config.optimizer} with learning_rate = "
+            f"{config.learning_rate:g} from the start, on the first batch, takes its loss from {look.before:.3g} to "
+            f"{look.after:.3g}{'' if look.finite else ' and leaves weights that are not finite'}; lower learning_rate, "
+            f'or scale the inputs (scale = "standard"){targets}',
+        )
+
+
+def _where(hits: list[_Look], looks: list[_Look], cells: list[Trial]) -> str:
+    """How many cells, and the first of them; nothing where there is only one."""
+    if len(cells) == 1:
+        return ""
+    looked = f"the {len(looks)} cells looked at, of {len(cells)}" if len(looks) < len(cells) else f"{len(cells)} cells"
+    if len(hits) == len(looks):
+        return f"in all {looked}: "
+    return f"in {len(hits)} of {looked}, first {describe_cell(hits[0].trial.cell)}: "
+
+
+def _sample(cells: list[Trial]) -> list[Trial]:
+    """As many cells as can be looked at in some seconds, drawn at random: any stride could miss a value of an axis."""
+    work = max(cell.config.batch_size * _weights(cell.config) for cell in cells)
+    count = min(MOST_CELLS, max(1, int(_MOST_WORK // work)))
+    if len(cells) <= count:
+        return cells
+    chosen = generator(cells[0].base_seed, "lint", 0).choice(len(cells), count, replace=False)
+    return [cells[index] for index in sorted(chosen)]
+
+
+def _weights(config: Config) -> int:
+    return sum(n_in * n_out for n_in, n_out in pairwise(config.layers))
+
+
+def _by_data(cells: list[Trial]) -> dict[Any, list[Trial]]:
+    """The cells that are trained on the same arrays, which are prepared once for all of them."""
+    groups: dict[Any, list[Trial]] = {}
+    for cell in cells:
+        groups.setdefault((cell.data, cell.config.task, cell.config.dtype), []).append(cell)
+    return groups
+
+
+def _look_at(cells: list[Trial], datasets: Datasets) -> Iterator[_Look]:
+    train = cells[0].prepare(datasets[cells[0].data.key]).train
+    some = train.X[:: -(-len(train.X) // _MOST_ROWS)]
+    size = float(np.linalg.norm(some.astype(np.float64)) / np.sqrt(some.size))
+    inputs = (float(train.X.min()), float(train.X.max()), size)
+    drawn: dict[Any, np.ndarray] = {}
+    for cell in cells:
+        # without dropout, whose masks for a whole epoch would cost more than the step
+        trial = replace(cell, config=replace(cell.config, dropout=()))
+        config, start = trial.config, trial.start()
+        key = (trial.recipe, config.batch_size, config.layers)
+        if key not in drawn:
+            drawn[key] = trial.batches(len(train.y))[0].batches()[0]
+        X, y = train.X[drawn[key]], train.y[drawn[key]]
+        trainer = Reference(config, start)
+        before = loss(config, trainer.logits(X), y)
+        # every schedule starts at the learning rate itself
+        step = Epoch(np.arange(len(y))[None], np.array([config.learning_rate]))
+        trainer.train(X, y, [step], lambda epoch: True)
+        after = loss(config, trainer.logits(X), y)
+        yield _Look(trial, inputs, _saturated(config, start, some), before, after, is_finite(trainer.weights()))
+
+
+def _saturated(config: Config, start: Weights, X: np.ndarray) -> float:
+    """The share of the first hidden layer's pre-activations at which its activation is all but flat."""
+    if not config.hidden or config.activation[0] not in SATURATED or config.batch_norm:
+        return 0.0
+    z = X @ start[0]["W"] + start[0]["b"]
+    return float(np.mean(~(np.abs(z) <= SATURATED[config.activation[0]])))

@@ -1,0 +1,251 @@
+"""The search for the fewest conventions under which a replay follows one phase of a recording: one, two, then step on.
+
+One convention at a time first, then pairs. Where two are not enough, the change that lets the replay follow for the
+most steps is kept, and the search begins anew behind it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+
+from harness.candidates import Option, from_free, options, to_free
+from harness.conventions import differing
+from harness.native import NATIVE, native_row
+from harness.stages import Residual, Stage
+from harness.walk import Hypothesis
+
+_ITERATIONS = 12
+_PLAIN = 5.0  # a change that costs more, a number with many digits, is held against pairs of plainer ones
+_PAIRS = 32  # of the pairs, that more than a first step of least squares is spent on
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A hypothesis with one or two changes: `changed` are their options, `values` what they were set to."""
+
+    base: Hypothesis
+    changed: tuple[Option, ...]
+    values: tuple[Any, ...]
+    residual: Residual | None = None
+
+    @property
+    def h(self) -> Hypothesis:
+        """The hypothesis with the changes."""
+        h = self.base
+        for option, value in zip(self.changed, self.values, strict=True):
+            h = h.having(**option.changes(value))
+        return h
+
+    @property
+    def free(self) -> list[int]:
+        """Which of the values are numbers."""
+        return [i for i, (option, v) in enumerate(zip(self.changed, self.values, strict=True)) if option.number and v]
+
+    @property
+    def cost(self) -> float:
+        """What the changes cost: listed values little, numbers with many digits much."""
+        digits = [len(f"{self.values[i]:.12g}".split("e")[0].replace(".", "").strip("0")) for i in self.free]
+        return sum(option.cost for option in self.changed) + sum(max(0, d - 2) for d in digits)
+
+    @property
+    def score(self) -> float:
+        """The residual's."""
+        return np.inf if self.residual is None else self.residual.score
+
+
+def search(stage: Stage, h: Hypothesis, now: Residual, names: tuple[str, ...]) -> Attempt | None:
+    """The best change of `h`, of one convention or of two; None where nothing brings the replay nearer."""
+    singles = _singles(stage, h, options(stage, h, names))
+    followed = _followed(stage, [*singles, *_rows(stage, h, names)])
+    if followed is not None and followed.cost <= _PLAIN:
+        return followed
+    pairs = _pairs(stage, h, names)
+    followed = min(filter(None, (followed, _followed(stage, pairs))), key=_cost, default=None)
+    if followed is not None:
+        return followed
+    tried = _measured(stage, [*sorted(singles, key=_score)[:8], *sorted(pairs, key=_score)[:8]])
+    further = [each for each in tried if _prefix(each) > now.prefix]
+    nearer = further or [each for each in tried if each.score < 0.7 * now.score]
+    if not nearer:
+        return None
+    return snapped(stage, min(nearer, key=lambda each: (-_prefix(each), len(each.changed), each.score)))
+
+
+def _rows(stage: Stage, h: Hypothesis, names: tuple[str, ...]) -> list[Attempt]:
+    """What each backend's native way has for `names`, all of it together."""
+    attempts = []
+    config = h.stands(len(stage.walk.X))
+    for backend in NATIVE:
+        row = native_row(backend, h.config)
+        apart = [name for name in differing(config, h.row, row) if name in names]
+        changed = tuple(Option(name, (), cost=0.5) for name in apart)
+        attempts.append(Attempt(h, changed, tuple(getattr(row, name) for name in apart)))
+    return _measured(stage, [attempt for attempt in attempts if attempt.changed], coarse=True)
+
+
+def needed(stage: Stage, attempt: Attempt) -> Attempt:
+    """The same without the changes that make no difference, for an attempt that is followed."""
+    for option in attempt.changed:
+        kept = [i for i, other in enumerate(attempt.changed) if other is not option]
+        less = replace(
+            attempt,
+            changed=tuple(attempt.changed[i] for i in kept),
+            values=tuple(attempt.values[i] for i in kept),
+            residual=None,
+        )
+        (less,) = _measured(stage, [less])
+        if less.residual is not None and less.residual.followed:
+            attempt = less
+    return attempt
+
+
+def _cost(attempt: Attempt) -> tuple[float, float]:
+    return attempt.cost, attempt.score
+
+
+def _score(attempt: Attempt) -> float:
+    return attempt.score
+
+
+def _prefix(attempt: Attempt) -> int:
+    return 0 if attempt.residual is None else attempt.residual.prefix
+
+
+def _followed(stage: Stage, attempts: Sequence[Attempt]) -> Attempt | None:
+    """The plainest of the attempts that are followed on all elements."""
+    near = [each for each in attempts if each.residual is not None and each.residual.followed]
+    whole = [snapped(stage, each) for each in _measured(stage, near) if each.residual and each.residual.followed]
+    return min((needed(stage, each) if len(each.changed) > 2 else each for each in whole), key=_cost, default=None)
+
+
+def _measured(stage: Stage, attempts: Sequence[Attempt], coarse: bool = False) -> list[Attempt]:
+    residuals = stage.compare([attempt.h for attempt in attempts], coarse)
+    return [replace(attempt, residual=r) for attempt, r in zip(attempts, residuals, strict=True)]
+
+
+def _singles(stage: Stage, h: Hypothesis, found: Sequence[Option]) -> list[Attempt]:
+    """Each option alone, its number at the best value."""
+    grid = [Attempt(h, (option,), (value,)) for option in found for value in option.values]
+    return fitted(stage, _best(_measured(stage, grid, coarse=True)))
+
+
+def _best(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """The best point of every grid: of the attempts with the same options and the same listed values."""
+    best: dict[Any, Attempt] = {}
+    for each in attempts:
+        key = tuple(
+            (option.name, None if option.number and value else value)
+            for option, value in zip(each.changed, each.values, strict=True)
+        )
+        if key not in best or each.score < best[key].score:
+            best[key] = each
+    return list(best.values())
+
+
+def _pairs(stage: Stage, h: Hypothesis, names: tuple[str, ...]) -> list[Attempt]:
+    """Every two options together; those of another optimizer or activation are looked up under it."""
+    found = options(stage, h, names)
+    plain = [option for option in found if option.name not in ("optimizer", "activation")]
+    grid = [
+        Attempt(h, pair, values)
+        for pair in combinations(plain, 2)
+        for values in product(*(option.values for option in pair))
+    ]
+    for option in found:
+        if option.name in ("optimizer", "activation"):
+            for value in option.values:
+                others = options(stage, h.having(**option.changes(value)), names)
+                grid += [
+                    Attempt(h, (option, other), (value, theirs))
+                    for other in others
+                    if other.name != option.name
+                    for theirs in other.values
+                ]
+    best = sorted(_best(_measured(stage, grid, coarse=True)), key=_score)
+    numbers = sorted(fitted(stage, [each for each in best if each.free], 2), key=_score)[:_PAIRS]
+    return [*fitted(stage, numbers), *(each for each in best if not each.free)]
+
+
+def fitted(stage: Stage, attempts: Sequence[Attempt], iterations: int = _ITERATIONS) -> list[Attempt]:
+    """Every attempt with its numbers by least squares: Gauss and Newton's method, all attempts in step."""
+    moving = [each for each in attempts if each.free]
+    if not moving:
+        return list(attempts)
+    step = 1e-5 if stage.walk.dtype == np.float64 else 1e-3
+    floors = [floor for _, floor in stage.apart([each.h for each in moving], coarse=True)]
+    fits = [_Fit(each, floor, step) for each, floor in zip(moving, floors, strict=True)]
+    for _ in range(iterations):
+        asked = [fit.ask() for fit in fits if not fit.done]
+        answers = iter(stage.off([h for each in asked for h in each], coarse=True))
+        for fit in fits:
+            if not fit.done:
+                fit.tell([next(answers) for _ in range(1 + len(fit.x))])
+    refined = iter(_measured(stage, [fit.result() for fit in fits], coarse=True))
+    results = []
+    for each in attempts:
+        new = next(refined) if each.free else each
+        results.append(new if new.score < each.score else each)
+    return results
+
+
+class _Fit:
+    """The least squares of one attempt: `ask` for hypotheses, `tell` their residuals."""
+
+    def __init__(self, attempt: Attempt, floor: np.ndarray, step: float) -> None:
+        self.attempt, self.floor, self.step, self.done = attempt, np.maximum(floor, 1e-300), step, False
+        self.x = np.array([to_free(attempt.changed[i].name, attempt.values[i]) for i in attempt.free])
+        self.best, self.least, self.move = self.x, np.inf, np.zeros_like(self.x)
+
+    def at(self, x: np.ndarray) -> Attempt:
+        values = list(self.attempt.values)
+        for i, free in zip(self.attempt.free, x, strict=True):
+            values[i] = from_free(self.attempt.changed[i].name, float(free))
+        return replace(self.attempt, values=tuple(values))
+
+    def ask(self) -> list[Hypothesis]:
+        return [self.at(self.x).h, *(self.at(self.x + self.step * e).h for e in np.eye(len(self.x)))]
+
+    def tell(self, off: list[np.ndarray]) -> None:
+        with np.errstate(all="ignore"):
+            r, *moved = (np.nan_to_num(each / self.floor, nan=1e30).ravel().clip(-1e30, 1e30) for each in off)
+        size = float(r @ r)
+        if not size < self.least:  # too far: half the way
+            self.move = self.move / 4
+            self.x = self.best + self.move
+            self.done = bool(np.abs(self.move).max(initial=0.0) < 1e-15)
+            return
+        self.best, self.least = self.x, size
+        J = np.stack([(each - r) / self.step for each in moved], axis=1)
+        scale = np.linalg.norm(J, axis=0)
+        scale[scale == 0] = 1
+        move, *_ = np.linalg.lstsq(J / scale, -r, rcond=1e-12)
+        self.move = np.clip(move / scale, -3, 3)
+        self.done = bool(np.abs(self.move).max() < 1e-15 or size == 0)
+        self.x = self.best + self.move
+
+    def result(self) -> Attempt:
+        return self.at(self.best)
+
+
+def snapped(stage: Stage, attempt: Attempt) -> Attempt:
+    """The same with the fewest digits in every number that leave the replay as near as it is."""
+    for i in attempt.free:
+        values = dict.fromkeys(float(f"{attempt.values[i]:.{digits}g}") for digits in range(1, 13))
+        tries = [
+            replace(attempt, values=(*attempt.values[:i], value, *attempt.values[i + 1 :]), residual=None)
+            for value in values
+        ]
+        (whole,) = _measured(stage, [attempt])
+        assert whole.residual is not None
+        for each in _measured(stage, tries):
+            assert each.residual is not None
+            same = each.residual.followed if whole.residual.followed else each.score <= 1.001 * whole.score
+            if same:
+                attempt = each
+                break
+        else:
+            attempt = whole
+    return attempt

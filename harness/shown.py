@@ -1,0 +1,127 @@
+"""Everything that a step of a recording shows, tensor by tensor, and what roundings do to each."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from harness.identify import Identified
+from harness.member import Member
+from harness.parity import ReversedRows
+from harness.recording import RecordedBatches
+from harness.sides import watched
+from harness.trainer import Batches
+from harness.walk import Hypothesis, Walk, flat
+
+Shown = dict[str, tuple[str, np.ndarray]]
+"""Tensor -> (phase, its values at every step, `(steps, …)`), in the order of a step."""
+
+
+def shown(walk: Walk, found: Identified | None) -> Shown:
+    """Everything that a recording shows, completed from its replay where that follows it."""
+    recording, steps = walk.recording, walk.steps
+    seen: Shown = {}
+    h = Hypothesis(found.config, found.row) if found is not None and not found.unnamed else None
+    passed = None if h is None else walk.passed(h)
+    for k in range(len(recording.layers) - 2):
+        if recording.activations is not None:
+            seen[f"activations/{k}"] = ("forward", recording.activations[k][:steps])
+        elif passed is not None:
+            seen[f"activations/{k}"] = ("forward", passed.activations[k])
+    if recording.logits is not None or passed is not None:
+        seen["logits"] = ("forward", passed.logits if recording.logits is None else recording.logits[:steps])  # type: ignore[union-attr]
+    gradient = None
+    if h is not None and passed is not None:
+        gradient = passed.gradient
+        seen["loss"] = ("loss", objective(walk, h))
+    else:
+        if recording.loss is not None:
+            seen["loss"] = ("loss", recording.loss[:steps])
+        gradient = None if recording.gradients is None else flat(recording.gradients)[:steps]
+    if gradient is not None:
+        seen |= tensors(walk, "gradients", "gradient", gradient)
+    if h is not None and gradient is not None:
+        for key, state in zip("mv", walk.states(h, gradient), strict=True):
+            seen |= tensors(walk, key, "optimizer state", state)
+    return seen | tensors(walk, "weights", "updated weights", walk.W[1 : steps + 1])
+
+
+def tensors(walk: Walk, prefix: str, phase: str, matrix: np.ndarray) -> Shown:
+    """A matrix `(steps, n_weights)` cut into its tensors."""
+    # the last layer's gradient is computed first
+    order = reversed(walk.tensors) if phase == "gradient" else walk.tensors
+    return {f"{prefix}/{name}": (phase, matrix[:, place].reshape(-1, *shape)) for name, place, shape in order}
+
+
+def objective(walk: Walk, h: Hypothesis) -> np.ndarray:
+    """What every step minimises, coupled penalties included, `(steps,)`."""
+    loss = walk.passed(h).loss
+    unclipped = h.having(clip_norm=None, clip_value=None, l1=0.0)
+    penalty = walk.passed(unclipped).gradient.astype(np.float64) - walk.passed(h.plain()).gradient
+    decayed = 0.5 * (penalty * walk.W[: walk.steps]).sum(axis=1)
+    total: np.ndarray = loss + decayed + h.config.l1 * _absolute(walk)
+    return total
+
+
+def _absolute(walk: Walk) -> np.ndarray:
+    places = [place for name, place, _ in walk.tensors if name.endswith("W")]
+    return np.asarray(sum(np.abs(walk.W[: walk.steps, place]).sum(axis=1) for place in places))
+
+
+def local_floors(walk: Walk, h: Hypothesis, seen: Shown) -> dict[str, np.ndarray]:
+    """What roundings within one step do to each tensor, `(steps,)`."""
+    rounded, share = walk.rounding(h)
+    floors: dict[str, np.ndarray] = {}
+    gradient = share * walk.each_tensor(walk.passed(h).gradient)
+    signs = np.where(np.random.default_rng(0).random(gradient.shape) < 0.5, -1, 1).astype(walk.dtype)
+    moved = walk.passed(h).gradient + signs * gradient.astype(walk.dtype)
+    states = dict(
+        zip("mv", zip(walk.states(h, walk.passed(h).gradient), walk.states(h, moved), strict=True), strict=True)
+    )
+    one, other = walk.updated([h, h], [walk.passed(h).gradient, moved])
+    elements = {
+        "gradients": gradient,
+        "weights": np.abs(one - other.astype(np.float64)) + 2 * walk.epsilon * np.abs(one),
+    }
+    elements |= {key: np.abs(x - y.astype(np.float64)) + 4 * walk.epsilon * np.abs(x) for key, (x, y) in states.items()}
+    places = {name: place for name, place, _ in walk.tensors}
+    for name, (phase, values) in seen.items():
+        prefix, _, rest = name.partition("/")
+        if prefix in elements:
+            floors[name] = elements[prefix][:, places[rest]].max(axis=1)
+        elif phase == "loss":
+            floors[name] = rounded.loss * np.maximum(1, np.abs(values) / np.maximum(np.abs(walk.passed(h).loss), 1e-30))
+        else:
+            array = rounded.logits if name == "logits" else rounded.activations[int(rest)]
+            floors[name] = array.reshape(len(array))
+    return floors
+
+
+def free_floors(walk: Walk, found: Identified, seen: Shown) -> dict[str, np.ndarray]:
+    """What roundings have done to each tensor by each step, `(steps,)`: a replay against itself, its rows reversed."""
+    h = Hypothesis(found.config, found.row)
+    local = local_floors(walk, h, seen)
+    if found.unnamed:
+        return {name: np.maximum.accumulate(floor) for name, floor in local.items()}
+    recording = walk.recording
+    config = h.stands(len(recording.X))
+    batches: Batches = RecordedBatches(recording, config.learning_rate)
+    member = Member(config, h.row, recording.weights_at(0), batches, recording.X, recording.y)
+    runs = [watched(replace(member, batches=each), walk.steps, "") for each in (batches, ReversedRows(batches))]
+    plain, other = (shown(Walk(run), replace(found, config=config)) for run in runs)
+    moved = {}
+    for name, floor in local.items():
+        ours, theirs = plain[name][1], other[name][1].astype(np.float64)
+        if name.startswith(("activations", "logits")):
+            theirs = _turned(theirs, runs[0].rows)
+        steps = min(len(ours), len(theirs), len(floor))
+        apart = np.abs(ours[:steps] - theirs[:steps]).reshape(steps, -1).max(axis=1)
+        moved[name] = floor[:steps] + 2 * np.maximum.accumulate(apart)
+    return moved
+
+
+def _turned(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows of every step in reversed order, the padding left where it is."""
+    turned = values.copy()
+    for step, n in enumerate((rows >= 0).sum(axis=1)):
+        turned[step, :n] = values[step, :n][::-1]
+    return turned

@@ -1,0 +1,55 @@
+"""Adapters with a fault that their declaration keeps to itself: each is right but for one number or one line."""
+
+from dataclasses import replace
+
+from backends.numpy import NumpyTrainer
+from harness.reference import Reference
+
+
+class DoubledL2(NumpyTrainer):
+    name = "doubled-l2"
+
+    def __init__(self, config, start):
+        super().__init__(replace(config, l2=2 * config.l2), start)
+
+
+class OwnBeta(NumpyTrainer):
+    name = "own-beta"
+
+    def __init__(self, config, start):
+        super().__init__(replace(config, beta_2=0.97), start)
+
+
+class Summing(NumpyTrainer):
+    name = "summing"
+
+    def __init__(self, config, start):
+        super().__init__(replace(config, reduction="sum"), start)
+
+
+class SteepLeak(NumpyTrainer):
+    name = "steep-leak"
+
+    def __init__(self, config, start):
+        super().__init__(replace(config, leaky_slope=0.2), start)
+
+
+class DecayingBiases(Reference):
+    """L2 on biases too."""
+
+    name = "decaying-biases"
+
+    def _update(self, X, y, learning_rate, masks=()):
+        before = [layer["b"] for layer in self._weights]
+        super()._update(X, y, learning_rate, masks)
+        for layer, b in zip(self._weights, before, strict=True):
+            layer["b"] = layer["b"] - learning_rate * self.config.l2 * b
+
+
+class Forgetful(Reference):
+    """Every third step is left out: no convention of the table."""
+
+    name = "forgetful"
+
+    def _update(self, X, y, learning_rate, masks=()):
+        super()._update(X, y, 0.0 if self.t % 3 == 2 else learning_rate, masks)
