@@ -96,6 +96,9 @@ def _updates(stage: Stage) -> np.ndarray:
 def _heavy(stage: Update, after: Hypothesis) -> str:
     rates = np.array([stage.walk.rate(after, step) for step in range(stage.walk.steps)])[:, None]
     u, g = _updates(stage) / rates, stage.gradients(after)
+    if not after.row.momentum:  # then the step before is the gradient before, and tells nothing of its own
+        (p,), fit = regress(u[1:], g[1:])
+        return f"u/lr = {p:.6g} g, R² {fit:.6f}, {u[1:].size} elements"
     (p, q, r), fit = regress(u[1:], g[1:], u[:-1], g[:-1])
     return f"u/lr = {p:.6g} g + {q:.6g} u'/lr' + {_small(round(r, 9))} g', R² {fit:.6f}, {u[1:].size} elements"
 

@@ -1,16 +1,17 @@
 """The row under which a replay follows a recording: found by what each phase shows, one convention after another."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from harness.candidates import FORWARD, LOSS, OPTIMIZER, PENALTY, Option
 from harness.causes import evidence
-from harness.conventions import CONVENTIONS, GIVEN, Row, controlled_row, differing
+from harness.conventions import CONSTANTS, CONVENTIONS, GIVEN, Row, controlled_row, differing
 from harness.draws import Recipe
-from harness.errors import RequestError, unknown
+from harness.errors import RequestError, short, unknown
 from harness.laws import computed_in, law_of_biases, law_of_weights, laws_of_batches
 from harness.member import Member
 from harness.native import NATIVE, native_row
@@ -19,7 +20,7 @@ from harness.recording import RecordedBatches, Recording
 from harness.replay import replay
 from harness.search import Attempt, needed, search, snapped
 from harness.stages import Forward, Gradient, Residual, Stage, Update
-from harness.trainer import ACTIVATIONS, TASKS, Config
+from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, REDUCTIONS, TASKS, Config
 from harness.walk import Hypothesis, Walk
 
 MOST_STEPS = 60
@@ -95,9 +96,8 @@ def config_of(recording: Recording, base: Config | None = None) -> Config:
         )
     outputs = {"multiclass": "softmax", "binary": "sigmoid", "multilabel": "sigmoid"}
     given: dict[str, Any] = {}
-    numbers = {field.name for field in fields(Config)} - {"n_inputs", "n_outputs", "hidden", "activation", "written"}
-    for key in numbers & set(told) - {"task", "loss", "output_activation"}:
-        given[key] = told[key]
+    for key in sorted(_TOLD & set(told)):
+        given[key] = _setting(where, key, told[key])
     rates = recording.learning_rate
     if base is None and "learning_rate" not in given and rates is None:
         raise RequestError(f"{where}: settings name no learning_rate, and there is no array learning_rate")
@@ -117,8 +117,28 @@ def config_of(recording: Recording, base: Config | None = None) -> Config:
     )
 
 
+_TOLD = {"optimizer", "reduction", "learning_rate", "l2", "l1", "clip_norm", "clip_value", "huber_delta", *CONSTANTS}
+
+
+def _setting(where: str, key: str, value: Any) -> Any:
+    """A setting of a recording, if it can be one."""
+    if key in ("optimizer", "reduction"):
+        allowed = {"optimizer": tuple(OPTIMIZER_CONSTANTS), "reduction": REDUCTIONS}[key]
+        if value not in allowed:
+            raise RequestError(f"{where}: settings: {unknown(key, value, allowed)}")
+    elif key in ("clip_norm", "clip_value") and value is None:
+        return None
+    elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise RequestError(f"{where}: settings: {key} = {short(value)}: must be a number, at least 0")
+    return value
+
+
 def prepared(recording: Recording, config: Config) -> Recording:
-    """The recording with its targets in the shape of the task, in the dtype that it was computed in."""
+    """The recording with its targets in the shape of the task, in the dtype that it was computed in.
+
+    Raises `RequestError` for targets that do not belong to the task, and for a first step whose weights are not finite.
+    """
+    _check_targets(recording, config)
     dtype = computed_in(recording)
     y = recording.y if config.task == "multiclass" else recording.y.astype(dtype).reshape(len(recording.y), -1)
     series: dict[str, Any] = {}
@@ -126,6 +146,19 @@ def prepared(recording: Recording, config: Config) -> Recording:
         value = getattr(recording, key)
         series[key] = value and tuple({k: a.astype(dtype) for k, a in layer.items()} for layer in value)
     return replace(recording, y=y, X=recording.X.astype(dtype), **series)
+
+
+def _check_targets(recording: Recording, config: Config) -> None:
+    y, where, outputs = recording.y, recording.name, recording.layers[-1]
+    if config.task == "multiclass":
+        if y.ndim != 1 or y.dtype.kind not in "iu" or y.min(initial=0) < 0 or y.max(initial=0) >= outputs:
+            allowed = f"whole numbers (n,) from 0 to {outputs - 1}"
+            raise RequestError(f"{where}: y has shape {y.shape}, {y.dtype}; allowed for several classes: {allowed}")
+    elif y.size != len(y) * outputs:
+        raise RequestError(f"{where}: y has shape {y.shape}; expected {(len(y), outputs)} for the task {config.task}")
+    for step in (0, 1):
+        if not all(np.isfinite(value).all() for layer in recording.weights_at(step) for value in layer.values()):
+            raise RequestError(f"{where}: the weights are not finite {'after' if step else 'before'} the first step")
 
 
 def identify(recording: Recording, config: Config, steps: int | None = None) -> Identified:

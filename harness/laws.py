@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
-from harness.draws import _SPREAD
+from harness.draws import _SPREAD, parse_law
 from harness.recording import Recording
 from harness.trainer import Weights
 
@@ -113,7 +113,10 @@ def law_of_biases(start: Weights, init: str | None, keep: Any = None) -> Law:
         return Law(value, f"all {len(values)} biases are {value:g}")
     found = {}
     family, _, law = (init or "").rpartition("_")
-    if family in _SPREAD:
+    if init is not None and "(" in init:
+        law, scale = parse_law(init)
+        found["as_weights"] = _fit(law, biases, [scale / (math.sqrt(3) if law == "uniform" else 1)] * len(biases))
+    elif family in _SPREAD:
         scales = [_SPREAD[family](*layer["W"].shape) for layer in start]
         found["as_weights"] = _fit(law, biases, scales)
     scale = _scale("normal", biases)

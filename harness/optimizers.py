@@ -83,8 +83,8 @@ class Optimizer:
         return self.m
 
     def _rmsprop(self, g: np.ndarray, rate: np.ndarray) -> np.ndarray:
-        fresh = 1 - numbers(self.members, lambda member: member.config.rho)
-        self.v = self._cast(numbers(self.members, lambda member: member.config.rho)) * self.v + self._cast(fresh) * g * g
+        rho = numbers(self.members, lambda member: member.config.rho)
+        self.v = self._cast(rho) * self.v + self._cast(1 - rho) * g * g
         lowered: np.ndarray = rate * g / self._root(self.v)
         return lowered
 

@@ -206,7 +206,8 @@ class Stack:
     def _derivative(self, name: str, layer: SimpleNamespace) -> np.ndarray:
         d = ACTIVATION[name][1](layer.a, self.constants)  # type: ignore[arg-type]
         threshold = self.row.softplus_threshold
-        return np.where(layer.z > threshold, 1, d).astype(d.dtype) if name == "softplus" and threshold is not None else d
+        linear = name == "softplus" and threshold is not None
+        return np.where(layer.z > threshold, 1, d).astype(d.dtype) if linear else d
 
     def _output_error(self, logits: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The derivative of each row's loss by its logits, `(members, n, n_outputs)`; and notes the loss."""

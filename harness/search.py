@@ -19,6 +19,8 @@ from harness.walk import Hypothesis
 
 _ITERATIONS = 12
 _PLAIN = 5.0  # a change that costs more, a number with many digits, is held against pairs of plainer ones
+_LOSS = 2.0  # what it costs that the recorded loss is another one
+_NEAR = 0.5  # decades: what is left of a number that least squares has not found to the last bit
 _PAIRS = 32  # of the pairs, that more than a first step of least squares is spent on
 
 
@@ -88,7 +90,7 @@ def _rows(stage: Stage, h: Hypothesis, names: tuple[str, ...]) -> list[Attempt]:
 
 def needed(stage: Stage, attempt: Attempt) -> Attempt:
     """The same without the changes that make no difference, for an attempt that is followed."""
-    for option in attempt.changed:
+    for option in attempt.changed if len(attempt.changed) > 1 else ():
         kept = [i for i, other in enumerate(attempt.changed) if other is not option]
         less = replace(
             attempt,
@@ -116,9 +118,14 @@ def _prefix(attempt: Attempt) -> int:
 
 def _followed(stage: Stage, attempts: Sequence[Attempt]) -> Attempt | None:
     """The plainest of the attempts that are followed on all elements."""
-    near = [each for each in attempts if each.residual is not None and each.residual.followed]
-    whole = [snapped(stage, each) for each in _measured(stage, near) if each.residual and each.residual.followed]
-    return min((needed(stage, each) if len(each.changed) > 2 else each for each in whole), key=_cost, default=None)
+    near = [each for each in attempts if each.score < _NEAR or (each.residual and each.residual.followed)]
+    whole = [snapped(stage, each) for each in _measured(stage, near) if each.score < _NEAR or _follows(each)]
+    whole = [needed(stage, each) for each in whole if _follows(each)]
+    return min(whole, key=lambda each: (each.cost + _LOSS * (not stage.fits_loss(each.h)), each.score), default=None)
+
+
+def _follows(attempt: Attempt) -> bool:
+    return attempt.residual is not None and attempt.residual.followed
 
 
 def _measured(stage: Stage, attempts: Sequence[Attempt], coarse: bool = False) -> list[Attempt]:
@@ -230,8 +237,19 @@ class _Fit:
         return self.at(self.best)
 
 
+def _with_numbers(attempt: Attempt, numbers: Sequence[float]) -> Attempt:
+    values = list(attempt.values)
+    for i, number in zip(attempt.free, numbers, strict=True):
+        values[i] = number
+    return replace(attempt, values=tuple(values), residual=None)
+
+
 def snapped(stage: Stage, attempt: Attempt) -> Attempt:
     """The same with the fewest digits in every number that leave the replay as near as it is."""
+    digits = [[float(f"{attempt.values[i]:.{n}g}") for i in attempt.free] for n in range(1, 13)]
+    if len(attempt.free) > 1:  # none alone may be followed while the others are not exact
+        together = _measured(stage, [_with_numbers(attempt, values) for values in digits])
+        attempt = next(filter(_follows, together), attempt)
     for i in attempt.free:
         values = dict.fromkeys(float(f"{attempt.values[i]:.{digits}g}") for digits in range(1, 13))
         tries = [
@@ -242,8 +260,8 @@ def snapped(stage: Stage, attempt: Attempt) -> Attempt:
         assert whole.residual is not None
         for each in _measured(stage, tries):
             assert each.residual is not None
-            same = each.residual.followed if whole.residual.followed else each.score <= 1.001 * whole.score
-            if same:
+            same = not whole.residual.followed and whole.score > _NEAR and each.score <= 1.001 * whole.score
+            if each.residual.followed or same:
                 attempt = each
                 break
         else:

@@ -10,7 +10,7 @@ from harness.parity import ReversedRows
 from harness.recording import RecordedBatches
 from harness.sides import watched
 from harness.trainer import Batches
-from harness.walk import Hypothesis, Walk, flat
+from harness.walk import Hypothesis, Walk, flat, objective
 
 Shown = dict[str, tuple[str, np.ndarray]]
 """Tensor -> (phase, its values at every step, `(steps, …)`), in the order of a step."""
@@ -50,21 +50,6 @@ def tensors(walk: Walk, prefix: str, phase: str, matrix: np.ndarray) -> Shown:
     # the last layer's gradient is computed first
     order = reversed(walk.tensors) if phase == "gradient" else walk.tensors
     return {f"{prefix}/{name}": (phase, matrix[:, place].reshape(-1, *shape)) for name, place, shape in order}
-
-
-def objective(walk: Walk, h: Hypothesis) -> np.ndarray:
-    """What every step minimises, coupled penalties included, `(steps,)`."""
-    loss = walk.passed(h).loss
-    unclipped = h.having(clip_norm=None, clip_value=None, l1=0.0)
-    penalty = walk.passed(unclipped).gradient.astype(np.float64) - walk.passed(h.plain()).gradient
-    decayed = 0.5 * (penalty * walk.W[: walk.steps]).sum(axis=1)
-    total: np.ndarray = loss + decayed + h.config.l1 * _absolute(walk)
-    return total
-
-
-def _absolute(walk: Walk) -> np.ndarray:
-    places = [place for name, place, _ in walk.tensors if name.endswith("W")]
-    return np.asarray(sum(np.abs(walk.W[: walk.steps, place]).sum(axis=1) for place in places))
 
 
 def local_floors(walk: Walk, h: Hypothesis, seen: Shown) -> dict[str, np.ndarray]:

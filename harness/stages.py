@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.recording import Series
-from harness.walk import FLOORS, Hypothesis, Walk, flat
+from harness.walk import FLOORS, Hypothesis, Walk, flat, objective
 
 _FEW_STEPS = 16
 _MOST_ELEMENTS = 240  # of the weights, that a search looks at: every optimizer works element by element
@@ -75,6 +75,17 @@ class Stage:
             walk = some_steps(self.walk, self.compare(hypotheses[:1])[0])
             self._few = self if walk is self.walk else type(self)(walk)
         return self._few or self
+
+    def fits_loss(self, h: Hypothesis) -> bool:
+        """Whether the recorded losses, if there are any, are what every step minimises, with the penalties or without.
+
+        Where every step is clipped, or the optimizer hides a factor, it is the loss alone that tells two changes apart.
+        """
+        seen = self.walk.recording.loss
+        if seen is None:
+            return True
+        forms = (objective(self.walk, h), self.walk.passed(h).loss)
+        return any(np.allclose(form, seen[: self.walk.steps], rtol=1e4 * self.walk.epsilon, atol=0) for form in forms)
 
     def one(self, h: Hypothesis) -> Residual:
         """The residual of one hypothesis."""

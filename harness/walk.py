@@ -283,3 +283,18 @@ def minimised(config: Config, row: Row, mean: np.ndarray, n: int) -> np.ndarray:
     if config.loss != "cross_entropy" and row.outputs == "half sum":
         factor *= config.n_outputs  # logged is half the mean over the outputs
     return mean * factor
+
+
+def objective(walk: Walk, h: Hypothesis) -> np.ndarray:
+    """What every step minimises, coupled penalties included, `(steps,)`."""
+    loss = walk.passed(h).loss
+    unclipped = h.having(clip_norm=None, clip_value=None, l1=0.0)
+    penalty = walk.passed(unclipped).gradient.astype(np.float64) - walk.passed(h.plain()).gradient
+    decayed = 0.5 * (penalty * walk.W[: walk.steps]).sum(axis=1)
+    total: np.ndarray = loss + decayed + h.config.l1 * _absolute(walk)
+    return total
+
+
+def _absolute(walk: Walk) -> np.ndarray:
+    places = [place for name, place, _ in walk.tensors if name.endswith("W")]
+    return np.asarray(sum(np.abs(walk.W[: walk.steps, place]).sum(axis=1) for place in places))
