@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.draws import Recipe
-from harness.trainer import Config
+from harness.draws import Recipe, parse_law
+from harness.errors import RequestError, unknown
+from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config
 
 GIVEN = "given"
 """The value of a convention that is a default: the experiment's own number is handed over."""
@@ -66,6 +67,18 @@ class Row:
     metric_rows: str = "test"
     logged_loss: str = "without penalty"
 
+    def __post_init__(self) -> None:
+        """Raise `RequestError` for a word that a convention does not know."""
+        for name, allowed in _WORDS.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise RequestError(unknown(CONVENTIONS[name].title, value, allowed))
+        for name in ("init", "bias"):
+            if isinstance(law := getattr(self, name), str) and law != "as_weights":
+                try:
+                    parse_law(law)
+                except ValueError as error:
+                    raise RequestError(f"{CONVENTIONS[name].title}: {error}") from None
+
 
 @dataclass(frozen=True)
 class Convention:
@@ -106,6 +119,11 @@ def _heavy(config: Config, row: Row) -> bool:
 
 def _has(activation: str) -> Callable[[Config, Row], bool]:
     return lambda config, row: activation in activations_under(config, row)
+
+
+def family(optimizer: str) -> str:
+    """`Row.optimizer`: what an optimizer of the experiment is, apart from its momentum."""
+    return "sgd" if optimizer in ("sgd", "momentum", "nesterov", "perceptron") else optimizer
 
 
 _TABLE = (
@@ -342,6 +360,18 @@ _TABLE = (
 CONVENTIONS: dict[str, Convention] = {convention.name: convention for convention in _TABLE}
 """The table, in the order of a training: by name."""
 
+_NUMBERS = {"hidden", "epochs", "learning_rate", "batch_size", "init", "bias", "n_batches", "nesterov"}
+_WORDS: dict[str, tuple[str, ...]] = {
+    name: tuple(convention.values)
+    for name, convention in CONVENTIONS.items()
+    if "number" not in convention.values and name not in _NUMBERS
+}
+_WORDS |= {
+    "activation": (GIVEN, *ACTIVATIONS),
+    "optimizer": tuple({family(name): name for name in OPTIMIZER_CONSTANTS}),
+}
+"""Convention -> the words that it takes, where it takes words only."""
+
 
 _CAST = ("momentum", "beta_1", "beta_2", "initial_accumulator", "leaky_slope")
 THROUGH_FLOAT32: dict[str, tuple[str, ...]] = {
@@ -370,11 +400,6 @@ def controlled_row(config: Config, recipe: Recipe) -> Row:
         **{name: getattr(config, name) for name in CONSTANTS if name != "momentum"},
         momentum=0.0 if config.optimizer in ("sgd", "perceptron") else config.momentum,
     )
-
-
-def family(optimizer: str) -> str:
-    """`Row.optimizer`: what an optimizer of the experiment is, apart from its momentum."""
-    return "sgd" if optimizer in ("sgd", "momentum", "nesterov", "perceptron") else optimizer
 
 
 def activations_under(config: Config, row: Row) -> tuple[str, ...]:

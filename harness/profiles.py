@@ -137,14 +137,12 @@ PROFILES: dict[str, Profile] = {
 def row_of(name: str, config: Config, recipe: Recipe) -> Row:
     """The row of a backend's native way, of a profile, or the harness's own ("controlled").
 
-    Number and drawing of batches stay the experiment's where the row has none of its own (a profile's `n_batches`).
     Raises `RequestError` with the nearest name.
     """
     if name == CONTROLLED:
         return controlled_row(config, recipe)
     if name in PROFILES:
-        row = PROFILES[name].row(config)
-        return replace(row, n_batches=recipe.n_batches) if row.batches == "bootstrap" else row
+        return PROFILES[name].row(config)
     if name in NATIVE:
         return native_row(name, config)
     raise RequestError(unknown("backend or profile", name, (*NATIVE, *PROFILES, CONTROLLED)))

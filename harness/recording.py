@@ -186,7 +186,9 @@ def _check(recording: Recording, path: Path) -> None:
     if recording.activations is not None:
         hidden = recording.layers[1:-1]
         if len(recording.activations) != len(hidden):
-            raise RequestError(f"{path}: holds activations of {len(recording.activations)} layers, not of {len(hidden)}")
+            raise RequestError(
+                f"{path}: holds activations of {len(recording.activations)} layers, not of {len(hidden)}"
+            )
         for k, (a, units) in enumerate(zip(recording.activations, hidden, strict=True)):
             expected[f"activations/{k}"] = (a, (*recording.rows.shape, units))
     outputs = recording.weights[-1]["W"].shape[-1]

@@ -7,12 +7,13 @@ the formula of each convention's values stands in `harness/conventions.py`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from harness.conventions import Row
 from harness.member import Member, constant, numbers, through_float32
 from harness.optimizers import SGD, Optimizer
 from harness.reference import ACTIVATION, Masks, clipped
@@ -21,7 +22,7 @@ from harness.trainer import Weights
 TOLERANCE, PATIENCE = 1e-4, 10
 """`stop = "tolerance"`: scikit-learn's defaults of `tol` and `n_iter_no_change`."""
 
-_MOST_MEMBERS = 8  # more, and what a step computes no longer fits into a core's cache
+MOST_MEMBERS = 8  # more, and what a step computes no longer fits into a core's cache
 _CUT = 1e-7  # keras.config.epsilon()
 
 
@@ -44,8 +45,8 @@ def replay(members: Sequence[Member], progress: Callable[[int], None] = lambda d
     for i, member in enumerate(members):
         stacks.setdefault(_structure(member), []).append(i)
     for indices in stacks.values():
-        for first in range(0, len(indices), _MOST_MEMBERS):
-            chunk = indices[first : first + _MOST_MEMBERS]
+        for first in range(0, len(indices), MOST_MEMBERS):
+            chunk = indices[first : first + MOST_MEMBERS]
             stack = Stack([members[i] for i in chunk])
             stack.train()
             for i, result in zip(chunk, stack.results(), strict=True):
@@ -54,16 +55,38 @@ def replay(members: Sequence[Member], progress: Callable[[int], None] = lambda d
     return [result for result in results if result is not None]
 
 
+PER_MEMBER = frozenset(
+    {
+        *(
+            "learning_rate",
+            "init",
+            "bias",
+            "reduction",
+            "outputs",
+            "l2_factor",
+            "l2_divisor",
+            "l2_tensors",
+            "constants",
+        ),
+        *("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator", "leaky_slope", "elu_alpha"),
+        *("accuracy", "auc", "metric_rows"),
+    }
+)
+"""The conventions that members of one stack may differ in. One that is missing here costs speed, and no truth."""
+
+
+def structure_of(row: Row) -> tuple[Any, ...]:
+    """What the rows of one stack have in common."""
+    return tuple(getattr(row, field.name) for field in fields(row) if field.name not in PER_MEMBER)
+
+
 def _structure(member: Member) -> tuple[Any, ...]:
     """What members of one stack have in common: everything that is not a number of its own."""
-    config, row = member.config, member.row
-    if config.optimizer in SGD:
-        form: tuple[str | bool, ...] = (row.nesterov, row.momentum_form)
-    else:
-        form = (config.optimizer, row.epsilon_place, row.bias_correction, row.moments_reset, row.accumulator)
+    config = member.config
     return (
+        structure_of(member.row),
         (config.layers, config.activation, config.task, config.loss, config.output_activation, config.dtype),
-        (form, row.probabilities, row.stop, row.l2_form, row.softplus_threshold, row.logged_loss, config.huber_delta),
+        ("sgd" if config.optimizer in SGD else config.optimizer, config.huber_delta),
         (config.dropout, config.batch_norm, config.batch_norm_momentum, config.batch_norm_epsilon),
         (config.clip_norm, config.clip_value),
         (len(member.batches), member.batches[0].rows.shape if len(member.batches) else (), member.X.shape),

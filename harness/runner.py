@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harness import registry
+from harness.conventions import config_under
 from harness.data import Dataset, Datasets, fit_scale, load_datasets, task_of
 from harness.errors import RequestError
 from harness.experiment import Experiment, load, parse_arguments
@@ -16,6 +17,7 @@ from harness.findings import Finding, warn
 from harness.linter import lint_plan
 from harness.packages import check_not_shadowed
 from harness.plan import Trial, plan, split
+from harness.profiles import PROFILES
 from harness.progress import make_progress
 from harness.results import Results
 from harness.sections import ARRAYS
@@ -147,11 +149,16 @@ def register(
 def _settings(trial: Trial, dataset: Dataset) -> dict[str, Any]:
     """What a row shows of its trial: every value that took part, its data, and the score of always saying the same."""
     settings = trial.settings()
+    config = trial.config
+    if trial.backend in PROFILES:  # which may have layers of its own
+        config = config_under(config, PROFILES[trial.backend].row(config), config.batch_size)
+        settings |= {"layers": list(config.layers), "activation": list(config.activation)}
+        settings |= {"optimizer": config.optimizer, "epochs": config.epochs}
     init = {"init": Path(settings["init"]).name} if trial.given_start is not None and "init" in settings else {}
     return {
         **settings,
         **init,
-        "hidden": list(trial.config.hidden),
+        "hidden": list(config.hidden),
         "dataset": dataset.name,
         "fold": trial.data.fold,
         "scale": trial.data.scale,

@@ -16,6 +16,7 @@ from harness.conventions import CONVENTIONS, GIVEN, Row, config_under, differing
 from harness.executor import LocalExecutor
 from harness.plan import Trial
 from harness.progress import Progress
+from harness.replay import MOST_MEMBERS, structure_of
 from harness.scores import Scores
 from harness.shares import MOST_PLAYERS, players, rest_counts, shapley, smallest_closing
 from harness.trainer import Config
@@ -25,15 +26,6 @@ METRIC = "metric"
 
 REPLAYS = "replays"
 """The lane of the progress bar."""
-
-_CHUNK = 8  # as many as a stack of the replay holds
-
-# members that differ in one of these cannot be trained as one stack, see harness.replay
-_STRUCTURE = (
-    *("dtype", "hidden", "activation", "epochs", "batch_size", "n_batches", "last_batch", "batches", "optimizer"),
-    *("momentum_form", "nesterov", "epsilon_place", "bias_correction", "moments_reset", "accumulator"),
-    *("probabilities", "stop", "l2_form", "softplus_threshold", "logged_loss"),
-)
 
 
 def resolved(config: Config, row: Row, n_train: int) -> Row:
@@ -77,10 +69,10 @@ class Replays:
         stacks: dict[Any, list[Task]] = {}
         for trial, row in missing.values():
             shape = (trial.config.hidden, trial.config.optimizer, trial.config.activation, trial.data.key)
-            stacks.setdefault((shape, *(getattr(row, name) for name in _STRUCTURE)), []).append((trial, row))
+            stacks.setdefault((shape, structure_of(row)), []).append((trial, row))
         for stack in stacks.values():
-            for first in range(0, len(stack), _CHUNK):
-                chunk = stack[first : first + _CHUNK]
+            for first in range(0, len(stack), MOST_MEMBERS):
+                chunk = stack[first : first + MOST_MEMBERS]
                 lane = f"{REPLAYS} {self.chunks % self.lanes}"
                 self.chunks += 1
                 future = self.executor.submit(lane, None, worker.run_replays, chunk)

@@ -24,7 +24,8 @@ from harness.sides import controlled_side, draws_of, train_watched, trial_of, wa
 from harness.trace import trace, trace_names
 from harness.trainer import Config
 from tests.conftest import small_table
-from tests.planted import Training, pairs, planted, record, singles
+from tests.planted import Training, record
+from tests.plants import pairs, planted, singles
 
 SINGLES = singles(0)
 
