@@ -17,10 +17,10 @@ from harness.trainer import Batches, Config, Diverged, Epoch, NativeFit, Trainer
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment, load
-    from harness.explainer import explain, explain_cells
-    from harness.explanation import Explanation
-    from harness.findings import Finding, LintWarning
-    from harness.linter import lint
+    from harness.explaining.explainer import explain, explain_cells
+    from harness.explaining.explanation import Explanation
+    from harness.linting.findings import Finding, LintWarning
+    from harness.linting.linter import lint
     from harness.results import Results
     from harness.runner import run, sweep
 
@@ -53,12 +53,12 @@ __all__ = [
 _ON_DEMAND = {
     "Experiment": "harness.experiment",
     "load": "harness.experiment",
-    "explain": "harness.explainer",
-    "explain_cells": "harness.explainer",
-    "Explanation": "harness.explanation",
-    "lint": "harness.linter",
-    "Finding": "harness.findings",
-    "LintWarning": "harness.findings",
+    "explain": "harness.explaining.explainer",
+    "explain_cells": "harness.explaining.explainer",
+    "Explanation": "harness.explaining.explanation",
+    "lint": "harness.linting.linter",
+    "Finding": "harness.linting.findings",
+    "LintWarning": "harness.linting.findings",
     "Results": "harness.results",
     "run": "harness.runner",
     "sweep": "harness.runner",

@@ -13,8 +13,8 @@ from harness.conventions import config_under
 from harness.data import Dataset, Datasets, fit_scale, load_datasets, task_of
 from harness.errors import RequestError
 from harness.experiment import Experiment, load, parse_arguments
-from harness.findings import Finding, warn
-from harness.linter import lint_plan
+from harness.linting.findings import Finding, warn
+from harness.linting.linter import lint_plan
 from harness.packages import check_not_shadowed
 from harness.plan import Trial, plan, split
 from harness.profiles import PROFILES

@@ -18,9 +18,9 @@ from harness.conventions import Row
 from harness.data import Datasets
 from harness.draws import native_seed
 from harness.errors import describe
+from harness.explaining.scores import Scores, score_rows
 from harness.plan import Trial
 from harness.registry import load_trainer
-from harness.scores import Scores, score_rows
 from harness.trainer import Trainer
 from harness.training import Outcome, ReferenceOutcome, train_controlled, train_native, train_reference
 

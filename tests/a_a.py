@@ -16,9 +16,9 @@ import numpy as np
 from harness import metrics, training, worker
 from harness.data import load_datasets
 from harness.experiment import parse
-from harness.measuring import fitted, submit_fits
+from harness.explaining.measuring import fitted, submit_fits
+from harness.explaining.shares import gap
 from harness.plan import plan
-from harness.shares import gap
 
 SEEDS = (5, 8)
 CELLS = 1000

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.calls.keywords import controlled_call, native_call
 from harness.cli import invoke
 from harness.conventions import CONVENTIONS, GIVEN, Row, config_under
 from harness.draws import Recipe, draw_batches
-from harness.keywords import controlled_call, native_call
 from harness.member import Member
 from harness.native import NATIVE, native_row
 from harness.parity import deviation

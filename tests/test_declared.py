@@ -11,6 +11,7 @@ from harness.conventions import CONVENTIONS, GIVEN, Row, controlled_row
 from harness.data import load_datasets
 from harness.draws import Recipe, draw_start
 from harness.experiment import parse
+from harness.explaining.scores import score_rows
 from harness.member import member_of
 from harness.native import NATIVE, native_row
 from harness.plan import plan
@@ -18,7 +19,6 @@ from harness.profiles import row_of
 from harness.reference import forward
 from harness.registry import BUILT_IN
 from harness.replay import replay
-from harness.scores import score_rows
 from tests import by_hand
 from tests.declared import (
     SEED,

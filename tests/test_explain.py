@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 
 import harness
 from harness.checks.problem import N_ROWS, problem
-from harness.choice import telling
 from harness.cli import invoke
 from harness.conventions import Row, config_under, controlled_row, recipe_under
 from harness.data import load_datasets
 from harness.draws import Recipe, draw_batches, draw_start
 from harness.errors import RequestError
 from harness.experiment import parse
+from harness.explaining.choice import telling
+from harness.explaining.scores import LOST, Scores, score_rows
+from harness.explaining.switching import Game, in_force, play, resolved
+from harness.explaining.telling import WIDTH, table_lines
 from harness.member import Member
 from harness.native import native_row
 from harness.plan import plan
 from harness.replay import replay
-from harness.scores import LOST, Scores, score_rows
-from harness.switching import Game, in_force, play, resolved
-from harness.telling import WIDTH, table_lines
 from harness.trainer import Config
 from tests.a_a import rates
 from tests.test_run import write_experiment

@@ -1,4 +1,4 @@
-"""The lines that `harness.keywords` writes are what the adapters run, and make a pair agree."""
+"""The lines that `harness.calls.keywords` writes are what the adapters run, and make a pair agree."""
 
 import sys
 from dataclasses import replace
@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.calls.keywords import agree, controlled_call, native_call, sklearn_lacks
+from harness.calls.switches import _FAMILY, Switch, order
 from harness.conventions import differing
 from harness.draws import INITS, Recipe, draw_batches, draw_start
 from harness.errors import RequestError
-from harness.keywords import agree, controlled_call, native_call, sklearn_lacks
 from harness.member import Member
 from harness.native import NATIVE, native_row
 from harness.parity import deviation
@@ -17,7 +18,6 @@ from harness.profiles import row_of
 from harness.registry import backend as find
 from harness.registry import load_trainer
 from harness.replay import Stack, replay
-from harness.switches import _FAMILY, Switch, order
 from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config
 from tests.test_conventions import BACKENDS, digits, settings
 

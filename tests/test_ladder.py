@@ -6,7 +6,7 @@ import pytest
 from harness.cli import invoke
 from harness.errors import RequestError
 from harness.experiment import load
-from harness.ladder import climb
+from harness.explaining.ladder import climb
 
 
 @pytest.fixture(scope="module")

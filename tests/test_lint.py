@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import harness
-from harness import linter
 from harness.checks import run_check
 from harness.cli import invoke
 from harness.data import load_datasets
 from harness.experiment import load, parse, suites
-from harness.linter import lint_plan
+from harness.linting import linter
+from harness.linting.linter import lint_plan
 from harness.plan import plan
 from harness.reference import Reference, softmax
 from tests.conftest import small_table

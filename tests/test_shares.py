@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.shares import (
+from harness.explaining.shares import (
     MOST_PLAYERS,
     diverging,
     gap,

@@ -8,9 +8,9 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from harness.conventions import CONVENTIONS, Row
-from harness.explanation import Explanation, Findings, Share, Switch, formula, write
-from harness.shares import gap
-from harness.telling import WIDTH, table_lines, tell
+from harness.explaining.explanation import Explanation, Findings, Share, Switch, formula, write
+from harness.explaining.shares import gap
+from harness.explaining.telling import WIDTH, table_lines, tell
 from reports.figures.waterfall import FALLS, RISES, waterfall
 
 

@@ -15,13 +15,13 @@ from harness.data import load_datasets
 from harness.draws import INITS, Recipe, draw_batches, draw_start
 from harness.errors import RequestError
 from harness.experiment import parse
-from harness.identify import config_of, identify
-from harness.laws import law_of_biases, law_of_weights, laws_of_batches
 from harness.profiles import row_of
 from harness.recording import read, write
 from harness.registry import Backend
-from harness.sides import controlled_side, draws_of, train_watched, trial_of, watched
-from harness.trace import trace, trace_names
+from harness.tracing.identify import config_of, identify
+from harness.tracing.laws import law_of_biases, law_of_weights, laws_of_batches
+from harness.tracing.sides import controlled_side, draws_of, train_watched, trial_of, watched
+from harness.tracing.trace import trace, trace_names
 from harness.trainer import Config
 from tests.conftest import small_table
 from tests.planted import Training, record

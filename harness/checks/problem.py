@@ -136,7 +136,7 @@ def expect_logits(trainer: Trainer, config: Config, weights: Weights, allowed: f
     off = float(np.abs(seen - expected).max())
     allowed = allowed or {"float64": 1e-12, "float32": 1e-5}[config.dtype]
     if not off <= allowed:
-        from harness.findings import double_softmax
+        from harness.linting.findings import double_softmax
 
         told = "".join(f" ({finding})" for finding in double_softmax(seen, config.task))
         raise CheckFailed(

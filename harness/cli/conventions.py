@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.calls.keywords import agree, controlled_call, native_call
 from harness.cli.options import CellOption, pick_cell
 from harness.conventions import CONVENTIONS, GIVEN, Convention, Row
 from harness.data import load_datasets
 from harness.draws import Recipe
 from harness.errors import RequestError, unknown
 from harness.experiment import load, suites
-from harness.keywords import agree, controlled_call, native_call
 from harness.native import NATIVE
 from harness.plan import Trial, plan
 from harness.profiles import CONTROLLED, PROFILES, row_of

@@ -14,13 +14,13 @@ from harness.conventions import CONVENTIONS
 from harness.data import load_datasets
 from harness.errors import RequestError
 from harness.experiment import Experiment, load
-from harness.explainer import SEEDS, check_sides, explain_cells
-from harness.explanation import Explanation, write
-from harness.identify import config_of, identify
-from harness.ladder import climb
+from harness.explaining.explainer import SEEDS, check_sides, explain_cells
+from harness.explaining.explanation import Explanation, write
+from harness.explaining.ladder import climb
+from harness.explaining.telling import WIDTH, listed, table_lines
 from harness.plan import plan
 from harness.recording import read
-from harness.telling import WIDTH, listed, table_lines
+from harness.tracing.identify import config_of, identify
 
 EXAMPLES = (
     "harness explain digits-quick sklearn keras --cell learning_rate=0.1,l2=0.001",

@@ -14,8 +14,8 @@ from harness.cli.show import show_summary, warnings_as_lines
 from harness.data import load_datasets
 from harness.errors import RequestError
 from harness.experiment import Experiment, load
-from harness.findings import warn
-from harness.linter import lint_plan
+from harness.linting.findings import warn
+from harness.linting.linter import lint_plan
 from harness.plan import plan
 from harness.runner import prepare_request, read_published, run
 

@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from harness.findings import LintWarning
+from harness.linting.findings import LintWarning
 from harness.results import Results
 
 

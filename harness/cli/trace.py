@@ -13,9 +13,9 @@ import typer
 from harness.cli.options import CellOption, pick_cell
 from harness.errors import RequestError, unknown
 from harness.experiment import load
-from harness.identify import MOST_STEPS, Cause
 from harness.recording import read
-from harness.trace import Divergence, Trace, trace, trace_names
+from harness.tracing.identify import MOST_STEPS, Cause
+from harness.tracing.trace import Divergence, Trace, trace, trace_names
 
 EXAMPLES = (
     "harness trace mine.npz theirs.npz             # two recordings, see docs/recording.md",

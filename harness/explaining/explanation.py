@@ -14,7 +14,7 @@ from harness.axes import describe_cell
 from harness.conventions import CONVENTIONS, Convention
 from harness.errors import RequestError
 from harness.experiment import Cell
-from harness.shares import Gap
+from harness.explaining.shares import Gap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,7 +125,7 @@ class Explanation:
     @property
     def text(self) -> str:
         """What was found, in sentences."""
-        from harness.telling import tell
+        from harness.explaining.telling import tell
 
         return tell(self)
 

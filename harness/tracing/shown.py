@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.identify import Identified
 from harness.member import Member
 from harness.parity import ReversedRows
 from harness.recording import RecordedBatches
-from harness.sides import watched
+from harness.tracing.identify import Identified
+from harness.tracing.sides import watched
+from harness.tracing.walk import Hypothesis, Walk, flat, objective
 from harness.trainer import Batches
-from harness.walk import Hypothesis, Walk, flat, objective
 
 Shown = dict[str, tuple[str, np.ndarray]]
 """Tensor -> (phase, its values at every step, `(steps, …)`), in the order of a step."""

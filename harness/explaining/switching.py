@@ -14,11 +14,11 @@ import numpy as np
 from harness import worker
 from harness.conventions import CONVENTIONS, GIVEN, Row, config_under, differing
 from harness.executor import LocalExecutor
+from harness.explaining.scores import Scores
+from harness.explaining.shares import MOST_PLAYERS, players, rest_counts, shapley, smallest_closing
 from harness.plan import Trial
 from harness.progress import Progress
 from harness.replay import MOST_MEMBERS, structure_of
-from harness.scores import Scores
-from harness.shares import MOST_PLAYERS, players, rest_counts, shapley, smallest_closing
 from harness.trainer import Config
 
 METRIC = "metric"
@@ -141,7 +141,7 @@ class Game:
         return [self.mixed(()), self.mixed(self.names), *self.steps(self.groups, (), tuple(self.names))]
 
     def lattice(self, teams: Sequence[Names]) -> list[Row]:
-        """The row of every subset of the players, in the order of `harness.shares`."""
+        """The row of every subset of the players, in the order of `harness.explaining.shares`."""
         return [
             self.mixed(name for j, team in enumerate(teams) if subset >> j & 1 for name in team)
             for subset in range(1 << len(teams))

@@ -6,10 +6,10 @@ of `controlled_call` as `train` gets them, beside `config`, `start` (weights) an
 
 from collections.abc import Callable
 
-from harness.agree import agree
-from harness.controlled_calls import CONTROLLED_LINES
+from harness.calls.agree import agree
+from harness.calls.controlled_calls import CONTROLLED_LINES
+from harness.calls.native_calls import NATIVE_LINES, SKLEARN_ACTIVATION
 from harness.errors import RequestError, unknown
-from harness.native_calls import NATIVE_LINES, SKLEARN_ACTIVATION
 from harness.trainer import Config
 
 __all__ = ["agree", "controlled_call", "native_call", "sklearn_lacks"]

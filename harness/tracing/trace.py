@@ -1,7 +1,7 @@
 """Two trainings side by side: the first step, phase and tensor in which they part, and the causes, named one by one.
 
 Each of the two is a recording. What a recording leaves out (activations, gradients, the optimizer's state) is computed
-from the row that `harness/identify.py` finds for it, as far as the replay under that row follows it.
+from the row that `harness/tracing/identify.py` finds for it, as far as the replay under that row follows it.
 """
 
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ from harness.draws import Recipe
 from harness.errors import RequestError, describe
 from harness.executor import LocalExecutor
 from harness.experiment import Cell, Experiment
-from harness.identify import MOST_STEPS, Cause, Identified, config_of, peel, prepared
-from harness.laws import Law, law_of_biases, law_of_weights, laws_of_batches
 from harness.profiles import CONTROLLED
 from harness.recording import Recording
 from harness.registry import backend
-from harness.shown import Shown, free_floors, local_floors, shown, tensors
-from harness.sides import controlled_side, native_sides, train_watched, trial_of, watched
+from harness.tracing.identify import MOST_STEPS, Cause, Identified, config_of, peel, prepared
+from harness.tracing.laws import Law, law_of_biases, law_of_weights, laws_of_batches
+from harness.tracing.shown import Shown, free_floors, local_floors, shown, tensors
+from harness.tracing.sides import controlled_side, native_sides, train_watched, trial_of, watched
+from harness.tracing.walk import FLOORS, Hypothesis, Walk
 from harness.trainer import Config
-from harness.walk import FLOORS, Hypothesis, Walk
 
 PHASES = ("data order", "start", "forward", "loss", "gradient", "optimizer state", "updated weights")
 """The phases of a step, in the order in which they are compared; "start" is before step 1."""

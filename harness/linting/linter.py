@@ -23,7 +23,7 @@ from harness.data import Dataset, Datasets, load_datasets
 from harness.draws import generator
 from harness.errors import RequestError, short, unknown
 from harness.experiment import Experiment, parse_arguments
-from harness.findings import Finding, column_of_labels, double_softmax, few, labels_outside, one_hot, shapes
+from harness.linting.findings import Finding, column_of_labels, double_softmax, few, labels_outside, one_hot, shapes
 from harness.metrics import loss
 from harness.plan import Trial, plan, split
 from harness.reference import Reference

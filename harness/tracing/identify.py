@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from harness.candidates import FORWARD, LOSS, OPTIMIZER, PENALTY, Option
-from harness.causes import evidence
 from harness.conventions import CONSTANTS, CONVENTIONS, GIVEN, Row, controlled_row, differing
 from harness.draws import Recipe
 from harness.errors import RequestError, short, unknown
-from harness.laws import computed_in, law_of_biases, law_of_weights, laws_of_batches
 from harness.member import Member
 from harness.native import NATIVE, native_row
 from harness.parity import ReversedRows, deviation, is_chaotic, largest, tolerance
 from harness.recording import RecordedBatches, Recording
 from harness.replay import replay
-from harness.search import Attempt, needed, search, snapped
-from harness.stages import Forward, Gradient, Residual, Stage, Update
+from harness.tracing.candidates import FORWARD, LOSS, OPTIMIZER, PENALTY, Option
+from harness.tracing.causes import evidence
+from harness.tracing.laws import computed_in, law_of_biases, law_of_weights, laws_of_batches
+from harness.tracing.search import Attempt, needed, search, snapped
+from harness.tracing.stages import Forward, Gradient, Residual, Stage, Update
+from harness.tracing.walk import Hypothesis, Walk
 from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, REDUCTIONS, TASKS, Config
-from harness.walk import Hypothesis, Walk
 
 MOST_STEPS = 60
 """How many steps of a recording are walked, if two epochs and three steps are not more."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.recording import Series
-from harness.walk import FLOORS, Hypothesis, Walk, flat, objective
+from harness.tracing.walk import FLOORS, Hypothesis, Walk, flat, objective
 
 _FEW_STEPS = 16
 _MOST_ELEMENTS = 240  # of the weights, that a search looks at: every optimizer works element by element

@@ -19,11 +19,11 @@ from harness.data import Datasets, load_datasets
 from harness.errors import RequestError
 from harness.executor import LocalExecutor
 from harness.experiment import Cell, Experiment
+from harness.explaining.switching import REPLAYS, Game, Replays, resolved
 from harness.metrics import SCORE
 from harness.plan import Trial, plan
 from harness.profiles import row_of
 from harness.progress import make_progress
-from harness.switching import REPLAYS, Game, Replays, resolved
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.axes import describe_cell
-from harness.explanation import REST, Explanation, Findings, Share, formula, shown
-from harness.shares import Gap
+from harness.explaining.explanation import REST, Explanation, Findings, Share, formula, shown
+from harness.explaining.shares import Gap
 
 WIDTH = 100
 

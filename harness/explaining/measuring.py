@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from harness import registry, worker
 from harness.draws import native_seed
+from harness.explaining.scores import Scores
 from harness.metrics import SCORE
 from harness.plan import Trial
-from harness.scores import Scores
 from harness.sweeper import outcome_of
 from harness.training import Outcome
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.candidates import Option, from_free, options, to_free
 from harness.conventions import differing
 from harness.native import NATIVE, native_row
-from harness.stages import Residual, Stage
-from harness.walk import Hypothesis
+from harness.tracing.candidates import Option, from_free, options, to_free
+from harness.tracing.stages import Residual, Stage
+from harness.tracing.walk import Hypothesis
 
 _ITERATIONS = 12
 _PLAIN = 5.0  # a change that costs more, a number with many digits, is held against pairs of plainer ones

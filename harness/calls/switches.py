@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from harness.calls.native_calls import SKLEARN_ACTIVATION, TORCH_ACTIVATION, code
 from harness.conventions import GIVEN, Row, activations_under
 from harness.draws import parse_law
-from harness.native_calls import SKLEARN_ACTIVATION, TORCH_ACTIVATION, code
 from harness.trainer import Config
 
 Lines = list[str]

@@ -3,7 +3,8 @@
     harness.explain("digits-quick", "sklearn", "keras", cell={"learning_rate": 0.1, "l2": 0.001}).text
 
 First the gap, by real fits of both. Where it is more than noise, a replay in NumPy switches one convention after the
-other, and every subset of those that matter, with common random numbers: see `harness.switching`, `harness.shares`.
+other, and every subset of those that matter, with common random numbers: see `harness.explaining.switching` and
+`harness.explaining.shares`.
 """
 
 import os
@@ -17,26 +18,26 @@ import numpy as np
 
 from harness import registry, worker
 from harness.axes import canonical, describe_cell
-from harness.choice import MOST_CELLS, telling
+from harness.calls.keywords import agree
 from harness.conventions import CONVENTIONS, differing
 from harness.data import Datasets, load_datasets
 from harness.environment import harness_version, machine, numpy_version
 from harness.errors import RequestError, unknown
 from harness.executor import LocalExecutor
 from harness.experiment import Cell, Experiment, load
-from harness.explanation import REST, Explanation, Findings, Share, Switch
-from harness.keywords import agree
-from harness.measuring import FAILED, Measured, fitted, replayed, submit_fits
+from harness.explaining.choice import MOST_CELLS, telling
+from harness.explaining.explanation import REST, Explanation, Findings, Share, Switch
+from harness.explaining.measuring import FAILED, Measured, fitted, replayed, submit_fits
+from harness.explaining.scores import Scores, guessing, judged
+from harness.explaining.shares import Gap, diverging, gap, standard_error
+from harness.explaining.switching import REPLAYS, Game, Replays, Split, Task, play, resolved
+from harness.explaining.telling import listed
 from harness.native import NATIVE
 from harness.packages import check_not_shadowed
 from harness.plan import Trial, plan
 from harness.profiles import CONTROLLED, PROFILES, row_of
 from harness.progress import Progress, make_progress
 from harness.registry import backends
-from harness.scores import Scores, guessing, judged
-from harness.shares import Gap, diverging, gap, standard_error
-from harness.switching import REPLAYS, Game, Replays, Split, Task, play, resolved
-from harness.telling import listed
 
 SEEDS = 5
 

@@ -1,20 +1,15 @@
 """With which keyword arguments, or lines, a framework takes over the conventions of another. Pure text.
 
-Every line is code for the framework's own training as `harness/keywords.py` writes it. Where no keyword argument sets a
-convention, the line is a comment that says so and names what it takes.
+Every line is code for the framework's own training as `harness/calls/keywords.py` writes it. Where no keyword argument
+sets a convention, the line is a comment that says so and names what it takes.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.conventions import CONVENTIONS, THROUGH_FLOAT32, Row
-from harness.draws import Recipe
-from harness.errors import RequestError, unknown
-from harness.native import NATIVE
-from harness.native_calls import CLASS, KERAS_NAME, TORCH_NAME, call, code, keras_loss, keywords
-from harness.profiles import row_of
-from harness.switches import (
+from harness.calls.native_calls import CLASS, KERAS_NAME, TORCH_NAME, call, code, keras_loss, keywords
+from harness.calls.switches import (
     Lines,
     Switch,
     batch_size,
@@ -26,6 +21,11 @@ from harness.switches import (
     product,
     start,
 )
+from harness.conventions import CONVENTIONS, THROUGH_FLOAT32, Row
+from harness.draws import Recipe
+from harness.errors import RequestError, unknown
+from harness.native import NATIVE
+from harness.profiles import row_of
 from harness.trainer import OPTIMIZER_CONSTANTS, Config
 
 _OWN = Recipe()

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from harness.conventions import CONVENTIONS, GIVEN, activations_under
-from harness.stages import Gradient, Stage
+from harness.tracing.stages import Gradient, Stage
+from harness.tracing.walk import Hypothesis
 from harness.trainer import ACTIVATIONS
-from harness.walk import Hypothesis
 
 FORWARD = ("activation", "leaky_slope", "elu_alpha", "softplus_threshold", "constants")
 PENALTY = ("l2_factor", "l2_divisor", "l2_tensors", "l2")

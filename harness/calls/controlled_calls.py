@@ -6,7 +6,7 @@ What a network has beyond plain layers and L2 is named in a comment: there the a
 from collections.abc import Callable
 from typing import Any
 
-from harness.native_calls import (
+from harness.calls.native_calls import (
     CLASS,
     KERAS_NAME,
     TORCH_ACTIVATION,

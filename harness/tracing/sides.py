@@ -17,8 +17,8 @@ from harness.profiles import CONTROLLED, row_of
 from harness.recording import Recording
 from harness.registry import load_trainer
 from harness.replay import Stack
+from harness.tracing.walk import minimised
 from harness.trainer import Batches, Config, Diverged, Epoch, Weights
-from harness.walk import minimised
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ With g the gradient, W the weights, u what a step takes off them, lr the learnin
 
 import numpy as np
 
-from harness.stages import Gradient, Stage, Update
-from harness.walk import Hypothesis
+from harness.tracing.stages import Gradient, Stage, Update
+from harness.tracing.walk import Hypothesis
 
 _JOINT = ("reduction", "outputs", "l2_factor", "l2_divisor", "l2_tensors", "l2", "clip_norm", "clip_value")
 _HEAVY = ("momentum", "nesterov", "momentum_form")

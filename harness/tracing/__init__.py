@@ -1,0 +1,1 @@
+"""Where two trainings part, and why: the walk, the search for causes, and what they are told by."""
