@@ -27,7 +27,7 @@ Masks = tuple[np.ndarray, ...]
 def sigmoid(z: np.ndarray) -> np.ndarray:
     """`1 / (1 + exp(-z))`, written so that neither tail overflows."""
     small = np.exp(-np.abs(z))
-    a: np.ndarray = np.where(z >= 0, 1 / (1 + small), small / (1 + small))
+    a: np.ndarray = np.where(z >= 0, 1, small) / (1 + small)
     return a
 
 
