@@ -144,13 +144,13 @@ class Trial:
         """Why this trial has no native form, or None."""
         rates = self.config.dropout
         parts = {
-            "the perceptron rule": self.config.optimizer == "perceptron",
+            "perceptron rule": self.config.optimizer == "perceptron",
             "L1": self.config.l1 > 0,
             "input dropout": bool(rates) and rates[0] > 0,
             "dropout": any(rates[1:]),
             "batch normalisation": self.config.batch_norm,
             "clipping": self.config.clip_norm is not None or self.config.clip_value is not None,
-            "a schedule": self.recipe.schedule != "constant",
+            "learning-rate schedule": self.recipe.schedule != "constant",
             "early stopping by the harness": self.stopping is not None,
         }
         beyond = ", ".join(part for part, used in parts.items() if used)

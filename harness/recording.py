@@ -17,6 +17,7 @@ The arrays of the file, for a training of `steps` steps, with `batch` the rows o
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,21 +115,28 @@ def _flat(prefix: str, series: Series) -> dict[str, np.ndarray]:
 def read(path: Path) -> Recording:
     """Read a file; `RequestError` that names the array where it is not what the module's docstring says."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        opened = np.load(path, allow_pickle=False)
+        if isinstance(opened, np.ndarray):
+            raise ValueError("one array")
+        with opened as file:
             arrays = {key: file[key] for key in file.files}
     except FileNotFoundError:
         raise RequestError(f"{path}: no such file") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+    # a zip whose entries are broken may end in an error of any of its libraries
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error):
         raise RequestError(f"{path}: not an NPZ file of plain arrays") from None
     for key in ("X", "y", "rows", "epoch", "weights/0/W", "weights/0/b"):
         if key not in arrays:
             raise RequestError(f"{path}: has no array {key!r}; a recording holds X, y, rows, epoch, weights/0/W, …")
+    for key, array in arrays.items():
+        if key != "settings" and array.dtype.kind not in ("biuf" if key == "y" else "iuf"):
+            raise RequestError(f"{path}: {key} is of {array.dtype}; expected numbers")
     optional = {key: arrays[key] for key in ("logits", "loss", "learning_rate") if key in arrays}
     recording = Recording(
         X=arrays["X"],
         y=arrays["y"],
-        rows=arrays["rows"].astype(np.int64),
-        epoch=arrays["epoch"].astype(np.int64),
+        rows=_whole(path, "rows", arrays["rows"], 2),
+        epoch=_whole(path, "epoch", arrays["epoch"], 1),
         weights=_series(arrays, "weights"),
         gradients=_series(arrays, "gradients") or None,
         activations=_activations(arrays) or None,
@@ -136,8 +144,18 @@ def read(path: Path) -> Recording:
         name=path.name,
         **optional,
     )
-    _check(recording, path)
+    _check_shapes(recording, path)
+    _check_values(recording, path)
     return recording
+
+
+def _whole(path: Path, key: str, array: np.ndarray, axes: int) -> np.ndarray:
+    if array.ndim != axes:
+        expected = "(steps, batch), one step at least" if axes == 2 else "(steps,)"
+        raise RequestError(f"{path}: {key} has shape {array.shape}, expected {expected}")
+    if not np.isfinite(array).all() or (array != np.round(array)).any() or (np.abs(array) > 2**53).any():
+        raise RequestError(f"{path}: {key} holds what is no whole number")
+    return array.astype(np.int64)
 
 
 def _series(arrays: Mapping[str, np.ndarray], prefix: str) -> Series:
@@ -163,26 +181,32 @@ def _settings(arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, Any]:
     return settings
 
 
-def _check(recording: Recording, path: Path) -> None:
-    """Raise `RequestError` for the first array whose shape or values cannot be."""
-    steps, n = len(recording.rows), len(recording.X)
+def _check_shapes(recording: Recording, path: Path) -> None:
+    """Raise `RequestError` for the first array whose shape cannot be."""
+    steps, n = len(recording.rows), len(recording.X) if recording.X.ndim else 0
+    if recording.X.ndim != 2 or not recording.X.size:
+        raise RequestError(f"{path}: X has shape {recording.X.shape}, expected (n, n_inputs)")
+    if steps == 0:
+        raise RequestError(f"{path}: rows has shape {recording.rows.shape}, expected (steps, batch), one step at least")
     expected: dict[str, tuple[np.ndarray, tuple[int, ...]]] = {
         "epoch": (recording.epoch, (steps,)),
-        "y": (recording.y, (n, *recording.y.shape[1:])),
+        "y": (recording.y, (n, *recording.y.shape[1:2])),
     }
-    n_in = recording.X.shape[1] if recording.X.ndim == 2 else -1
-    for prefix, series, length in (
-        ("weights", recording.weights, steps + 1),
-        ("gradients", recording.gradients, steps),
-    ):
-        width = n_in
-        for k, layer in enumerate(series or ()):
-            n_out = layer["W"].shape[-1] if layer["W"].ndim == 3 else -1
-            expected[f"{prefix}/{k}/W"] = (layer["W"], (length, width, n_out))
-            if "b" not in layer:
-                raise RequestError(f"{path}: has no array {prefix}/{k}/b")
-            expected[f"{prefix}/{k}/b"] = (layer["b"], (length, n_out))
-            width = n_out
+    width = recording.X.shape[1]
+    for k, layer in enumerate(recording.weights):
+        W = layer["W"]
+        if W.ndim != 3 or W.shape[:2] != (steps + 1, width) or 0 in W.shape:
+            told = f"({steps + 1}, {width}, units of the layer)"
+            raise RequestError(f"{path}: weights/{k}/W has shape {W.shape}, expected {told}")
+        if "b" not in layer:
+            raise RequestError(f"{path}: has no array weights/{k}/b")
+        width = W.shape[2]
+        expected[f"weights/{k}/b"] = (layer["b"], (steps + 1, width))
+    for k, layer in enumerate(recording.gradients or ()):
+        if len(recording.gradients or ()) != len(recording.weights) or "b" not in layer:
+            raise RequestError(f"{path}: gradients must be of W and b of all {len(recording.weights)} layers, or none")
+        for key, value in layer.items():
+            expected[f"gradients/{k}/{key}"] = (value, (steps, *recording.weights[k][key].shape[1:]))
     if recording.activations is not None:
         hidden = recording.layers[1:-1]
         if len(recording.activations) != len(hidden):
@@ -191,26 +215,41 @@ def _check(recording: Recording, path: Path) -> None:
             )
         for k, (a, units) in enumerate(zip(recording.activations, hidden, strict=True)):
             expected[f"activations/{k}"] = (a, (*recording.rows.shape, units))
-    outputs = recording.weights[-1]["W"].shape[-1]
     if recording.logits is not None:
-        expected["logits"] = (recording.logits, (*recording.rows.shape, outputs))
+        expected["logits"] = (recording.logits, (*recording.rows.shape, width))
     for key in ("loss", "learning_rate"):
         if getattr(recording, key) is not None:
             expected[key] = (getattr(recording, key), (steps,))
     for key, (array, shape) in expected.items():
-        if array.shape != shape or array.dtype.kind not in "fiu":
+        if array.shape != shape:
             raise RequestError(f"{path}: {key} has shape {array.shape}, expected numbers of shape {shape}")
-    if steps == 0 or recording.rows.ndim != 2:
-        raise RequestError(f"{path}: rows has shape {recording.rows.shape}, expected (steps, batch), one step at least")
-    if (
-        recording.rows.max(initial=-1) >= n
-        or recording.rows.min(initial=0) < -1
-        or (recording.rows < 0).all(axis=1).any()
-    ):
+
+
+def _check_values(recording: Recording, path: Path) -> None:
+    """Raise `RequestError` for the first array whose values cannot be."""
+    rows, n = recording.rows, len(recording.X)
+    if rows.max(initial=-1) >= n or rows.min(initial=0) < -1 or (rows < 0).all(axis=1).any():
         raise RequestError(
             f"{path}: rows must hold row numbers of X, 0 to {n - 1}, or -1 as padding, one row a step at least"
         )
+    if ((rows[:, :-1] < 0) & (rows[:, 1:] >= 0)).any():
+        raise RequestError(f"{path}: rows has -1 before a row number; the padding stands at the end of a step")
     if (np.diff(recording.epoch) < 0).any() or recording.epoch[0] != 0 or (np.diff(recording.epoch) > 1).any():
         raise RequestError(f"{path}: epoch must begin with 0 and go up by 0 or 1 from step to step")
     if recording.dtype not in ("float64", "float32"):
         raise RequestError(f"{path}: weights/0/W is of {recording.dtype}; allowed: float64, float32")
+    for k, layer in enumerate(recording.weights):
+        for key, value in layer.items():
+            if str(value.dtype) != recording.dtype:
+                told = f"and weights/0/W of {recording.dtype}; all weights are of one dtype"
+                raise RequestError(f"{path}: weights/{k}/{key} is of {value.dtype}, {told}")
+    for key in ("X", "y"):
+        if not np.isfinite(getattr(recording, key)).all():
+            raise RequestError(f"{path}: {key} holds NaN or infinity")
+    rates = recording.learning_rate
+    if rates is not None and not (np.isfinite(rates) & (rates >= 0)).all():
+        raise RequestError(f"{path}: learning_rate holds NaN, infinity or a negative number")
+    for k, layer in enumerate(recording.gradients or ()):
+        for key, value in layer.items():
+            if not np.isfinite(value[0]).all():
+                raise RequestError(f"{path}: gradients/{k}/{key} holds NaN or infinity in the first step")

@@ -311,6 +311,14 @@ def test_in_an_experiment_it_shows_what_applies_and_what_each_framework_is_given
     assert "kernel_regularizer=keras.regularizers.L2(0.0005)" in text
 
 
+@pytest.mark.parametrize("suite", ["digits-quick", "course-2024"])  # the other is a profile too
+def test_the_experiment_stands_first_or_last(suite, capsys):
+    cell = ("--cell", first_cell(suite))
+    first = output(capsys, suite, "keras", "torch", *cell)
+    assert first == output(capsys, "keras", "torch", suite, *cell)
+    assert "keras, native:" in first
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -341,7 +349,7 @@ def test_json_holds_the_same_as_data(capsys):
         (["keras", "tork"], "did you mean 'torch'"),
         (["keras", "torch", "digits-quik"], "did you mean 'digits-quick'"),
         (["keras", "torch", "sklearn"], "give two backends or profiles"),
-        (["digits-quick"], "singles out 9 cells"),
+        (["digits-quick"], "9 cells, not one"),
         (["keras", "torch", "--cell", "l2=1"], "needs an experiment"),
         (["nowhere.toml"], "no such experiment file"),
         (["-o", "/dev/null/x"], "cannot be written"),

@@ -12,14 +12,18 @@ from hypothesis import strategies as st
 import harness
 from harness.checks.problem import N_ROWS, problem
 from harness.cli import invoke
+from harness.cli.explain import show
 from harness.conventions import Row, config_under, controlled_row, recipe_under
 from harness.data import load_datasets
 from harness.draws import Recipe, draw_batches, draw_start
 from harness.errors import RequestError
 from harness.experiment import parse
+from harness.explaining import explainer
 from harness.explaining.choice import telling
+from harness.explaining.explainer import findings_of
+from harness.explaining.measuring import Measured
 from harness.explaining.scores import LOST, Scores, score_rows
-from harness.explaining.switching import Game, in_force, play, resolved
+from harness.explaining.switching import Game, Replays, in_force, play, resolved
 from harness.explaining.telling import WIDTH, table_lines
 from harness.member import Member
 from harness.native import native_row
@@ -106,6 +110,44 @@ def test_two_profiles_are_measured_by_the_replay_itself():
     assert "none, since both were measured by the replay" in found.text
 
 
+def test_codes_that_are_no_framework_have_a_word_in_place_of_keyword_arguments(found, capsys):
+    show([replace(found, a="course-2018-keras", b="controlled", keywords={})])
+    expected = "to agree, in course-2018-keras and controlled: no framework, so no keyword arguments; see harness"
+    assert expected in capsys.readouterr().out
+
+
+def test_a_replay_that_diverges_where_the_fit_did_not_is_told_and_has_no_shares(monkeypatch):
+    losses = {"numpy": (0.1, 0.2), "sklearn": (0.5, 0.6)}
+    monkeypatch.setattr(explainer, "fitted", lambda name, *_: Measured(losses[name], (0.9, 0.9)))
+    table = small(learning_rate=1e30)
+    table["network"]["activation"] = "relu"
+    found = harness.explain(parse(table), "numpy", "sklearn", seeds=2, progress=False)
+    assert found.gap.differs
+    assert found.findings is None
+    assert "the replay of numpy diverges, which its own fit did not" in found.text
+
+
+def test_cells_are_chosen_by_a_repeat_that_is_not_measured(monkeypatch):
+    looked, measured = [], []
+    choose, explain = explainer._Work.choose, explainer._Work.explain
+
+    def note_choice(self, name, trials):
+        looked.extend(trial.seed for trial in trials)
+        return choose(self, name, trials)
+
+    def note_measured(self, name, chosen):
+        measured.extend(trial.seed for trials, _ in chosen for trial in trials)
+        return explain(self, name, chosen)
+
+    monkeypatch.setattr(explainer._Work, "choose", note_choice)
+    monkeypatch.setattr(explainer._Work, "explain", note_measured)
+    table = {**small(epochs=1), "sweep": {"l2": [0.0, 0.01]}}
+    del table["training"]["l2"]
+    harness.explain_cells(parse(table), "course-2018-numpy", "controlled", seeds=2, progress=False)
+    assert looked == [2, 2]
+    assert measured == [0, 1, 0, 1]
+
+
 def test_codes_that_only_take_their_metric_differently_have_no_gap_and_are_told_apart():
     table = small()
     table["data"] |= {"name": "breast-cancer"}
@@ -159,6 +201,8 @@ def test_the_command_writes_picture_and_numbers(tmp_path, capsys):
     assert len(kept["losses"][0]) == 5
     assert {"harness", "NumPy", "sklearn", "numpy", "Python"} <= set(kept["made_on"])
     assert (tmp_path / "new/explain-sklearn-numpy.png").stat().st_size > 10_000
+    assert "to agree, in sklearn:" in out
+    assert "no keyword arguments" not in out
 
 
 @pytest.mark.parametrize(
@@ -169,6 +213,9 @@ def test_the_command_writes_picture_and_numbers(tmp_path, capsys):
         (["sklearn", "numpy", "--seeds", "1"], "at least 2"),
         (["sklearn", "numpy", "--cell", "l2=1"], "is not AXIS=VALUE"),
         (["sklearn"], "B is missing"),
+        (["recorded.npz", "--seeds", "3"], "--seeds, --out: needs A and B"),
+        (["recorded.npz", "--ladder"], "--ladder, --out: needs A and B"),
+        (["sklearn", "numpy", "--ladder", "--seeds", "5"], "--seeds: stands beside --ladder"),
     ],
 )
 def test_a_wrong_request_is_one_line(arguments, expected, tmp_path, capsys):
@@ -186,6 +233,23 @@ def test_what_native_mode_does_not_have_is_refused(tmp_path, capsys):
     path = write_experiment(tmp_path, small(optimizer="rmsprop"))
     assert invoke(["explain", str(path), "sklearn", "numpy", "-o", str(tmp_path)]) == 2
     assert "sklearn" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sweep", [{}, {"l2": [0.0, 0.1]}], ids=["one cell", "two"])
+def test_it_is_refused_by_name_before_anything_is_trained(sweep, tmp_path, capsys, monkeypatch):
+    def trains(*_, **__):
+        raise AssertionError("a training was started")
+
+    monkeypatch.setattr(explainer, "submit_fits", trains)
+    monkeypatch.setattr(Replays, "submit", trains)
+    table = {**small(schedule="cosine"), "sweep": sweep}
+    if sweep:
+        del table["training"]["l2"]
+    path = str(write_experiment(tmp_path, table))
+    cell = ["--cell", "l2=0.1"] if sweep else []
+    assert invoke(["explain", path, "sklearn", "numpy", *cell, "-o", str(tmp_path)]) == 2
+    where = "small, l2=0.1" if sweep else "small"
+    assert capsys.readouterr().err.startswith(f"harness: {where}: native mode has no learning-rate schedule:")
 
 
 def test_a_cell_has_to_be_single():
@@ -206,7 +270,7 @@ class Known:
     """Replays whose losses are a function of the row and the seed."""
 
     def __init__(self, loss):
-        self.loss, self.seen = loss, set()
+        self.loss, self.seen, self.results = loss, set(), {}
 
     def replay(self, tasks):
         self.seen |= {row for _, row in tasks}
@@ -221,7 +285,7 @@ def split_of(a, b, loss, config=CONFIG):
     game = Game(tuple(SimpleNamespace(config=config, seed=seed) for seed in range(3)), a, b)
     replays = Known(loss)
     replays.replay(game.tasks(game.singles()))
-    return game, play([game], replays, replays.replay)[0]
+    return game, play([game], replays, replays.replay)[0], replays
 
 
 A = Row(momentum=0.9, l2_factor="half", reduction="mean", bias=0.0, dtype="float64", init="normal(1)")
@@ -232,12 +296,16 @@ def test_an_additive_gap_is_shared_as_it_was_made_and_the_rest_is_one_player():
     def loss(row, seed):
         return seed + 5 * (row.momentum == 0) - 3 * (row.l2_factor == "full") + 0.03 * (row.bias == 0.01)
 
-    game, split = split_of(A, B, loss)
+    game, split, replays = split_of(A, B, loss)
     assert split.teams[:2] == [("momentum",), ("l2_factor",)]
     assert split.rest
     assert set(split.teams[-1]) == set(game.names) - {"momentum", "l2_factor"}
     assert split.shares.mean(axis=1) == pytest.approx([5, -3, 0.03])
     assert split.closing == (0, 1)
+    sides = [Measured(losses, losses) for losses in ((0, 1, 2), (2, 3, 4))]
+    found = findings_of(*sides, game, split, replays)
+    assert set(found.closing) == {"momentum", "l2_factor"}
+    assert found.left == pytest.approx(0.03)  # B less the switched A
 
 
 def test_what_acts_only_between_the_two_is_taken_out_of_the_rest():
@@ -247,7 +315,7 @@ def test_what_acts_only_between_the_two_is_taken_out_of_the_rest():
         between = row.momentum == 0 and row.reduction == "mean"
         return 10 * (row.momentum == 0) - 9 * (row.reduction == "sum") + 6 * (between and row.init == "normal(2)")
 
-    _, split = split_of(A, B, loss)
+    _, split, _ = split_of(A, B, loss)
     assert ("init",) in split.teams
     means = dict(zip(split.teams, split.shares.mean(axis=1), strict=True))
     assert means[("init",)] == pytest.approx(1)
@@ -259,7 +327,7 @@ def test_a_mix_that_diverges_leaves_no_shares():
     def loss(row, seed):
         return np.nan if row.momentum == 0.9 and row.reduction == "sum" else 1.0 + 4 * (row.momentum == 0)
 
-    _, split = split_of(A, B, loss)
+    _, split, _ = split_of(A, B, loss)
     assert split.shares is None
     assert split.closing is not None
 

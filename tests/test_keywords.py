@@ -1,14 +1,17 @@
 """The lines that `harness.calls.keywords` writes are what the adapters run, and make a pair agree."""
 
+import re
 import sys
 from dataclasses import replace
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 
+from harness.calls.agree import _GROUPS, take_over
 from harness.calls.keywords import agree, controlled_call, native_call, sklearn_lacks
 from harness.calls.switches import _FAMILY, Switch, order
-from harness.conventions import differing
+from harness.conventions import CONVENTIONS, differing
 from harness.draws import INITS, Recipe, draw_batches, draw_start
 from harness.errors import RequestError
 from harness.member import Member
@@ -306,6 +309,63 @@ def test_torch_s_optimizer_has_the_other_s_constants_and_l2(other, optimizer):
         assert weights["eps"] == row.epsilon
     if optimizer == "adagrad":
         assert weights["initial_accumulator_value"] == row.initial_accumulator
+
+
+@needs["torch"]
+@pytest.mark.parametrize(
+    ("optimizer", "other", "names", "expected"),
+    [
+        ("rmsprop", "keras", ["l2_factor", "rho"], {"weight_decay": 0.02, "alpha": 0.9}),
+        ("sgd", "sklearn", ["l2_divisor", "momentum"], {"weight_decay": 0.0001, "momentum": 0.9}),
+        ("adam", "keras", ["l2_factor", "epsilon"], {"weight_decay": 0.02, "eps": 1e-7}),
+        ("adagrad", "keras", ["l2_factor", "epsilon"], {"weight_decay": 0.02, "eps": 1e-7}),
+        ("adagrad", "keras", ["l2_factor", "initial_accumulator"], {"weight_decay": 0.02}),
+        ("adam", "keras", ["epsilon"], {"weight_decay": 0.01, "eps": 1e-7}),
+    ],
+)
+def test_torch_s_optimizer_is_made_once_with_the_row_s_l2_and_constants(optimizer, other, names, expected):
+    import torch
+
+    lines = agree("torch", other, names, settings(optimizer))["torch"]
+    code = [line for line in lines if not line.startswith("#")]
+    assert "\n".join(code).count("weight_decay") == 1
+    made = run(code, torch=torch, model=torch.nn.Linear(2, 2))["optimizer"]
+    assert {key: made.defaults[key] for key in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adagrad", "rmsprop"])
+def test_no_two_lines_set_one_argument_to_two_values(optimizer):
+    """Of every pair, two and three conventions, and all; network, start and batches are code of their own."""
+    config = settings(optimizer)
+    for a, b in product(NATIVE, ALL_ROWS):
+        differ = differing(config, row_of(a, config, Recipe()), row_of(b, config, Recipe()))
+        names = [name for name in differ if CONVENTIONS[name].phase not in ("start", "batches")]
+        for some in (names, *combinations(names, 2), *combinations(names, 3)):
+            values = {}
+            for line in agree(a, b, some, config)[a]:
+                for key, value in re.findall(r"\b(?<!# )(\w+)=([^,)]+)", line):
+                    assert values.setdefault(key, value) == value, (a, b, some, line)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "changes", "expected"),
+    [("adam", {"epsilon": 1e-7}, "epsilon=1e-09"), ("sgd", {"learning_rate": 0.2}, "learning_rate_init=20.0")],
+)
+def test_scikit_learn_s_step_scales_the_loss_and_takes_the_other_s_number_at_once(optimizer, changes, expected):
+    config = settings(optimizer)
+    own = native_row("sklearn", config)
+    lines = take_over("sklearn", own, replace(own, reduction="sum", **changes), ["reduction", *changes], config)
+    key = expected.partition("=")[0]
+    assert [line for line in lines if f"{key}=" in line] == [expected]
+
+
+def test_every_convention_is_in_a_group_and_one_that_is_in_none_is_named(monkeypatch):
+    grouped = [name for group, _ in _GROUPS for name in group]
+    assert sorted(grouped) == sorted(CONVENTIONS)
+    others = tuple((names, say) for names, say in _GROUPS if "rho" not in names)
+    monkeypatch.setattr("harness.calls.agree._GROUPS", others)
+    (line,) = agree("keras", "torch", ["rho"], settings("rmsprop"))["keras"]
+    assert line.startswith("# rho = 0.99: no keyword argument")
 
 
 @needs["torch"]

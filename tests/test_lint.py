@@ -105,6 +105,31 @@ def test_probabilities_in_place_of_logits_are_named(dtype):
     assert names(X, Y, logits=softmax(LOGITS).astype(dtype)) == ["double-softmax"]
 
 
+P = 1 / (1 + np.exp(-LOGITS[:, 0]))
+
+
+@pytest.mark.parametrize("logits", [P, P[:, None], P.astype(np.float16)], ids=["vector", "column", "float16"])
+@pytest.mark.parametrize(("y", "task"), [(TWO, None), (TWO.astype(float), None), (TWO, "binary")], ids=str)
+def test_probabilities_of_one_output_are_named(y, task, logits):
+    y = y.reshape(logits.shape)
+    assert "double-softmax" in names(X, y, logits=logits, task=task)
+
+
+@pytest.mark.parametrize(
+    ("y", "logits", "task"),
+    [
+        (TWO, LOGITS[:, 0], None),
+        (TWO, P + 0.5, None),
+        (TWO, TWO.astype(float), None),  # answers, not probabilities
+        (X[:, 0], P, None),  # quantities
+        (TWO.astype(float), P, "regression"),
+        (TWO[:1], P[:1], "binary"),
+    ],
+)
+def test_one_output_that_is_no_probability_is_left_alone(y, logits, task):
+    assert "double-softmax" not in names(X[: len(y)], y, logits=logits, task=task)
+
+
 @pytest.mark.parametrize(
     ("logits", "task"),
     [
@@ -162,6 +187,8 @@ def test_labels_of_which_a_row_may_have_several_are_left_alone(y, task):
         (Y - 1, {}, "y holds -1 in 20 of 60 rows"),
         (Y + (Y == 2), {}, "skip from 1 to 3"),
         (Y * 1000, {}, "skip from 0 to 1000"),
+        (Y + 1, {}, "go from 1 to 3, and none is 0"),
+        ((Y + 1.0), {"task": "multiclass", "logits": X[:, 0]}, "go from 1 to 3, and none is 0"),
     ],
 )
 def test_labels_that_no_class_has_are_named(y, arguments, part):
@@ -174,7 +201,8 @@ def test_labels_that_no_class_has_are_named(y, arguments, part):
     [
         (Y, {"classes": 3}),
         (Y, {"logits": LOGITS}),
-        (Y + 1, {}),
+        (Y + 1, {"task": "regression"}),
+        (np.where(TWO, 2, 1), {}),
         (np.where(TWO, 1, -1), {}),
         (np.array(["a", "b", "d"])[Y], {"classes": 3}),
         (np.arange(N) * 7, {}),  # more than 20 values: quantities
@@ -436,6 +464,12 @@ def test_a_wrong_request_is_one_line(arguments, expected):
     with pytest.raises(harness.RequestError, match=r"^[^\n]*$") as refused:
         harness.lint(X, Y, **arguments)
     assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize(("inputs", "targets", "which"), [(None, None, "X"), (X, None, "y"), (3, Y, "X")])
+def test_what_is_no_array_is_refused(inputs, targets, which):
+    with pytest.raises(harness.RequestError, match=rf"^{which} = \w+: is no array"):
+        harness.lint(inputs, targets)
 
 
 SHAPES = st.one_of(

@@ -49,7 +49,7 @@ def faulty(*momenta, **run):
     table = copy.deepcopy(small_table())
     table["training"].update(optimizer="momentum", learning_rate=0.1)
     table["sweep"] = {"momentum": list(momenta)}
-    table["run"] = {"backends": ["faulty"], "modes": ["controlled"], "time_limit": 2.0, **run}
+    table["run"] = {"backends": ["faulty"], "modes": ["controlled"], "time_limit": 30.0, **run}
     return parse(table)
 
 
@@ -133,7 +133,7 @@ def test_a_fault_costs_one_trial(store):
         faults.SKIP,
         0.7,
     )
-    rows = by_momentum(sweep(faulty(*momenta), store))
+    rows = by_momentum(sweep(faulty(*momenta, time_limit=5.0), store))
     assert rows["status"].to_dict() == {
         faults.FINE: "ok",
         faults.RAISE: "crashed",
@@ -148,7 +148,7 @@ def test_a_fault_costs_one_trial(store):
     assert "RuntimeError: the framework fell over (faults.py:" in rows.loc[faults.RAISE, "reason"]
     assert "exit code 3" in rows.loc[faults.EXIT, "reason"]
     assert "signal 11" in rows.loc[faults.SEGFAULT, "reason"]
-    assert "time limit of 2 s" in rows.loc[faults.HANG, "reason"]
+    assert "time limit of 5 s" in rows.loc[faults.HANG, "reason"]
     assert "called after_epoch for 1 of 3 epochs" in rows.loc[faults.SKIP, "reason"]
     assert rows.loc[faults.REFUSE, "reason"] == "this backend has no such momentum"
     assert rows.loc[faults.OVERFLOW, "deviation"] == np.inf  # the reference did not diverge

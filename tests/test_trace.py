@@ -18,8 +18,9 @@ from harness.experiment import parse
 from harness.profiles import row_of
 from harness.recording import read, write
 from harness.registry import Backend
-from harness.tracing.identify import config_of, identify
+from harness.tracing.identify import identify
 from harness.tracing.laws import law_of_biases, law_of_weights, laws_of_batches
+from harness.tracing.settings import config_of
 from harness.tracing.sides import controlled_side, draws_of, train_watched, trial_of, watched
 from harness.tracing.trace import trace, trace_names
 from harness.trainer import Config

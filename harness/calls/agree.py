@@ -50,7 +50,9 @@ def take_over(backend: str, own: Row, other: Row, names: Sequence[str], config: 
     changed = frozenset(name for name in names if getattr(own, name) != getattr(other, name))
     row = replace(own, **{name: getattr(other, name) for name in changed})
     switch = Switch(backend, own, row, changed, config)
-    return [line for group, say in _GROUPS for line in (say(switch) if changed & set(group) else [])]
+    lines = [line for group, say in _GROUPS for line in (say(switch) if changed & set(group) else [])]
+    grouped = {name for group, _ in _GROUPS for name in group}
+    return [*lines, *(no_keyword(switch, name) for name in CONVENTIONS if name in changed - grouped)]
 
 
 def _gradient(s: Switch) -> Lines:
@@ -100,7 +102,11 @@ def _sklearn_scaled(s: Switch) -> Lines:
 
 
 def _step(s: Switch, factors: Sequence[str]) -> Lines:
-    if s.row.optimizer == "adam":
+    """The step scaled by the factors of the loss; nothing where `_sklearn_optimizer` says that argument anyway."""
+    said = "epsilon" if s.row.optimizer == "adam" else "learning_rate"
+    if said in s.changed:
+        return []
+    if said == "epsilon":
         return [f"epsilon={product(s.row.epsilon, divisors=factors)}"]
     return [f"learning_rate_init={product(s.learning_rate, factors)}"]
 
@@ -110,16 +116,10 @@ _L2 = ("l2_factor", "l2_divisor", "l2_tensors", "l2_form")
 
 def _l2(s: Switch) -> Lines:
     """L2 under the row, in the units of the framework's own argument."""
-    row, strength = s.row, s.config.l2 * (2 if s.row.l2_factor == "full" else 1)
-    divided = row.l2_divisor != "none"
+    row, value = s.row, _strength(s)
     if row.l2_form == "decoupled":
-        return _decoupled(s, number(strength))
-    if s.backend == "sklearn":
-        value = product(strength, [] if divided else [s.batch], s.gradient_scale())
-        exact = s.own.l2_divisor == row.l2_divisor and not s.gradient_scale()
-    else:
-        value = product(strength / (2 if s.backend == "keras" else 1), divisors=[s.batch] if divided else [])
-        exact = s.own.l2_divisor == row.l2_divisor
+        return _decoupled(s, value)
+    exact = s.own.l2_divisor == row.l2_divisor and not (s.backend == "sklearn" and s.gradient_scale())
     note = [] if exact else ["# exact but for a last batch of another length:"]
     tensors = row.l2_tensors
     if s.backend == "keras":
@@ -146,9 +146,19 @@ def _l2(s: Switch) -> Lines:
     return [*lines, *(["# in back_propagation: none for the last k"] if tensors == "hidden" else [])]
 
 
+def _strength(s: Switch) -> str:
+    """The strength of L2 under the row, as the framework's own argument takes it."""
+    strength, divided = s.config.l2 * (2 if s.row.l2_factor == "full" else 1), s.row.l2_divisor != "none"
+    if s.row.l2_form == "decoupled":
+        return number(strength)
+    if s.backend == "sklearn":
+        return product(strength, [] if divided else [s.batch], s.gradient_scale())
+    return product(strength / (2 if s.backend == "keras" else 1), divisors=[s.batch] if divided else [])
+
+
 def _torch_l2(s: Switch, value: str) -> Lines:
     if s.row.l2_tensors == "weights and biases":
-        return [f"weight_decay={value}"]
+        return [] if _rebuilt(s) else [f"weight_decay={value}"]
     last = "[:-2]" if s.row.l2_tensors == "hidden" else ""
     return [
         f"weights = [w for w in list(model.parameters()){last} if w.ndim == 2]",
@@ -162,7 +172,7 @@ def _decoupled(s: Switch, value: str) -> Lines:
     if s.backend in ("keras", "tensorflow"):
         return [f"weight_decay={value}", 'optimizer.exclude_from_weight_decay(var_names=["bias"])']
     if s.backend == "torch" and s.row.optimizer == "adam":
-        return [f"optimizer = torch.optim.AdamW(model.parameters(), lr={s.learning_rate}, weight_decay={value})"]
+        return [] if _rebuilt(s) else _constructed(s)
     return [no_keyword(s, "l2_form")]
 
 
@@ -219,7 +229,10 @@ def _sklearn_optimizer(s: Switch) -> Lines:
         nesterov = bool(s.row.nesterov and s.row.momentum > 0)
         arguments |= {"momentum": s.row.momentum, "nesterovs_momentum": nesterov}
     arguments |= {} if s.row.optimizer == "sgd" else _constants(s, named=True)
-    return [", ".join(keywords(arguments))] if arguments else []
+    step = {"learning_rate_init": product(s.learning_rate, s.gradient_scale())}  # also scales the loss, see `_step`
+    step = {"epsilon": product(s.row.epsilon, divisors=s.gradient_scale())} if s.row.optimizer == "adam" else step
+    said = [f"{key}={step[key]}" if key in step else keywords({key: arguments[key]})[0] for key in arguments]
+    return [", ".join(said)] if said else []
 
 
 def _constructed(s: Switch) -> Lines:
@@ -234,15 +247,16 @@ def _constructed(s: Switch) -> Lines:
     heavy |= {"nesterov": True} if heavy and s.row.nesterov else {}
     constants = heavy if s.row.optimizer == "sgd" else _constants(s)
     if s.backend == "torch":
-        decay = "" if s.changed & set(_L2) and s.row.l2_tensors != "weights and biases" else "weight_decay"
+        decoupled = s.row.l2_form == "decoupled" and kind == "adam"
+        whole = decoupled or not s.changed & set(_L2) or s.row.l2_tensors == "weights and biases"
         if "beta_1" in constants or "beta_2" in constants:
             constants = {"betas": (s.row.beta_1, s.row.beta_2)} | {
                 name: value for name, value in constants.items() if not name.startswith("beta")
             }
         arguments = {"lr": s.learning_rate, **{TORCH_NAME.get(name, name): v for name, v in constants.items()}}
-        arguments |= {decay: s.config.l2} if decay else {}
-        params = "model.parameters()" if decay else "groups"
-        return call(f"optimizer = torch.optim.{CLASS.get(kind, 'SGD')}(", [params, *keywords(arguments)])
+        params, decay = ("model.parameters()", [f"weight_decay={_strength(s)}"]) if whole else ("groups", [])
+        name = "AdamW" if decoupled else CLASS.get(kind, "SGD")
+        return call(f"optimizer = torch.optim.{name}(", [params, *keywords(arguments), *decay])
     arguments = {"learning_rate": s.learning_rate, **{KERAS_NAME.get(k, k): v for k, v in constants.items()}}
     module = "tf.keras" if s.backend == "tensorflow" else "keras"
     return call(f"optimizer={module}.optimizers.{CLASS.get(kind, 'SGD')}(", keywords(arguments))

@@ -26,7 +26,7 @@ EXAMPLES = (
     "harness conventions",
     "harness conventions keras torch",
     "harness conventions sklearn course-2018-keras",
-    "harness conventions keras torch digits-quick --cell learning_rate=0.1,l2=0.001",
+    "harness conventions digits-quick keras torch --cell learning_rate=0.1,l2=0.001",
     "harness conventions digits-quick --cell learning_rate=0.1,l2=0.001",
     "harness conventions --format markdown -o conventions.md",
 )
@@ -78,7 +78,7 @@ class Entry:
 def command(
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[A] [B] [EXP]", help="Backends, profiles or 'controlled'; an experiment or a suite."),
+        typer.Argument(metavar="[EXP] [A B]", help="An experiment or a suite; backends, profiles or 'controlled'."),
     ] = None,
     cell: CellOption = "",
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.text,
@@ -92,7 +92,7 @@ def command(
     rows, source = _asked(what or [])
     trial = None if source is None else _trial(source, cell)
     if source is None and cell:
-        raise RequestError(f"--cell {cell!r}: needs an experiment: harness conventions A B EXP --cell …")
+        raise RequestError(f"--cell {cell!r}: needs an experiment: harness conventions EXP A B --cell …")
     document = _document(rows, trial)
     text = {Format.text: _text, Format.markdown: _markdown, Format.json: _json}[form](document)
     if output is None:
@@ -105,19 +105,22 @@ def command(
 
 
 def _asked(what: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
-    """The names of rows, none or two, and the experiment."""
-    *rows, last = [*what] or [""]
-    known = last in suites() or last.endswith(".toml")
-    source = (
-        last if known and (last not in ROWS or len(rows) != 1) else None
-    )  # some profiles have a suite of their name
-    rows = rows if source is not None or not last else [*rows, last]
+    """The names of rows, none or two, and the experiment, which stands first, or last."""
+    rows, source = [*what], None
+    for place in (0, -1):
+        # some profiles have a suite of their name: of two names with such a one both are rows
+        if rows and source is None and _is_experiment(rows[place]) and (rows[place] not in ROWS or len(rows) != 2):
+            source = rows.pop(place)
     for name in rows:
         if name not in ROWS:
             raise RequestError(unknown("backend, profile or suite", name, dict.fromkeys((*ROWS, *suites()))))
     if len(rows) not in (0, 2):
-        raise RequestError(f"{' '.join(what)!r}: give two backends or profiles to compare, or none, then an experiment")
+        raise RequestError(f"{' '.join(what)!r}: give two backends or profiles to compare, or none")
     return tuple(rows), source
+
+
+def _is_experiment(name: str) -> bool:
+    return name in suites() or name.endswith(".toml")
 
 
 def _trial(source: str, cell: str) -> Trial:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import CellOption, ExperimentArgument, pick_cell
+from harness.cli.trace import shown
 from harness.conventions import CONVENTIONS
 from harness.data import load_datasets
 from harness.errors import RequestError
@@ -18,9 +19,11 @@ from harness.explaining.explainer import SEEDS, check_sides, explain_cells
 from harness.explaining.explanation import Explanation, write
 from harness.explaining.ladder import climb
 from harness.explaining.telling import WIDTH, listed, table_lines
+from harness.native import NATIVE
 from harness.plan import plan
 from harness.recording import read
-from harness.tracing.identify import config_of, identify
+from harness.tracing.identify import identify
+from harness.tracing.settings import config_of
 
 EXAMPLES = (
     "harness explain digits-quick sklearn keras --cell learning_rate=0.1,l2=0.001",
@@ -36,7 +39,9 @@ def command(
     a: Annotated[str, typer.Argument(metavar="A", help="A backend, a profile, controlled, or a recording (.npz).")],
     b: Annotated[str | None, typer.Argument(metavar="[B]", help="What A is compared with.")] = None,
     cell: CellOption = "",
-    seeds: Annotated[int, typer.Option(metavar="N", help="Repeats 0 to N-1, at least 2.")] = SEEDS,
+    seeds: Annotated[
+        int | None, typer.Option(metavar="N", help=f"Repeats 0 to N-1, at least 2 (default: {SEEDS}).")
+    ] = None,
     ladder: Annotated[
         bool, typer.Option("--ladder", help="The heatmap of A, one convention after the other, until it is B's.")
     ] = False,
@@ -51,6 +56,7 @@ def command(
     timed out; 2 the request itself was wrong.
     """
     asked = load(experiment)
+    _check_options(a, b, {"--seeds": seeds is not None, "--ladder": ladder, "--out": out is not None}, ladder)
     if b is None:
         return _identify(asked, Path(a), cell)
     if ladder:
@@ -61,11 +67,20 @@ def command(
     check_sides(a, b)
     folder = out or Path("results") / asked.name
     _make(folder)
-    explanations = explain_cells(asked, a, b, chosen, seeds)
+    explanations = explain_cells(asked, a, b, chosen, SEEDS if seeds is None else seeds)
     show(explanations)
     for path in write(explanations, folder):
         print(f"wrote {path}", file=sys.stderr)
     return int(any(explanation.failed for explanation in explanations))
+
+
+def _check_options(a: str, b: str | None, given: dict[str, bool], ladder: bool) -> None:
+    """Raise `RequestError` for an option that would have no effect."""
+    idle = [option for option, here in given.items() if here]
+    if b is None and a.endswith(".npz") and idle:
+        raise RequestError(f"{', '.join(idle)}: needs A and B, and has no meaning for the recording {a}; leave it out")
+    if b is not None and ladder and "--seeds" in idle:
+        raise RequestError("--seeds: stands beside --ladder, which shows repeat 0; leave one of them out")
 
 
 def _make(folder: Path) -> None:
@@ -91,6 +106,10 @@ def show(explanations: Sequence[Explanation]) -> None:
         for framework, lines in explanation.keywords.items():
             print(f"\nto agree, in {framework}:")
             print(*(f"  {line}" for line in lines), sep="\n")
+        codes = [name for name in dict.fromkeys((explanation.a, explanation.b)) if name not in NATIVE]
+        if codes and explanation.findings is not None and explanation.findings.closing:
+            where = f"harness conventions EXP {explanation.a} {explanation.b}"
+            print(f"\nto agree, in {' and '.join(codes)}: no framework, so no keyword arguments; see {where}")
     sys.stdout.flush()
 
 
@@ -121,16 +140,16 @@ def _identify(experiment: Experiment, path: Path, cell: str) -> int:
     found = identify(recording, config_of(recording, trial.config))
     print(f"{path}: {found.steps} of {found.of} steps walked")
     for cause in found.causes:
-        print(f"  {cause.title}: {cause.found} (assumed: {cause.assumed}): {cause.evidence}")
+        guess = " (a guess)" if cause.guess else ""
+        print(f"  {cause.title}: {shown(cause.found)} (assumed: {shown(cause.assumed)}){guess}: {cause.evidence}")
     apart = f", but for {listed([CONVENTIONS[name].title for name in found.differs])}" if found.differs else ""
-    print(f"The row with most in common with it: {found.nearest or 'none'}{apart}.")
     deviation, floor = (_number(value) for value in (found.deviation, found.floor))
     if found.followed:
+        print(f"The row with most in common with it: {found.nearest}{apart}.")
         print(f"The replay follows the recording to the floor: deviation {deviation}, floor {floor}.")
     else:
-        print(
-            f"The replay does not follow the recording: deviation {deviation}, floor {floor}. {found.unnamed}".strip()
-        )
+        print(f"The replay does not follow the recording; no row of the table does: {found.unnamed}.")
+        print(f"The nearest row: {found.nearest}{apart}; deviation {deviation}, floor {floor}.")
     return 0
 
 

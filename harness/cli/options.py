@@ -50,5 +50,6 @@ def pick_cell(experiment: Experiment, text: str) -> Cell:
     if len(found) != 1:
         shown = "; ".join(describe_cell(cell) for cell in (found or cells)[:20])
         more = " …" if len(found or cells) > 20 else ""
-        raise RequestError(f"--cell {text!r}: singles out {len(found)} cells, not one; the cells: {shown}{more}")
+        asked = f"--cell {text!r}: singles out" if text else "give --cell AXIS=VALUE,…: none singles out"
+        raise RequestError(f"{asked} {len(found)} cells, not one; the cells: {shown}{more}")
     return found[0]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -44,6 +45,8 @@ def command(
         raise RequestError(f"--mode: {unknown('mode', mode, _MODES)}")
     if seed < 0 or steps < 1:
         raise RequestError(f"--seed {seed}, --steps {steps}: must be at least 0 and 1")
+    if output is not None:
+        _check(output)
     if len(given) == 2:
         found = trace(_read(given[0]), _read(given[1]), steps=steps)
     elif len(given) == 3:
@@ -95,25 +98,42 @@ def _divergence(found: Divergence | None) -> list[str]:
     if found is None:
         return ["  none: only rounding"]
     at = f"[{', '.join(map(str, found.index))}]" if found.index else ""
+    if math.isinf(found.size):
+        return [
+            f"  step {found.step} (epoch {found.epoch}), {found.phase}, {found.tensor}",
+            f"  A {found.a}, B {found.b}",
+        ]
     size = f"apart by {found.size:.3g}, floor {found.floor:.1e}" if found.floor else f"apart by {found.size:.3g}"
     return [
         f"  step {found.step} (epoch {found.epoch}), {found.phase}, {found.tensor}{at}",
-        f"  A {_shown(found.a)}, B {_shown(found.b)}: {size}",
+        f"  A {shown(found.a)}, B {shown(found.b)}: {size}",
     ]
 
 
 def _cause(number: int, cause: Cause) -> list[str]:
-    head = f"{number}. {cause.title}: {_shown(cause.assumed)} -> {_shown(cause.found)}  ({cause.name})"
+    head = f"{number}. {cause.title}: {shown(cause.assumed)} -> {shown(cause.found)}  ({cause.name})"
     told = [head, *fill(cause.evidence, WIDTH - 3).splitlines()]
+    if cause.guess:
+        told.append("a guess: with it the replay follows for more steps, and not for all")
     if cause.before:
-        told.append(f"largest residual: {cause.before:.2g} floors before, {cause.after:.2g} after")
+        what = "largest residual, all causes of this phase together" if cause.together else "largest residual"
+        told.append(f"{what}: {cause.before:.2g} floors before, {cause.after:.2g} after")
     return [told[0], *(f"   {line}" for line in told[1:])]
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as plain text; ('relu',) as relu."""
+    if isinstance(value, tuple) and value and len(set(value)) == 1 and isinstance(value[0], str):
+        return value[0]
     if value is None:
         return "none"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _check(path: Path) -> None:
+    """Before the work, not after it: can the file be written?"""
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise RequestError(f"--out {path}: cannot be written; give a file in a folder that is there")
 
 
 def _write(found: Trace, path: Path) -> None:

@@ -95,7 +95,8 @@ def explain_cells(
         for trial in trials:
             if cells is None or trial.cell in cells:
                 repeats.setdefault(trial.position, []).append(trial)
-        why = dict.fromkeys(repeats, "") if cells is not None else work.choose([each[-1] for each in repeats.values()])
+        firsts = [each[-1] for each in repeats.values()]
+        why = work.choose(experiment.name, firsts) if cells is None else work.able(experiment.name, firsts)
         chosen = [(tuple(repeats[position][:seeds]), reason) for position, reason in sorted(why.items())]
         return work.explain(experiment.name, chosen)
 
@@ -110,6 +111,11 @@ def check_sides(*sides: str) -> None:
             raise RequestError(unknown("backend or profile", name, allowed))
         if name in NATIVE and (missing := registry.backend(name).missing()):
             raise RequestError(f"backend {name!r}: {missing}")
+
+
+def _where(name: str, cell: Cell) -> str:
+    """`digits-grid, learning_rate=0.1,l2=0`, or the name alone where nothing is swept."""
+    return ", ".join(filter(None, [name, describe_cell(cell)]))
 
 
 @dataclass(frozen=True)
@@ -158,12 +164,19 @@ class _Work:
         a, b = (resolved(one.config, row_of(name, one.config, one.recipe), n_train) for name in self.sides)
         return Game(trials, a, b)
 
-    def choose(self, trials: Sequence[Trial]) -> dict[int, str]:
+    def able(self, name: str, trials: Sequence[Trial]) -> dict[int, str]:
+        """Position -> "", of cells that were asked for. Raises `RequestError` for the first that cannot be trained."""
+        for trial, reason in zip(trials, self._unsupported(trials), strict=True):
+            if reason is not None:
+                raise RequestError(f"{_where(name, trial.cell)}: {reason}")
+        return {trial.position: "" for trial in trials}
+
+    def choose(self, name: str, trials: Sequence[Trial]) -> dict[int, str]:
         """Position -> why, of the telling cells: by the replay of both sides, where both can train at all."""
         reasons = self._unsupported(trials)
         able = [trial for trial, reason in zip(trials, reasons, strict=True) if reason is None]
         if not able:
-            raise RequestError(next(reason for reason in reasons if reason is not None))
+            raise RequestError(f"{name}: {next(reason for reason in reasons if reason is not None)}")
         if len(able) <= MOST_CELLS:
             return {trial.position: "" for trial in able}
         games = [self._game((trial,)) for trial in able]
@@ -192,7 +205,7 @@ class _Work:
         cases = self._measure([(self._game(trials), why) for trials, why in chosen])
         for case in cases:
             if "unsupported" in (case.a.status, case.b.status):
-                raise RequestError(f"{name}, {describe_cell(case.game.trials[0].cell)}: {'; '.join(case.faults)}")
+                raise RequestError(f"{_where(name, case.game.trials[0].cell)}: {'; '.join(case.faults)}")
         lost = [self._diverged(case.game) for case in cases]
         differ = [i for i, case in enumerate(cases) if case.gap is not None and case.gap.differs and not lost[i]]
         splits = dict(zip(differ, play([cases[i].game for i in differ], self.replays, self._replay), strict=True))

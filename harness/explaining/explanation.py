@@ -2,8 +2,9 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from harness.axes import describe_cell
 from harness.conventions import CONVENTIONS, Convention
 from harness.errors import RequestError
 from harness.experiment import Cell
-from harness.explaining.shares import Gap
+from harness.explaining.shares import Gap, half_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,6 +67,17 @@ class Findings:
     left: float | None
     trainings: int
 
+    @property
+    def single(self) -> dict[str, Share]:
+        """Convention -> the share of the player that it is, or is part of; the rest is none."""
+        return {name: share for share in self.shares if share.title != REST for name in share.names}
+
+    @property
+    def ordered(self) -> list[Switch]:
+        """The switches by their shares, the largest first; those of one player together."""
+        single = self.single
+        return sorted(self.switches, key=lambda s: -abs(single[s.name].mean) if s.name in single else 0.0)
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -96,9 +108,10 @@ class Explanation:
     made_on: Mapping[str, str] = field(default_factory=dict)
 
     def table(self) -> pd.DataFrame:
-        """One row a convention in which the two differ; `share` and `error` where it is a player of its own.
+        """One row a convention in which the two differ; `share` and `error` where it is a player.
 
-        Below them the rest, where there is one, the unexplained remainder and the measured gap.
+        Of conventions that are one player the first has them, so that shares add up. Below them the rest, where there
+        is one, the unexplained remainder and the measured gap.
         """
         columns = ["convention", self.a, self.b, f"formula of {self.a}", f"formula of {self.b}"]
         columns += ["share", "error", "alone_from_a", "alone_from_b"]
@@ -106,9 +119,10 @@ class Explanation:
         if found is None or self.gap is None:
             return pd.DataFrame(columns=columns)
         rows: list[list[Any]] = []
-        single = {share.names[0]: share for share in found.shares if share.title != REST}
-        for switch in sorted(found.switches, key=lambda s: -abs(single[s.name].mean) if s.name in single else 0.0):
+        single = found.single
+        for switch in found.ordered:
             share = single.get(switch.name)
+            share = None if share is None or switch.name != share.names[0] else share
             says = [formula(switch.name, value) for value in (switch.a_value, switch.b_value)]
             values = [shown(switch.a_value), shown(switch.b_value)]
             numbers = [math.nan, math.nan] if share is None else [share.mean, share.error]
@@ -131,18 +145,20 @@ class Explanation:
 
     def figure(self) -> "Figure":
         """The waterfall from A's loss over the shares to B's. Raises `RequestError` where there are no shares."""
+        from harness.explaining.telling import amount
         from reports.figures.waterfall import waterfall
 
         found = self.findings
         if found is None or not found.shares:
             raise RequestError(f"{self.a}, {self.b}, {describe_cell(self.cell) or self.experiment}: no shares to draw")
-        bars = [(share.title, share.mean, share.error) for share in found.shares]
+        n = len(self.losses[0])
+        bars = [(share.title, share.mean, half_width(share.error, n)) for share in found.shares]
         bars.append(("unexplained remainder", found.remainder.mean, found.remainder.half_width))
         means = [float(np.mean(values)) for values in self.losses]
-        note = " · ".join(filter(None, [self.experiment, describe_cell(self.cell), f"{len(self.losses[0])} seeds"]))
-        figure: Figure = waterfall(
-            f"From {self.a} to {self.b}", note, self.metric, (self.a, means[0]), bars, (self.b, means[1])
-        )
+        parts = [self.experiment, describe_cell(self.cell), f"{n} seeds", "whiskers: 95 % intervals"]
+        title, note = f"From {self.a} to {self.b}", " · ".join(filter(None, parts))
+        ends = (self.a, means[0]), (self.b, means[1])
+        figure: Figure = waterfall(title, note, self.metric, ends[0], bars, ends[1], amount(self.gap or found.replayed))
         return figure
 
     def to_dict(self) -> dict[str, Any]:
@@ -173,20 +189,31 @@ def shown(value: Any) -> str:
 
 
 def write(explanations: Sequence[Explanation], folder: Path) -> list[Path]:
-    """`explain-A-B.json` with all numbers, and one `explain-A-B.png` a cell that has shares; gives what was written.
+    """All numbers as JSON, and a picture of each cell that has shares, `explain-A-B-CELL.png`; gives what was written.
 
-    Of several cells the pictures are numbered, as the cells are in the file. Raises `RequestError` where the folder,
-    which has to exist, cannot be written.
+    The file of numbers is named like the picture, or `explain-A-B.json` where it holds several cells. An older picture
+    of a cell that has none now is removed. Raises `RequestError` where the folder, which has to exist, cannot be
+    written.
     """
-    name = f"explain-{explanations[0].a}-{explanations[0].b}"
-    paths = [folder / f"{name}.json"]
+    names = [_file_name(explanation) for explanation in explanations]
+    whole = names[0] if len(names) == 1 else _file_name(replace(explanations[0], cell={}))
+    paths = [folder / f"{whole}.json"]
     try:
         cells = [explanation.to_dict() for explanation in explanations]
         paths[0].write_text(json.dumps({"cells": cells}, indent=1), encoding="utf-8")
-        for number, explanation in enumerate(explanations, 1):
+        for name, explanation in zip(names, explanations, strict=True):
+            picture = folder / f"{name}.png"
             if explanation.findings is not None and explanation.findings.shares:
-                paths.append(folder / (f"{name}-{number}.png" if len(explanations) > 1 else f"{name}.png"))
-                explanation.figure().savefig(paths[-1], dpi=150)
+                explanation.figure().savefig(picture, dpi=150)
+                paths.append(picture)
+            else:
+                picture.unlink(missing_ok=True)
     except OSError as error:
         raise RequestError(f"--out {folder}: cannot be written: {error.strerror}") from None
     return paths
+
+
+def _file_name(explanation: Explanation) -> str:
+    """`explain-A-B-learning_rate=0.1-l2=0.001`; what a file name cannot hold in every system is a "-"."""
+    text = "-".join(filter(None, ["explain", explanation.a, explanation.b, describe_cell(explanation.cell)]))
+    return re.sub(r"[^\w.=+-]+", "-", text).rstrip("-")

@@ -52,10 +52,15 @@ def gap(a_values: Sequence[float] | np.ndarray, b_values: Sequence[float] | np.n
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("a value that is not finite has no difference from another")
     mean, error = float((b - a).mean()), float((b - a).std(ddof=1)) / math.sqrt(len(a))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(a) - 1)) * error
+    half = half_width(error, len(a))
     rounding = _ROUNDING * float(max(np.abs(a).max(), np.abs(b).max()))
     t = mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
     return Gap(mean, mean - half, mean + half, t, len(a), abs(mean) > max(half, rounding))
+
+
+def half_width(error: float, n: int) -> float:
+    """Half the 95 % interval of a mean over n seeds, from its standard error, by Student's t."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
 
 
 def standard_error(values: np.ndarray) -> np.ndarray:

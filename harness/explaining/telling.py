@@ -78,7 +78,11 @@ def _reasons(explanation: Explanation) -> list[str]:
 def _closing(found: Findings) -> list[str]:
     """The players of the smallest set in words; without shares, its conventions."""
     closing = set(found.closing or ())
-    players = [share.title for share in found.shares if set(share.names) <= closing]
+    players = [
+        share.title + " (within its error)" * (abs(share.mean) < 2 * share.error)
+        for share in found.shares
+        if set(share.names) <= closing
+    ]
     return players or [_title(found, name) for name in found.closing or ()]
 
 
@@ -122,7 +126,8 @@ def sentence(a: str, b: str, found: Findings, n: "Amount") -> str:
         return _capital(f"{_named(first, n)} makes it{_values(first, a, b, found)}.")
     tail = listed([_named(share, n) for share in counting])
     if abs(first.mean) >= 2 * sum(abs(share.mean) for share in counting):
-        return _capital(f"{_named(first, n)} makes most of it{_values(first, a, b, found)}; beside it {tail}.")
+        much = "more than all" if abs(first.mean) > abs(found.replayed.mean) else "most"
+        return _capital(f"{_named(first, n)} makes {much} of it{_values(first, a, b, found)}; beside it {tail}.")
     return _capital(f"{listed([_named(first, n), *(_named(s, n) for s in counting)])} make it together.")
 
 
@@ -204,11 +209,13 @@ def table_lines(explanation: Explanation) -> list[str]:
         return []
     n, a, b = amount(gap), explanation.a, explanation.b
     rest = next((share for share in found.shares if share.title == REST), None)
-    single = {name: share for share in found.shares if share.title != REST for name in share.names}
+    single = found.single
     rows: list[tuple[str, ...]] = [("convention", a, b, "share", "alone from A", "from B")]
-    for switch in sorted(found.switches, key=lambda s: -abs(single[s.name].mean) if s.name in single else 0.0):
+    for switch in found.ordered:
         share = single.get(switch.name)
-        mine = _share(share, n) if share else "rest" if rest and switch.name in rest.names else ""
+        mine = "rest" if rest and switch.name in rest.names else ""
+        if share is not None:  # one player is one share, which stands in its first line
+            mine = _share(share, n) if switch.name == share.names[0] else "with the above"
         ends = [
             n(effect) if math.isfinite(effect) else "diverges" for effect in (switch.alone_from_a, switch.alone_from_b)
         ]

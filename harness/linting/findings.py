@@ -76,8 +76,21 @@ def are_labels(y: np.ndarray, task: str | None) -> bool:
 
 
 def double_softmax(logits: np.ndarray, task: str | None = None) -> Iterator[Finding]:
-    """Logits `(n, k)` that are probabilities: no number is negative, and each row sums to 1."""
-    if task == "regression" or logits.ndim != 2 or logits.shape[1] < 2 or logits.dtype.kind not in "iuf":
+    """Logits that are probabilities: none of `(n, k)` negative, and each row sums to 1; `(n,)` or `(n, 1)` in 0 to 1.
+
+    One output is looked at only where the task is binary: the predictions of a regression may well lie there.
+    """
+    if task == "regression" or logits.dtype.kind not in "iuf":
+        return
+    if task == "binary" and len(logits) > 1 and logits.shape in ((logits.size,), (logits.size, 1)):
+        if ((logits >= 0) & (logits <= 1)).all() and not ((logits == 0) | (logits == 1)).all():
+            yield Finding(
+                "double-softmax",
+                f"the logits look like probabilities (all {logits.size} lie from 0 to 1), so that the sigmoid is "
+                "applied twice; hand over what stands before the sigmoid",
+            )
+        return
+    if logits.ndim != 2 or logits.shape[1] < 2:
         return
     p = logits.astype(np.float64)
     if len(p) and (p >= 0).all() and (np.abs(p.sum(axis=1) - 1) < 1e-3).all():  # 1e-3: float16 rounds as coarsely
@@ -86,6 +99,13 @@ def double_softmax(logits: np.ndarray, task: str | None = None) -> Iterator[Find
             f"the logits are probabilities already (none of the {p.size} is negative, and each of the {len(p)} rows "
             "sums to 1), so that softmax is applied twice; hand over what stands before the softmax",
         )
+
+
+def two_values(y: np.ndarray) -> bool:
+    """Whether targets `(n,)` or `(n, 1)` hold two values, as those of two classes do."""
+    if y.shape not in ((y.size,), (y.size, 1)) or (y.dtype.kind not in "biufU" and not are_labels(y, None)):
+        return False
+    return len(np.unique(y)) == 2
 
 
 def one_hot(y: np.ndarray, task: str | None, where: str) -> Iterator[Finding]:
@@ -132,6 +152,21 @@ def labels_outside(y: np.ndarray, task: str | None, classes: int | None, where: 
                 f"from 0 to {len(distinct) - 1}; look whether rows are missing, and if they are quantities, say "
                 'task = "regression"',
             )
+
+
+def labels_from_one(y: np.ndarray, task: str | None, where: str) -> Iterator[Finding]:
+    """Labels 1 to K, three at least: a network of one's own with K outputs has no class K."""
+    labels = _whole(y)
+    if labels is None or task in ("multilabel", "regression") or not are_labels(y, task):
+        return
+    distinct = np.unique(labels)
+    k = len(distinct)
+    if k > 2 and np.array_equal(distinct, np.arange(1, k + 1)):
+        yield Finding(
+            "labels-outside",
+            f"the labels of {where} go from 1 to {k}, and none is 0: a network with {k} outputs numbers its classes "
+            f"from 0 to {k - 1}; hand over y - 1",
+        )
 
 
 def _whole(y: np.ndarray) -> np.ndarray | None:

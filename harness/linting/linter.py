@@ -23,7 +23,17 @@ from harness.data import Dataset, Datasets, load_datasets
 from harness.draws import generator
 from harness.errors import RequestError, short, unknown
 from harness.experiment import Experiment, parse_arguments
-from harness.linting.findings import Finding, column_of_labels, double_softmax, few, labels_outside, one_hot, shapes
+from harness.linting.findings import (
+    Finding,
+    column_of_labels,
+    double_softmax,
+    few,
+    labels_from_one,
+    labels_outside,
+    one_hot,
+    shapes,
+    two_values,
+)
 from harness.metrics import loss
 from harness.plan import Trial, plan, split
 from harness.reference import Reference
@@ -79,19 +89,27 @@ def lint(
             raise RequestError(f"classes = {short(classes)}: must be a whole number") from None
         if classes < 2:
             raise RequestError(f"classes = {classes}: must be at least 2")
-    inputs, targets = as_array(X, "X"), as_array(y, "y")
-    outputs = None if logits is None else as_array(logits, "logits")
+    inputs, targets = _array(X, "X"), _array(y, "y")
+    outputs = None if logits is None else _array(logits, "logits")
     with np.errstate(all="ignore"):
         findings = [*shapes(inputs, targets, outputs, task)]
         if outputs is not None:
-            findings += double_softmax(outputs, task)
+            findings += double_softmax(outputs, "binary" if task is None and two_values(targets) else task)
             if classes is None and outputs.ndim == 2 and outputs.shape[1] > 1:
                 classes = outputs.shape[1]
         findings += [*one_hot(targets, task, "y"), *labels_outside(targets, task, classes, "y")]
+        findings += labels_from_one(targets, task, "y") if classes is None else []
     if logits is not None and not settings:
         return findings
-    experiment = parse_arguments("lint", len(inputs) if inputs.ndim else 0, settings)
+    experiment = parse_arguments("lint", len(inputs), settings)
     return findings + _lint_network(experiment, X, y, task)
+
+
+def _array(values: Any, name: str) -> np.ndarray:
+    array = as_array(values, name)
+    if not array.ndim:
+        raise RequestError(f"{name} = {short(values)}: is no array; hand over one row or target for each sample")
+    return array
 
 
 def lint_plan(experiment: Experiment, datasets: Datasets, trials: list[Trial]) -> list[Finding]:

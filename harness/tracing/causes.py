@@ -67,7 +67,7 @@ def _joint(stage: Gradient, before: Hypothesis, name: str) -> str:
         groups |= {"last W: ": np.arange(last.start, last.stop), "biases: ": biases}
     for told, of in groups.items():
         (a, b), fit = regress(seen[:, of], g[:, of], W[:, of])
-        parts.append(f"{told}g_B = {a:.6g} g_A + {_small(b)} W, R² {fit:.6f}, {seen[:, of].size} elements")
+        parts.append(f"{told}g_B = {a:.6g} g_A{_term(b)} W, R² {fit:.6f}, {seen[:, of].size} elements")
     if name in ("l2_divisor", "reduction") and len(set(lengths := _lengths(stage))) > 1:
         each = []
         for n in sorted(set(lengths), reverse=True):
@@ -79,6 +79,11 @@ def _joint(stage: Gradient, before: Hypothesis, name: str) -> str:
 
 def _small(value: float) -> str:
     return f"{value:.6g}" if abs(value) > 1e-12 else "0"
+
+
+def _term(value: float) -> str:
+    """A coefficient behind another term: its sign apart."""
+    return f" {'-' if value < -1e-12 else '+'} {_small(abs(value))}"
 
 
 def _lengths(stage: Stage) -> np.ndarray:
@@ -100,7 +105,7 @@ def _heavy(stage: Update, after: Hypothesis) -> str:
         (p,), fit = regress(u[1:], g[1:])
         return f"u/lr = {p:.6g} g, R² {fit:.6f}, {u[1:].size} elements"
     (p, q, r), fit = regress(u[1:], g[1:], u[:-1], g[:-1])
-    return f"u/lr = {p:.6g} g + {q:.6g} u'/lr' + {_small(round(r, 9))} g', R² {fit:.6f}, {u[1:].size} elements"
+    return f"u/lr = {p:.6g} g{_term(q)} u'/lr'{_term(round(r, 9))} g', R² {fit:.6f}, {u[1:].size} elements"
 
 
 def _root(stage: Update, after: Hypothesis) -> str:

@@ -1,15 +1,14 @@
 """The row under which a replay follows a recording: found by what each phase shows, one convention after another."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax  # type: ignore[import-untyped]
 
-from harness.conventions import CONSTANTS, CONVENTIONS, GIVEN, Row, controlled_row, differing
+from harness.conventions import CONVENTIONS, GIVEN, Row, controlled_row, differing
 from harness.draws import Recipe
-from harness.errors import RequestError, short, unknown
 from harness.member import Member
 from harness.native import NATIVE, native_row
 from harness.parity import ReversedRows, deviation, is_chaotic, largest, tolerance
@@ -17,11 +16,13 @@ from harness.recording import RecordedBatches, Recording
 from harness.replay import replay
 from harness.tracing.candidates import FORWARD, LOSS, OPTIMIZER, PENALTY, Option
 from harness.tracing.causes import evidence
-from harness.tracing.laws import computed_in, law_of_biases, law_of_weights, laws_of_batches
+from harness.tracing.laws import law_of_biases, law_of_weights, laws_of_batches
 from harness.tracing.search import Attempt, needed, search, snapped
+from harness.tracing.settings import prepared
 from harness.tracing.stages import Forward, Gradient, Residual, Stage, Update
 from harness.tracing.walk import Hypothesis, Walk
-from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, REDUCTIONS, TASKS, Config
+from harness.trainer import Config
+from harness.training import is_finite
 
 MOST_STEPS = 60
 """How many steps of a recording are walked, if two epochs and three steps are not more."""
@@ -34,7 +35,8 @@ class Cause:
     """A convention or a setting in which a recording is not what was assumed.
 
     `before` and `after` are the largest residual, in floors, of the phase in which it showed (0 and 0 for what is read
-    off start and batches); `evidence` is one line.
+    off start and batches), of all causes of that phase `together` where one alone brings the replay no nearer.
+    `evidence` is one line. `guess`: the replay follows for more steps with it, and still not to the end.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Cause:
     evidence: str
     before: float = 0.0
     after: float = 0.0
+    together: bool = False
+    guess: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,99 +72,7 @@ class Identified:
     differs: tuple[str, ...] = ()
 
 
-def config_of(recording: Recording, base: Config | None = None) -> Config:
-    """The config of a recording: its settings, and where it says nothing those of `base`.
-
-    Raises `RequestError` for settings that are missing or cannot be.
-    """
-    where, told = recording.name, dict(recording.settings)
-    layers = recording.layers
-    if base is not None and base.layers != layers:
-        raise RequestError(f"{where}: a network {layers}, and the experiment's is {base.layers}; choose another --cell")
-    labels = recording.y.ndim == 1 and recording.y.dtype.kind in "iu" and layers[-1] > 1
-    loss = told.get("loss", base.loss if base else None)
-    task = told.get("task", base.task if base else None)
-    if task is None:
-        task = "multiclass" if labels else "binary" if loss == "binary_cross_entropy" else "regression"
-    if task not in TASKS:
-        raise RequestError(f"{where}: settings: {unknown('task', task, TASKS)}")
-    loss = loss or TASKS[task][0]
-    if loss not in TASKS[task]:
-        raise RequestError(f"{where}: settings: {unknown(f'loss of the task {task}', loss, TASKS[task])}")
-    activation = told.get("activation", base.activation if base else ())
-    activation = (activation,) * (len(layers) - 2) if isinstance(activation, str) else tuple(activation)
-    if len(activation) != len(layers) - 2 or set(activation) - set(ACTIVATIONS):
-        raise RequestError(
-            f"{where}: settings: activation {list(activation)}; expected one for each of the "
-            f"{len(layers) - 2} hidden layers, of {', '.join(ACTIVATIONS)}"
-        )
-    outputs = {"multiclass": "softmax", "binary": "sigmoid", "multilabel": "sigmoid"}
-    given: dict[str, Any] = {}
-    for key in sorted(_TOLD & set(told)):
-        given[key] = _setting(where, key, told[key])
-    rates = recording.learning_rate
-    if base is None and "learning_rate" not in given and rates is None:
-        raise RequestError(f"{where}: settings name no learning_rate, and there is no array learning_rate")
-    plain = Config(layers[0], layers[-1], layers[1:-1], activation, "sgd", 0.0, 1, 1)
-    config = replace(base or plain, **given) if given or base else plain
-    regression_output = told.get("output_activation", base.output_activation if base else "identity")
-    return replace(
-        config,
-        activation=activation,
-        task=task,
-        loss=loss,
-        output_activation=outputs.get(task, regression_output),
-        learning_rate=given.get("learning_rate", config.learning_rate if rates is None else float(rates[0])),
-        batch_size=int((recording.rows >= 0).sum(axis=1).max()),
-        epochs=int(recording.epoch[-1]) + 1,
-        dtype=recording.dtype,
-    )
-
-
-_TOLD = {"optimizer", "reduction", "learning_rate", "l2", "l1", "clip_norm", "clip_value", "huber_delta", *CONSTANTS}
-
-
-def _setting(where: str, key: str, value: Any) -> Any:
-    """A setting of a recording, if it can be one."""
-    if key in ("optimizer", "reduction"):
-        allowed = {"optimizer": tuple(OPTIMIZER_CONSTANTS), "reduction": REDUCTIONS}[key]
-        if value not in allowed:
-            raise RequestError(f"{where}: settings: {unknown(key, value, allowed)}")
-    elif key in ("clip_norm", "clip_value") and value is None:
-        return None
-    elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise RequestError(f"{where}: settings: {key} = {short(value)}: must be a number, at least 0")
-    return value
-
-
-def prepared(recording: Recording, config: Config) -> Recording:
-    """The recording with its targets in the shape of the task, in the dtype that it was computed in.
-
-    Raises `RequestError` for targets that do not belong to the task, and for a first step whose weights are not finite.
-    """
-    _check_targets(recording, config)
-    dtype = computed_in(recording)
-    y = recording.y if config.task == "multiclass" else recording.y.astype(dtype).reshape(len(recording.y), -1)
-    series: dict[str, Any] = {}
-    for key in ("weights", "gradients"):
-        value = getattr(recording, key)
-        series[key] = value and tuple({k: a.astype(dtype) for k, a in layer.items()} for layer in value)
-    return replace(recording, y=y, X=recording.X.astype(dtype), **series)
-
-
-def _check_targets(recording: Recording, config: Config) -> None:
-    y, where, outputs = recording.y, recording.name, recording.layers[-1]
-    if config.task == "multiclass":
-        if y.ndim != 1 or y.dtype.kind not in "iu" or y.min(initial=0) < 0 or y.max(initial=0) >= outputs:
-            allowed = f"whole numbers (n,) from 0 to {outputs - 1}"
-            raise RequestError(f"{where}: y has shape {y.shape}, {y.dtype}; allowed for several classes: {allowed}")
-    elif y.size != len(y) * outputs:
-        raise RequestError(f"{where}: y has shape {y.shape}; expected {(len(y), outputs)} for the task {config.task}")
-    for step in (0, 1):
-        if not all(np.isfinite(value).all() for layer in recording.weights_at(step) for value in layer.values()):
-            raise RequestError(f"{where}: the weights are not finite {'after' if step else 'before'} the first step")
-
-
+@np.errstate(all="ignore")
 def identify(recording: Recording, config: Config, steps: int | None = None) -> Identified:
     """The row under which the replay follows the recording, begun at the named row that is nearest from the start.
 
@@ -168,11 +80,55 @@ def identify(recording: Recording, config: Config, steps: int | None = None) -> 
     harness's own row says.
     """
     watched = prepared(recording, config)
-    found = peel(watched, config, controlled_row(config, Recipe()), steps)
+    own = replace(controlled_row(config, Recipe()), dtype=watched.dtype)
+    found = peel(watched, config, own, steps)
     if found.unnamed:  # more at once than can be told apart from our own row: begin where a framework is already
-        begun = [peel(watched, config, _grounded(native_row(name, config), config), steps) for name in NATIVE]
-        found = min([found, *begun], key=lambda each: (bool(each.unnamed), each.deviation or np.inf))
-    return named(_with_draws(found, recording))
+        for name in NATIVE:
+            begun = peel(watched, config, _grounded(native_row(name, config), config), steps)
+            if not begun.unnamed:
+                found = _told_from(own, config, _settled(watched, begun, own), name)
+                break
+    return named(_with_draws(found, recording), watched)
+
+
+def _told_from(own: Row, config: Config, found: Identified, backend: str) -> Identified:
+    """What was found from a backend's row, told as what it is beside our own."""
+    base, now = Hypothesis(config, own), Hypothesis(found.config, found.row)
+    told = {cause.name: cause for cause in found.causes}
+    names = [*_apart(found.config, found.row, own), *(name for name in told if name in SETTINGS)]
+    causes = []
+    for name in names:
+        convention = CONVENTIONS.get(name)
+        if name in told:
+            causes.append(replace(told[name], assumed=base.at(name)))
+        elif convention and convention.phase not in ("start", "order"):
+            evidence = f"the replay follows with what {backend} has, and not without"
+            causes.append(Cause(name, convention.title, convention.phase, base.at(name), now.at(name), evidence))
+    return replace(found, causes=tuple(causes))
+
+
+def _settled(recording: Recording, found: Identified, row: Row) -> Identified:
+    """What was found, with each value of `row` instead under which the replay follows as well."""
+    walk = Walk(recording, found.steps)
+    for name in _apart(found.config, found.row, row):
+        if CONVENTIONS[name].phase not in ("start", "order"):
+            h = Hypothesis(found.config, replace(found.row, **{name: getattr(row, name)}))
+            if all(make(walk, h).one(h).followed for make in (Forward, Gradient, Update) if _has(recording, make)):
+                causes = tuple(cause for cause in found.causes if cause.name != name)
+                found = replace(found, row=h.row, causes=causes)
+    return found
+
+
+def _apart(config: Config, found: Row, row: Row) -> tuple[str, ...]:
+    """The conventions that two rows differ in and that a recording can show."""
+    unseen = {"stop", "hidden", "epochs", "batch_size"}
+    if "dampened" not in (found.momentum_form, row.momentum_form):
+        unseen.add("momentum_form")  # at one learning rate both are the same
+    return tuple(
+        name
+        for name in differing(config, found, row)
+        if name not in unseen and CONVENTIONS[name].phase not in ("metric", "stop")
+    )
 
 
 def _with_draws(found: Identified, recording: Recording) -> Identified:
@@ -196,24 +152,30 @@ def _grounded(row: Row, config: Config) -> Row:
     return replace(row, hidden=GIVEN, epochs=GIVEN, batch_size=GIVEN, dtype=config.dtype, stop="never")
 
 
-def named(found: Identified) -> Identified:
-    """With the name of the row in the table that has most in common with what was found, and how they differ."""
+def named(found: Identified, watched: Recording) -> Identified:
+    """With the name of the row in the table that has most in common with what was found, and how they differ.
+
+    Where the replay follows under another value as well, the value of that row counts.
+    """
     from harness.profiles import PROFILES
 
-    named: dict[str, Row] = {name: native_row(name, found.config) for name in NATIVE}
-    named |= {name: profile.row(found.config) for name, profile in PROFILES.items()}
-    named = {"controlled": controlled_row(found.config, Recipe()), **named}
-    unseen = ("stop", "hidden", "epochs", "batch_size", "momentum_form")
-    apart = {
-        name: tuple(
-            convention
-            for convention in differing(found.config, found.row, row)
-            if convention not in unseen and CONVENTIONS[convention].phase != "metric"
-        )
-        for name, row in named.items()
-    }
-    nearest = min(apart, key=lambda name: len(apart[name]))
-    return replace(found, nearest=nearest, differs=apart[nearest])
+    rows: dict[str, Row] = {"controlled": controlled_row(found.config, Recipe())}
+    rows |= {name: native_row(name, found.config) for name in NATIVE}
+    rows |= {name: profile.row(found.config) for name, profile in PROFILES.items()}
+    apart = {name: _apart(found.config, found.row, row) for name, row in rows.items()}
+    # in float32 the dtype of constants often makes no difference at all
+    nearest = min(apart, key=lambda name: (len(set(apart[name]) - {"constants"}), len(apart[name])))
+    if not found.unnamed:
+        kept = found.causes
+        settled = _settled(watched, found, rows[nearest])
+        mine = rows["controlled"]  # a value that was found may now be the row's, and still not be our own
+        causes = [
+            c if c in settled.causes else replace(c, found=getattr(settled.row, c.name))
+            for c in kept
+            if c in settled.causes or getattr(settled.row, c.name) != getattr(mine, c.name)
+        ]
+        found = replace(settled, causes=tuple(causes))
+    return replace(found, nearest=nearest, differs=_apart(found.config, found.row, rows[nearest]))
 
 
 def peel(recording: Recording, config: Config, row: Row, steps: int | None = None) -> Identified:
@@ -232,7 +194,9 @@ def peel(recording: Recording, config: Config, row: Row, steps: int | None = Non
         h, found, residual = _peel_stage(stage, h, _names(recording, stage, h))
         causes += found
         if not residual.followed:
-            unnamed.append(f"{stage.name}: {residual.largest:.2g} floors at step {residual.prefix + 1}")
+            twice = isinstance(stage, Gradient) and _softmax_twice(stage, h)
+            told = "softmax applied twice, at the output and in a loss from logits; " if twice else ""
+            unnamed.append(f"{stage.name}: {told}off by {residual.largest:.2g} floors from step {residual.prefix + 1}")
             if isinstance(stage, Gradient):
                 given = stage.observed
     off, floor = _free_running(recording, h)
@@ -243,6 +207,24 @@ def peel(recording: Recording, config: Config, row: Row, steps: int | None = Non
     return Identified(
         h.row, h.config, tuple(causes), not unnamed, off, floor, walk.steps, recording.steps, "; ".join(unnamed)
     )
+
+
+def _softmax_twice(stage: Gradient, h: Hypothesis) -> bool:
+    """Whether the last bias was given the gradient of cross entropy from softmax(softmax(z)), to a thousandth."""
+    recording, walk = stage.walk.recording, stage.walk
+    if recording.settings.get("output_activation") != "softmax" or h.config.task != "multiclass":
+        return False
+    _, place, _ = walk.tensors[-1]
+    for step in range(min(walk.steps, 3)):
+        rows = recording.batch(step)
+        once = softmax(walk.passed(h).logits[step, : len(rows)].astype(np.float64), axis=1)
+        back = softmax(once, axis=1)
+        back[np.arange(len(rows)), recording.y[rows]] -= 1
+        back = once * (back - (once * back).sum(axis=1, keepdims=True))
+        seen = stage.observed[step, place]
+        if np.abs(back.mean(axis=0) - seen).max() > 1e-3 * np.abs(seen).max():
+            return False
+    return True
 
 
 def _has(recording: Recording, make: type[Stage]) -> bool:
@@ -258,15 +240,17 @@ def _names(recording: Recording, stage: Stage, h: Hypothesis) -> tuple[str, ...]
         return FORWARD
     if isinstance(stage, Gradient):
         return LOSS if seen else (*LOSS, *FORWARD)
+    # what was recorded is not to be explained away
+    update = tuple(name for name in OPTIMIZER if name != "learning_rate" or recording.learning_rate is None)
     if recording.gradients is None:
-        return tuple(dict.fromkeys((*OPTIMIZER, *LOSS, *(() if seen else FORWARD))))
-    form = Gradient(stage.walk).form(h) if isinstance(stage, Update) and stage.given is None else "data"
-    bare = form != "full" or not h.config.l2
-    return (
-        *OPTIMIZER,
-        *(PENALTY if bare else ()),
-        *(("clip_norm", "clip_value") if form in ("unclipped", "data") else ()),
-    )
+        return tuple(dict.fromkeys((*update, *LOSS, *(() if seen else FORWARD))))
+    if isinstance(stage, Update) and stage.given is not None:
+        return update
+    form = Gradient(stage.walk).form(h)
+    # a gradient that was recorded in full may have been recorded before it was clipped
+    clipped = h.config.clip_norm is not None or h.config.clip_value is not None
+    penalty = PENALTY if form != "full" or not h.config.l2 else ()
+    return (*update, *penalty, *(() if clipped and form == "full" else ("clip_norm", "clip_value")))
 
 
 def _peel_stage(stage: Stage, h: Hypothesis, names: tuple[str, ...]) -> tuple[Hypothesis, list[Cause], Residual]:
@@ -285,12 +269,30 @@ def _peel_stage(stage: Stage, h: Hypothesis, names: tuple[str, ...]) -> tuple[Hy
         whole = Attempt(first, changed, values)
         if now.followed and rounds > 1:  # what an early round made fit may be what a later one mends
             whole = snapped(stage, needed(stage, whole))
+        followed = now.followed
         h, now = first, stage.one(first)
-        for attempt in _in_order(stage, whole):
+        was = now.largest
+        for attempt in _steps(stage, whole, followed):
             after = stage.one(attempt.h)
-            causes.append(_cause(stage, h, attempt, now, after))
+            causes.append(replace(_cause(stage, h, attempt, now, after), guess=not followed))
             h, now = attempt.h, after
+        if len(causes) > 1:
+            causes = [
+                cause
+                if cause.after < 0.9 * cause.before
+                else replace(cause, before=was, after=now.largest, together=True)
+                for cause in causes
+            ]
     return h, causes, now
+
+
+def _steps(stage: Stage, whole: Attempt, followed: bool) -> list[Attempt]:
+    """The changes one by one; where the replay does not follow in the end, up to the one that leads it furthest."""
+    steps = _in_order(stage, whole)
+    if followed:
+        return steps
+    prefixes = [residual.prefix for residual in stage.compare([whole.base, *(step.h for step in steps)])]
+    return steps[: int(np.argmax(prefixes))]
 
 
 def _in_order(stage: Stage, found: Attempt) -> list[Attempt]:
@@ -298,7 +300,10 @@ def _in_order(stage: Stage, found: Attempt) -> list[Attempt]:
     steps: list[Attempt] = []
     left, h = list(zip(found.changed, found.values, strict=True)), found.base
     while left:
-        tries = [Attempt(h, (option,), (value,)) for option, value in left]
+        # no constant of an optimizer before the optimizer that has it
+        left.sort(key=lambda each: not _applies(stage, h, each[0].name))
+        ready = sum(_applies(stage, h, option.name) for option, _ in left) or len(left)
+        tries = [Attempt(h, (option,), (value,)) for option, value in left[:ready]]
         near = stage.compare([each.h for each in tries]) if len(tries) > 1 else []
         best = min(range(len(near)), key=lambda i: (-near[i].prefix, near[i].score), default=0)
         steps.append(tries[best])
@@ -307,17 +312,24 @@ def _in_order(stage: Stage, found: Attempt) -> list[Attempt]:
     return steps
 
 
+def _applies(stage: Stage, h: Hypothesis, name: str) -> bool:
+    return name not in CONVENTIONS or CONVENTIONS[name].applies(h.stands(len(stage.walk.X)), h.row)
+
+
 def _cause(stage: Stage, before: Hypothesis, attempt: Attempt, was: Residual, now: Residual) -> Cause:
     (option,) = attempt.changed
     (value,) = attempt.values
     convention = CONVENTIONS.get(option.name)
+    told = evidence(stage, option.name, before, attempt.h)
+    if option.name == "l2" and value and attempt.h.row.l2_factor == "half":
+        told += f"; or {value / 2:.10g} without a half (L2 with a half: half -> full)"
     return Cause(
         name=option.name,
         title=convention.title if convention else SETTINGS[option.name],
         phase=convention.phase if convention else "loss",
         assumed=before.at(option.name),
         found=value,
-        evidence=evidence(stage, option.name, before, attempt.h),
+        evidence=told,
         before=was.largest,
         after=now.largest,
     )
@@ -342,5 +354,4 @@ def _free_running(recording: Recording, h: Hypothesis) -> tuple[float | None, fl
     members = [Member(config, row, start, each, recording.X, recording.y) for each in (batches, ReversedRows(batches))]
     one, other = (replayed.weights for replayed in replay(members))
     last = recording.weights_at(recording.steps)
-    finite = all(np.isfinite(value).all() for layer in last for value in layer.values())
-    return deviation(one, last if finite else None), deviation(one, other)
+    return deviation(one, last if is_finite(last) else None), deviation(one, other)

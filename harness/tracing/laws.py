@@ -148,7 +148,7 @@ def laws_of_batches(recording: Recording) -> dict[str, Law]:
 
 def _order(epochs: list[list[np.ndarray]], n: int, size: int) -> Law:
     drawn = [np.concatenate(parts) for parts in epochs]
-    first, told = drawn[0], f"{len(drawn)} epochs of {len(epochs[0])} steps"
+    first, told = drawn[0], f"{_count(len(drawn), 'epoch')} of {_count(len(epochs[0]), 'step')}"
     same = len(drawn) > 1 and all(np.array_equal(first, other) for other in drawn)
     if all(np.array_equal(rows, np.arange(len(rows))) for rows in drawn):
         return Law("in_order", f"{told}: rows 0, 1, 2, … in every one")
@@ -168,6 +168,10 @@ def _order(epochs: list[list[np.ndarray]], n: int, size: int) -> Law:
     if len(epochs[0]) == 1 and len(first) < n:
         return Law("independent", f"{told}: {len(first)} of {n} rows in each")
     return Law("permutation", f"{told}: no row comes twice in one, and their orders differ")
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _skips(parts: list[np.ndarray]) -> bool:

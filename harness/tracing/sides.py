@@ -13,12 +13,13 @@ from harness.errors import RequestError
 from harness.experiment import Cell, Experiment
 from harness.member import Member, member_of
 from harness.plan import Trial, plan
-from harness.profiles import CONTROLLED, row_of
+from harness.profiles import row_of
 from harness.recording import Recording
 from harness.registry import load_trainer
 from harness.replay import Stack
 from harness.tracing.walk import minimised
-from harness.trainer import Batches, Config, Diverged, Epoch, Weights
+from harness.trainer import Batches, Config, Diverged, Epoch
+from harness.training import is_finite
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def watched(member: Member, steps: int, name: str) -> Recording:
             stack.optimizer.begin_epoch()
         layers = stack.step(member.X[chosen][None], member.y[chosen][None], np.array([rate]))
         weights.append(stack.weights(0))
-        if not finite(weights[-1]):
+        if not is_finite(weights[-1]):
             weights.pop()
             break
         noted["rows"].append(chosen)
@@ -156,11 +157,6 @@ def stacked(steps: list[Any]) -> tuple[dict[str, np.ndarray], ...]:
     return tuple({key: np.stack([step[k][key] for step in steps]) for key in layer} for k, layer in enumerate(steps[0]))
 
 
-def finite(weights: Weights) -> bool:
-    """Whether no weight is infinite or NaN."""
-    return all(bool(np.isfinite(value).all()) for layer in weights for value in layer.values())
-
-
 @dataclass(frozen=True)
 class _OneStepEpochs:
     """The first steps of other batches, each an epoch of its own: `after_epoch` sees the weights after every step."""
@@ -201,7 +197,7 @@ def train_watched(trainer: str, name: str, member: Member) -> Recording:
 
     def after_epoch(epoch: int) -> bool:
         after = adapter.weights()
-        if not finite(after):
+        if not is_finite(after):
             return True
         weights.append(after)
         if epoch < len(rows):
@@ -213,6 +209,7 @@ def train_watched(trainer: str, name: str, member: Member) -> Recording:
     steps = len(weights) - 1
     if steps < 1:
         raise RequestError(f"backend {name!r}: its weights are not finite after the first step")
+    rates = np.array([rate for _, _, rate in steps_of(member.batches, steps)])
     return Recording(
         X=member.X,
         y=member.y,
@@ -220,11 +217,6 @@ def train_watched(trainer: str, name: str, member: Member) -> Recording:
         epoch=np.arange(steps),
         weights=stacked(weights),
         logits=padded(logits[:steps], 0),
-        learning_rate=np.array([rate for _, _, rate in steps_of(member.batches, steps)]),
+        learning_rate=None if (rates == rates[0]).all() else rates,  # asked for, not watched: it is no witness
         name=name,
     )
-
-
-def is_controlled(name: str) -> bool:
-    """Whether a name stands for the harness's own row rather than for an adapter."""
-    return name == CONTROLLED

@@ -19,15 +19,13 @@ from harness.experiment import Cell, Experiment
 from harness.profiles import CONTROLLED
 from harness.recording import Recording
 from harness.registry import backend
-from harness.tracing.identify import MOST_STEPS, Cause, Identified, config_of, peel, prepared
+from harness.tracing.identify import MOST_STEPS, Cause, Identified, peel
 from harness.tracing.laws import Law, law_of_biases, law_of_weights, laws_of_batches
+from harness.tracing.settings import config_of, prepared
 from harness.tracing.shown import Shown, free_floors, local_floors, shown, tensors
 from harness.tracing.sides import controlled_side, native_sides, train_watched, trial_of, watched
 from harness.tracing.walk import FLOORS, Hypothesis, Walk
 from harness.trainer import Config
-
-PHASES = ("data order", "start", "forward", "loss", "gradient", "optimizer state", "updated weights")
-"""The phases of a step, in the order in which they are compared; "start" is before step 1."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,7 @@ class Trace:
         return self.drawn or self.free
 
 
+@np.errstate(all="ignore")
 def trace(
     a: Recording,
     b: Recording,
@@ -135,7 +134,11 @@ def trace_names(
     trial = trial_of(experiment, datasets, cell, seed, mode)
     if mode == "native":
         a, b = native_sides(trial, datasets, names, steps)
-        return trace(a.recording, b.recording, a.config, a.row, steps, (a.drawn, b.drawn))
+        walked = trace(a.recording, b.recording, a.config, a.row, steps, (a.drawn, b.drawn))
+        # what these backends declare was replayed; nothing was trained in them
+        return replace(
+            walked, a=f"{names[0]} (replay of its declared row)", b=f"{names[1]} (replay of its declared row)"
+        )
     member = controlled_side(trial, datasets, steps)
     recordings = []
     with LocalExecutor(datasets) as executor:
@@ -194,16 +197,18 @@ def _drawn(a: Recording, b: Recording) -> tuple[list[Cause], list[str]]:
     if not _same_rows(a, b):
         ours, theirs = laws_of_batches(a), laws_of_batches(b)
         apart = [name for name in theirs if name in ours and theirs[name].value != ours[name].value]
-        apart += [name for name in theirs if name not in ours and name != "last_batch"]
+        # where all batches of one side are full, it says nothing of the last one
+        apart += [n for n in theirs if n not in ours and (n != "last_batch" or theirs[n].value != "keep")]
         causes += [_cause(name, _value(ours.get(name)), _value(theirs[name]), theirs[name].evidence) for name in apart]
-        if not apart:
+        if not apart and a.X.shape == b.X.shape:
             notes.append("The batches are other draws of the same law.")
     if a.layers != b.layers:
         causes.append(_cause("hidden", a.layers[1:-1], b.layers[1:-1], "the shapes of the weights"))
+    alike = len(a.layers) == len(b.layers)
     start_a, start_b = a.weights_at(0), b.weights_at(0)
     for name, key in (("init", "W"), ("bias", "b")):
-        pairs = [(x[key], y[key]) for x, y in zip(start_a, start_b, strict=True)]
-        if all(x.shape == y.shape and np.allclose(x, y, rtol=1e-6, atol=1e-9) for x, y in pairs):
+        pairs = [(x[key], y[key]) for x, y in zip(start_a, start_b, strict=alike)]
+        if alike and all(x.shape == y.shape and np.allclose(x, y, rtol=1e-6, atol=1e-9) for x, y in pairs):
             continue
         law_a = law_of_weights(start_a)
         if name == "init":
@@ -305,6 +310,8 @@ def _order(a: Recording, b: Recording, step: int) -> Divergence | None:
 
 
 def _start(a: Recording, b: Recording) -> Divergence | None:
+    if len(a.layers) != len(b.layers):
+        return Divergence(1, 1, "start", "layers", (), a.layers, b.layers, size=np.inf, floor=0.0)
     for k, (ours, theirs) in enumerate(zip(a.weights_at(0), b.weights_at(0), strict=True)):
         for key, x in ours.items():
             y, name = theirs[key], f"weights/{k}/{key}"
