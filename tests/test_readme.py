@@ -97,11 +97,6 @@ def test_every_command_shown_is_one_that_there_is(line, tmp_path):
         assert option in usage
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
-def test_every_link_leads_somewhere(target):
-    assert target.startswith("http") or (ROOT / target).exists()
-
-
 def test_the_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"make (\w+)", README):
