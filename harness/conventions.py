@@ -7,10 +7,10 @@ common cannot be what makes two trainings differ.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from harness.draws import Recipe, parse_law
+from harness.draws import parse_law
 from harness.errors import RequestError, unknown
 from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config
 
@@ -95,6 +95,26 @@ class Convention:
     phase: str
     values: Mapping[str, str]
     applies: Callable[[Config, Row], bool] = lambda config, row: True
+
+    def formula(self, value: Any) -> str:
+        """What a value means: its own entry, that of its law, or that of all numbers; "" for what is none of these."""
+        text = str(value)
+        if text in self.values:
+            return self.values[text]
+        law = next((key for key in self.values if "(" in text and key.startswith(text.partition("(")[0] + "(")), None)
+        if law is None and _is_number(text):
+            law = "number"
+        if law is None and (isinstance(value, tuple) or text in ACTIVATIONS or text in OPTIMIZER_CONSTANTS):
+            law = next(iter(self.values))
+        return self.values.get(law, "") if law else ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _adaptive(config: Config, row: Row) -> bool:
@@ -385,23 +405,6 @@ CONSTANTS = ("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumula
 """The conventions that are constants of an optimizer or an activation: an experiment may write them."""
 
 
-def controlled_row(config: Config, recipe: Recipe) -> Row:
-    """The harness's own row, with the numbers of one config."""
-    return Row(
-        init=recipe.init,
-        bias=recipe.bias,
-        batches=recipe.batches,
-        n_batches=recipe.n_batches,
-        last_batch=recipe.last_batch,
-        reduction=config.reduction,
-        dtype=config.dtype,
-        optimizer=family(config.optimizer),
-        nesterov=config.optimizer == "nesterov",
-        **{name: getattr(config, name) for name in CONSTANTS if name != "momentum"},
-        momentum=0.0 if config.optimizer in ("sgd", "perceptron") else config.momentum,
-    )
-
-
 def activations_under(config: Config, row: Row) -> tuple[str, ...]:
     """The activation of each hidden layer; where a row has more layers than the config, the last one's goes on."""
     layers = len(config.hidden if row.hidden == GIVEN else row.hidden)
@@ -409,47 +412,3 @@ def activations_under(config: Config, row: Row) -> tuple[str, ...]:
         return (row.activation,) * layers
     last = config.activation[-1] if config.activation else "sigmoid"
     return (*config.activation[:layers], *[last] * (layers - len(config.activation)))
-
-
-def config_under(config: Config, row: Row, n_train: int) -> Config:
-    """The config that a row makes of the experiment's: its numbers in place of those that the row has of its own."""
-    given: dict[str, Any] = {
-        name: getattr(row, name) for name in ("hidden", "epochs", "learning_rate") if getattr(row, name) != GIVEN
-    }
-    sizes = {GIVEN: config.batch_size, "min(200, n)": min(200, n_train), "n": n_train}
-    optimizer = row.optimizer
-    if optimizer == "sgd" and row.momentum > 0:
-        optimizer = "nesterov" if row.nesterov else "momentum"
-    if config.optimizer == "perceptron":
-        optimizer = "perceptron"
-    return replace(
-        config,
-        activation=activations_under(config, row),
-        batch_size=min(sizes.get(row.batch_size, row.batch_size), n_train),  # type: ignore[arg-type]
-        reduction="sum" if row.reduction == "sum" else "mean",
-        optimizer=optimizer,
-        dtype=row.dtype,
-        **{name: getattr(row, name) for name in CONSTANTS},
-        **given,
-    )
-
-
-def recipe_under(row: Row, recipe: Recipe) -> Recipe:
-    """How start and batches are drawn under a row; the schedule of the learning rate stays the experiment's."""
-    return replace(
-        recipe,
-        init=row.init,
-        bias=row.bias,
-        batches=row.batches,
-        n_batches=row.n_batches,
-        last_batch=row.last_batch,
-    )
-
-
-def differing(config: Config, a: Row, b: Row) -> list[str]:
-    """The conventions in which two rows differ, and which have an effect on `config` under one of them."""
-    return [
-        name
-        for name, convention in CONVENTIONS.items()
-        if getattr(a, name) != getattr(b, name) and (convention.applies(config, a) or convention.applies(config, b))
-    ]

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from pydantic import PrivateAttr, StrictStr, ValidationError
 
-from harness.axes import draw_points, read_axis, read_cases
+from harness.axes import canonical, describe_cell, draw_points, read_axis, read_cases
 from harness.errors import RequestError, short, unknown
 from harness.messages import explain, plain
 from harness.packages import check_not_shadowed
@@ -311,6 +311,25 @@ def _case_tables(table: dict[str, Any]) -> list[Any]:
         return []
     sweep["case"] = [dict(case) if isinstance(case, dict) else case for case in sweep["case"]]
     return list(sweep["case"])
+
+
+def single_cell(experiment: Experiment, wanted: Mapping[str, Any], asked: str) -> Cell:
+    """The one cell with these values, compared at 12 significant digits; `asked` is how they were asked for.
+
+    Raises `RequestError` that lists the cells when there is none, or more than one.
+    """
+    texts = {key: _comparable(value) for key, value in wanted.items()}
+    cells = list(experiment.cells())
+    found = [cell for cell in cells if all(_comparable(cell[key]) == text for key, text in texts.items())]
+    if len(found) != 1:
+        shown = "; ".join(describe_cell(cell) for cell in (found or cells)[:20])
+        more = " …" if len(found or cells) > 20 else ""
+        raise RequestError(f"{asked} {len(found)} cells, not one; the cells: {shown}{more}")
+    return found[0]
+
+
+def _comparable(value: Any) -> str:
+    return canonical(value).replace(" ", "")
 
 
 def _check_backends(experiment: Experiment, source: str) -> None:

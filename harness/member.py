@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.conventions import THROUGH_FLOAT32, Row, config_under, recipe_under
+from harness.conventions import THROUGH_FLOAT32, Row
 from harness.data import Part
-from harness.plan import DRAWS, Trial
+from harness.draws import Recipe
+from harness.plan import DRAWS, Draws, Trial
+from harness.reading import config_under, recipe_under
 from harness.trainer import Batches, Config, Weights
 
 
@@ -24,21 +26,32 @@ class Member:
 
 
 def member_of(trial: Trial, row: Row, train: Part) -> Member:
-    """One repeat of a trial's cell under a row: start and batches are drawn as the row says, from the repeat's seeds.
+    """One repeat of a trial's cell under a row. `train` holds the training rows in float64."""
+    seeds = trial.base_seed, trial.seed
+    return drawn_member(trial.config, trial.recipe, row, train.X, train.y, seeds, DRAWS[trial.draws])
 
-    So two rows of one repeat share every draw that their laws allow (common random numbers). `train` holds the training
-    rows in float64.
+
+def drawn_member(
+    config: Config,
+    recipe: Recipe,
+    row: Row,
+    X: np.ndarray,
+    y: np.ndarray,
+    seeds: tuple[int, int],
+    draws: Draws = DRAWS["harness"],
+) -> Member:
+    """A config under a row: start and batches are drawn as the row says, from `seeds`, those of experiment and repeat.
+
+    So two rows of one repeat share every draw that their laws allow (common random numbers).
     """
-    config = config_under(trial.config, row, len(train.y))
-    recipe = recipe_under(row, trial.recipe)
-    draws = DRAWS[trial.draws]
+    config, recipe = config_under(config, row, len(y)), recipe_under(row, recipe)
     return Member(
         config,
         row,
-        draws.draw_start(config, recipe, trial.base_seed, trial.seed),
-        draws.draw_batches(config, recipe, len(train.y), trial.base_seed, trial.seed),
-        train.X.astype(config.dtype, copy=False),
-        train.y if config.task == "multiclass" else train.y.astype(config.dtype, copy=False),
+        draws.draw_start(config, recipe, *seeds),
+        draws.draw_batches(config, recipe, len(y), *seeds),
+        X.astype(config.dtype, copy=False),
+        y if config.task == "multiclass" else y.astype(config.dtype, copy=False),
     )
 
 

@@ -4,9 +4,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from harness.conventions import config_under, recipe_under
-from harness.draws import Recipe, draw_batches, draw_start
-from harness.member import Member
+from harness.draws import Recipe
+from harness.member import drawn_member
 from harness.profiles import PROFILES
 from harness.reference import forward
 from harness.replay import replay
@@ -21,7 +20,7 @@ class ProfileTrainer(Trainer):
 
     @classmethod
     def unsupported(cls, config: Config) -> str | None:
-        if config.task != "multiclass" and config.task != "binary":
+        if config.task not in ("multiclass", "binary"):
             return f"profile {cls.profile!r} has classes only"
         return None
 
@@ -35,12 +34,9 @@ class ProfileTrainer(Trainer):
 
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         row = PROFILES[self.profile].row(self.config)
-        self.config = config = config_under(self.config, row, len(X))
-        recipe = recipe_under(row, Recipe())
-        start = draw_start(config, recipe, seed, 0)
-        batches = draw_batches(config, recipe, len(X), seed, 0)
-        X, y = X.astype(config.dtype), y if config.task == "multiclass" else y.astype(config.dtype)
-        (result,) = replay([Member(config, row, start, batches, X, y)])
+        member = drawn_member(self.config, Recipe(), row, X, y, (seed, 0))
+        self.config = member.config
+        (result,) = replay([member])
         if result.weights is None:
             raise Diverged("weights not finite")
         self.set_weights(result.weights)

@@ -6,10 +6,11 @@ They share axes, learning rate against L2, and print heatmaps that look comparab
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from harness.conventions import Row, controlled_row, family
+from harness.conventions import Row, family
 from harness.draws import Recipe
 from harness.errors import RequestError, unknown
 from harness.native import NATIVE, native_row
+from harness.reading import controlled_row
 from harness.trainer import Config
 
 CONTROLLED = "controlled"

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from harness import registry
-from harness.conventions import config_under
 from harness.data import Dataset, Datasets, fit_scale, load_datasets, task_of
 from harness.errors import RequestError
 from harness.experiment import Experiment, load, parse_arguments
@@ -19,6 +18,7 @@ from harness.packages import check_not_shadowed
 from harness.plan import Trial, plan, split
 from harness.profiles import PROFILES
 from harness.progress import make_progress
+from harness.reading import config_under
 from harness.results import Results
 from harness.sections import ARRAYS
 from harness.store import DEFAULT_STORE, Store

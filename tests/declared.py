@@ -13,12 +13,13 @@ import numpy as np
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from experiments.datasets import DATASETS
-from harness.conventions import Row, config_under, recipe_under
+from harness.conventions import Row
 from harness.data import Part, Prepared
 from harness.draws import Recipe, draw_batches, draw_start
 from harness.member import Member
 from harness.native import native_row
 from harness.parity import ReversedRows, deviation, largest, reverse_inputs
+from harness.reading import config_under, recipe_under
 from harness.recording import RecordedBatches, Recording
 from harness.reference import forward
 from harness.registry import backend as find

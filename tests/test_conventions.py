@@ -13,11 +13,12 @@ import pytest
 
 from harness.calls.keywords import controlled_call, native_call
 from harness.cli import invoke
-from harness.conventions import CONVENTIONS, GIVEN, Row, config_under
+from harness.conventions import CONVENTIONS, GIVEN, Row
 from harness.draws import Recipe, draw_batches
 from harness.member import Member
 from harness.native import NATIVE, native_row
 from harness.parity import deviation
+from harness.reading import config_under
 from harness.recording import RecordedBatches
 from harness.registry import BUILT_IN
 from harness.replay import replay

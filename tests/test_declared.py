@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from harness.conventions import CONVENTIONS, GIVEN, Row, controlled_row
+from harness.conventions import CONVENTIONS, GIVEN, Row
 from harness.data import load_datasets
 from harness.draws import Recipe, draw_start
 from harness.experiment import parse
@@ -16,6 +16,7 @@ from harness.member import member_of
 from harness.native import NATIVE, native_row
 from harness.plan import plan
 from harness.profiles import row_of
+from harness.reading import controlled_row
 from harness.reference import forward
 from harness.registry import BUILT_IN
 from harness.replay import replay

@@ -13,7 +13,7 @@ import harness
 from harness.checks.problem import N_ROWS, problem
 from harness.cli import invoke
 from harness.cli.explain import show
-from harness.conventions import Row, config_under, controlled_row, recipe_under
+from harness.conventions import Row
 from harness.data import load_datasets
 from harness.draws import Recipe, draw_batches, draw_start
 from harness.errors import RequestError
@@ -28,6 +28,7 @@ from harness.explaining.telling import WIDTH, table_lines
 from harness.member import Member
 from harness.native import native_row
 from harness.plan import plan
+from harness.reading import config_under, controlled_row, recipe_under
 from harness.replay import replay
 from harness.trainer import Config
 from tests.a_a import rates

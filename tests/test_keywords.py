@@ -11,13 +11,14 @@ import pytest
 from harness.calls.agree import _GROUPS, take_over
 from harness.calls.keywords import agree, controlled_call, native_call, sklearn_lacks
 from harness.calls.switches import _FAMILY, Switch, order
-from harness.conventions import CONVENTIONS, differing
+from harness.conventions import CONVENTIONS
 from harness.draws import INITS, Recipe, draw_batches, draw_start
 from harness.errors import RequestError
 from harness.member import Member
 from harness.native import NATIVE, native_row
 from harness.parity import deviation
 from harness.profiles import row_of
+from harness.reading import differing
 from harness.registry import backend as find
 from harness.registry import load_trainer
 from harness.replay import Stack, replay

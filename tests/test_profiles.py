@@ -7,11 +7,11 @@ import pytest
 
 from backends.lecture import NeuralNetwork
 from experiments.datasets import DATASETS
-from harness.conventions import Row, config_under, recipe_under
-from harness.draws import Recipe, draw_batches, draw_start
+from harness.conventions import Row
+from harness.draws import Recipe
 from harness.errors import RequestError
 from harness.experiment import load
-from harness.member import Member
+from harness.member import drawn_member
 from harness.native import native_row
 from harness.parity import deviation
 from harness.profiles import PROFILES, row_of
@@ -39,11 +39,7 @@ def digits():
 
 
 def member_under(name, config, digits):
-    row = row_of(name, config, Recipe())
-    config, recipe = config_under(config, row, 500), recipe_under(row, Recipe())
-    X, y = digits
-    start, batches = draw_start(config, recipe, 0, 0), draw_batches(config, recipe, 500, 0, 0)
-    return Member(config, row, start, batches, X.astype(config.dtype), y)
+    return drawn_member(config, Recipe(), row_of(name, config, Recipe()), *digits, (0, 0))
 
 
 def softmax(z):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from harness.checks.covering import FACTORS, covering, training_of
 from harness.checks.problem import N_ROWS, problem
-from harness.conventions import controlled_row
 from harness.draws import Recipe, draw_batches, draw_start
 from harness.member import Member
+from harness.reading import controlled_row
 from harness.reference import Reference
 from harness.replay import Stack, replay
 from harness.trainer import OPTIMIZER_CONSTANTS, Config

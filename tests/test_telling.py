@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from harness.conventions import CONVENTIONS, Row
-from harness.explaining.explanation import Explanation, Findings, Share, Switch, formula, write
+from harness.explaining.explanation import Explanation, Findings, Share, Switch, write
 from harness.explaining.shares import gap
 from harness.explaining.telling import WIDTH, Amount, table_lines, tell
 from reports.figures.waterfall import FALLS, RISES, waterfall
@@ -156,7 +156,7 @@ def test_files_are_named_by_their_cell_and_a_picture_of_an_earlier_run_does_not_
 @pytest.mark.parametrize("field", fields(Row), ids=lambda field: field.name)
 def test_every_default_of_the_table_has_a_formula(field):
     if field.default != "given":
-        assert formula(field.name, field.default)
+        assert CONVENTIONS[field.name].formula(field.default)
 
 
 # -- the chart

@@ -10,12 +10,13 @@ pytest.importorskip("torch", reason="the independent code that plants the causes
 
 from harness import registry
 from harness.cli import invoke
-from harness.conventions import CONVENTIONS, differing
+from harness.conventions import CONVENTIONS
 from harness.data import load_datasets
 from harness.draws import INITS, Recipe, draw_batches, draw_start
 from harness.errors import RequestError
 from harness.experiment import parse
 from harness.profiles import row_of
+from harness.reading import differing
 from harness.recording import read, write
 from harness.registry import Backend
 from harness.tracing.identify import identify

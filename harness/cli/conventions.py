@@ -160,7 +160,7 @@ def _general(convention: Convention, rows: Sequence[str]) -> Entry:
         declared = NATIVE.get(row, {}).get(convention.name)
         value = str(declared) if declared is not None else _general_value(row, convention.name)
         source = declared.source if declared is not None else "harness/profiles.py" if row in PROFILES else ""
-        uses.append(Use(row, value, formula(convention, value), source))
+        uses.append(Use(row, value, convention.formula(value), source))
     return Entry(convention.name, convention.title, convention.phase, dict(convention.values), uses)
 
 
@@ -185,30 +185,11 @@ def _in_force(convention: Convention, rows: dict[str, Row]) -> Entry:
     """A convention with the values that rows have for one config."""
     uses = []
     for name, row in rows.items():
-        value = str(getattr(row, convention.name))
+        value = getattr(row, convention.name)
         declared = NATIVE.get(name, {}).get(convention.name)
         source = declared.source if declared is not None else ""
-        uses.append(Use(name, value, formula(convention, value), source))
+        uses.append(Use(name, str(value), convention.formula(value), source))
     return Entry(convention.name, convention.title, convention.phase, dict(convention.values), uses)
-
-
-def formula(convention: Convention, value: str) -> str:
-    """The formula of a value: its own, that of its law, or that of all numbers; "" for a value in words."""
-    if value in convention.values:
-        return convention.values[value]
-    law = value.partition("(")[0]
-    for key, text in convention.values.items():
-        if "(" in value and law and key.startswith(f"{law}("):
-            return text
-    return convention.values.get("number", "") if _is_number(value) else ""
-
-
-def _is_number(value: str) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
 
 
 def _json(document: dict[str, Any]) -> str:

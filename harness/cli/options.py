@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from harness.axes import canonical, describe_cell
 from harness.errors import RequestError, unknown
-from harness.experiment import Cell, Experiment
+from harness.experiment import Cell, Experiment, single_cell
 from harness.store import DEFAULT_STORE
 
 ExperimentArgument = Annotated[
@@ -42,14 +41,6 @@ def pick_cell(experiment: Experiment, text: str) -> Cell:
             raise RequestError(f"--cell {text!r}: {item!r} is not AXIS=VALUE: {told}")
         if key.strip() in wanted:
             raise RequestError(f"--cell {text!r}: {key.strip()} stands there twice")
-        wanted[key.strip()] = canonical(value.strip()).replace(" ", "")
-    cells = list(experiment.cells())
-    found = [
-        cell for cell in cells if all(canonical(cell[key]).replace(" ", "") == value for key, value in wanted.items())
-    ]
-    if len(found) != 1:
-        shown = "; ".join(describe_cell(cell) for cell in (found or cells)[:20])
-        more = " …" if len(found or cells) > 20 else ""
-        asked = f"--cell {text!r}: singles out" if text else "give --cell AXIS=VALUE,…: none singles out"
-        raise RequestError(f"{asked} {len(found)} cells, not one; the cells: {shown}{more}")
-    return found[0]
+        wanted[key.strip()] = value.strip()
+    asked = f"--cell {text!r}: singles out" if text else "give --cell AXIS=VALUE,…: none singles out"
+    return single_cell(experiment, wanted, asked)

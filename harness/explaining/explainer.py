@@ -19,24 +19,25 @@ import numpy as np
 from harness import registry, worker
 from harness.axes import canonical, describe_cell
 from harness.calls.keywords import agree
-from harness.conventions import CONVENTIONS, differing
+from harness.conventions import CONVENTIONS
 from harness.data import Datasets, load_datasets
 from harness.environment import harness_version, machine, numpy_version
 from harness.errors import RequestError, unknown
 from harness.executor import LocalExecutor
-from harness.experiment import Cell, Experiment, load
+from harness.experiment import Cell, Experiment, load, single_cell
 from harness.explaining.choice import MOST_CELLS, telling
 from harness.explaining.explanation import REST, Explanation, Findings, Share, Switch
 from harness.explaining.measuring import FAILED, Measured, fitted, replayed, submit_fits
 from harness.explaining.scores import Scores, guessing, judged
 from harness.explaining.shares import Gap, diverging, gap, standard_error
-from harness.explaining.switching import REPLAYS, Game, Replays, Split, Task, play, resolved
+from harness.explaining.switching import REPLAYS, Game, Replays, Split, Task, play
 from harness.explaining.telling import listed
 from harness.native import NATIVE
 from harness.packages import check_not_shadowed
 from harness.plan import Trial, plan
-from harness.profiles import CONTROLLED, PROFILES, row_of
+from harness.profiles import CONTROLLED, PROFILES
 from harness.progress import Progress, make_progress
+from harness.reading import differing
 from harness.registry import backends
 
 SEEDS = 5
@@ -56,19 +57,12 @@ def explain(
     trained in. Raises `RequestError` for a request that is wrong.
     """
     asked = experiment if isinstance(experiment, Experiment) else load(experiment)
-    return explain_cells(asked, a, b, [_single(asked, cell or {})], seeds, progress)[0]
-
-
-def _single(experiment: Experiment, wanted: Mapping[str, Any]) -> Cell:
+    wanted = cell or {}
     for key in wanted:
-        if key not in experiment.sweep:
-            raise RequestError(f"cell: {unknown('axis', key, experiment.sweep)}")
-    cells = list(experiment.cells())
-    found = [cell for cell in cells if all(canonical(cell[key]) == canonical(value) for key, value in wanted.items())]
-    if len(found) != 1:
-        listed = "; ".join(describe_cell(cell) for cell in (found or cells)[:20])
-        raise RequestError(f"cell = {dict(wanted)}: singles out {len(found)} cells, not one; the cells: {listed}")
-    return found[0]
+        if key not in asked.sweep:
+            raise RequestError(f"cell: {unknown('axis', key, asked.sweep)}")
+    chosen = single_cell(asked, wanted, f"cell = {dict(wanted)}: singles out")
+    return explain_cells(asked, a, b, [chosen], seeds, progress)[0]
 
 
 def explain_cells(
@@ -158,12 +152,6 @@ class _Work:
         with self._progress({REPLAYS: self.replays.submit(tasks)}) as progress:
             self.replays.gather(progress)
 
-    def _game(self, trials: tuple[Trial, ...]) -> Game:
-        one = trials[0]
-        n_train = len(one.rows(self.datasets[one.data.key]).train)
-        a, b = (resolved(one.config, row_of(name, one.config, one.recipe), n_train) for name in self.sides)
-        return Game(trials, a, b)
-
     def able(self, name: str, trials: Sequence[Trial]) -> dict[int, str]:
         """Position -> "", of cells that were asked for. Raises `RequestError` for the first that cannot be trained."""
         for trial, reason in zip(trials, self._unsupported(trials), strict=True):
@@ -179,7 +167,7 @@ class _Work:
             raise RequestError(f"{name}: {next(reason for reason in reasons if reason is not None)}")
         if len(able) <= MOST_CELLS:
             return {trial.position: "" for trial in able}
-        games = [self._game((trial,)) for trial in able]
+        games = [Game.of((trial,), self.sides, self.datasets) for trial in able]
         self._replay([task for game in games for task in game.tasks([game.a, game.b])])
         losses = np.array([game.losses(self.replays, [game.a, game.b])[:, 0] for game in games])
         levels = np.array([guessing(trial, self.datasets) for trial in able])
@@ -202,7 +190,7 @@ class _Work:
 
     def explain(self, name: str, chosen: Sequence[tuple[tuple[Trial, ...], str]]) -> list[Explanation]:
         """Fits, and every switch of one convention; then, where there is a gap, the subsets of those that count."""
-        cases = self._measure([(self._game(trials), why) for trials, why in chosen])
+        cases = self._measure([(Game.of(trials, self.sides, self.datasets), why) for trials, why in chosen])
         for case in cases:
             if "unsupported" in (case.a.status, case.b.status):
                 raise RequestError(f"{_where(name, case.game.trials[0].cell)}: {'; '.join(case.faults)}")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from harness.axes import describe_cell
-from harness.conventions import CONVENTIONS, Convention
+from harness.conventions import CONVENTIONS
 from harness.errors import RequestError
 from harness.experiment import Cell
 from harness.explaining.shares import Gap, half_width
@@ -123,7 +123,7 @@ class Explanation:
         for switch in found.ordered:
             share = single.get(switch.name)
             share = None if share is None or switch.name != share.names[0] else share
-            says = [formula(switch.name, value) for value in (switch.a_value, switch.b_value)]
+            says = [CONVENTIONS[switch.name].formula(value) for value in (switch.a_value, switch.b_value)]
             values = [shown(switch.a_value), shown(switch.b_value)]
             numbers = [math.nan, math.nan] if share is None else [share.mean, share.error]
             rows.append([switch.title, *values, *says, *numbers, switch.alone_from_a, switch.alone_from_b])
@@ -166,19 +166,6 @@ class Explanation:
         plain = {**asdict(self), "text": self.text}
         result: dict[str, Any] = json.loads(json.dumps(plain, default=str), parse_constant=lambda _: None)
         return result
-
-
-def formula(name: str, value: Any) -> str:
-    """What a value of a convention means: the entry of the table, or that of the number or law that it stands for."""
-    values = CONVENTIONS[name].values
-    return values.get(str(value), values.get(_law(CONVENTIONS[name], value), ""))
-
-
-def _law(convention: Convention, value: Any) -> str:
-    """The key of the entry that stands for many values: a law with its number, or the only one there is."""
-    family = str(value).partition("(")[0]
-    law = next((key for key in convention.values if key.partition("(")[0] == family and "(" in key), "number")
-    return law if law in convention.values else next(iter(convention.values))
 
 
 def shown(value: Any) -> str:

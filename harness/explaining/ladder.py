@@ -4,6 +4,7 @@ An explanation takes one cell apart; a ladder shows a whole suite. Its rungs swi
 table, the order of a training, and every heatmap on the way is a replay of all cells with common random numbers.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +16,13 @@ import pandas as pd
 
 from harness.axes import canonical
 from harness.conventions import CONVENTIONS, Row
-from harness.data import Datasets, load_datasets
+from harness.data import load_datasets
 from harness.errors import RequestError
 from harness.executor import LocalExecutor
 from harness.experiment import Cell, Experiment
-from harness.explaining.switching import REPLAYS, Game, Replays, resolved
+from harness.explaining.switching import REPLAYS, Game, Replays
 from harness.metrics import SCORE
-from harness.plan import Trial, plan
-from harness.profiles import row_of
+from harness.plan import plan
 from harness.progress import make_progress
 
 
@@ -31,7 +31,8 @@ class Rung:
     """All cells under one row: `switched` is what the last rung did not have, "" for the first.
 
     `scores` and `losses` have one value a cell, NaN where the training diverges; `apart` is the mean absolute
-    difference of the scores from those of B, `equal` the cells whose loss and score are B's to the last bit.
+    difference of the scores from those of B, over the cells in which neither diverges, `equal` counts the cells whose
+    loss and score are B's to the last bit.
     """
 
     switched: str
@@ -118,7 +119,7 @@ def climb(experiment: Experiment, a: str, b: str, progress: bool = True) -> Ladd
     for trial in trials:
         if reason := trial.not_native():
             raise RequestError(f"{experiment.source}: {reason}")
-    games = [_game(trial, a, b, datasets) for trial in trials]
+    games = [Game.of((trial,), (a, b), datasets) for trial in trials]
     steps = _steps(games)
     with LocalExecutor(datasets) as executor:
         replays = Replays(executor, os.cpu_count() or 1)
@@ -140,12 +141,6 @@ def climb(experiment: Experiment, a: str, b: str, progress: bool = True) -> Ladd
     return Ladder(experiment, a, b, score, tuple(trial.cell for trial in trials), tuple(rungs))
 
 
-def _game(trial: Trial, a: str, b: str, datasets: Datasets) -> Game:
-    n_train = len(trial.rows(datasets[trial.data.key]).train)
-    row_a, row_b = (resolved(trial.config, row_of(name, trial.config, trial.recipe), n_train) for name in (a, b))
-    return Game((trial,), row_a, row_b)
-
-
 def _steps(games: Sequence[Game]) -> list[tuple[str, ...]]:
     """The conventions that differ in any cell, in the order of the table; those that go together, together."""
     groups = {group for game in games for group in game.groups}
@@ -160,8 +155,10 @@ def _row(game: Game, taken: Sequence[tuple[str, ...]]) -> Row:
 def _rung(games: Sequence[Game], step: tuple[str, ...], found: np.ndarray, last: np.ndarray) -> Rung:
     """One rung from the (loss, score) of every cell, `(cells, 2)`, and those of the last rung."""
     same = (found == last) | (np.isnan(found) & np.isnan(last))
-    apart = np.abs(np.nan_to_num(found[:, 1]) - np.nan_to_num(last[:, 1]))
-    return Rung(_switched(games, step), found[:, 1], found[:, 0], float(apart.mean()), int(same.all(axis=1).sum()))
+    apart = np.abs(found[:, 1] - last[:, 1])
+    known = np.isfinite(apart)
+    mean = float(apart[known].mean()) if known.any() else math.nan
+    return Rung(_switched(games, step), found[:, 1], found[:, 0], mean, int(same.all(axis=1).sum()))
 
 
 def _switched(games: Sequence[Game], step: tuple[str, ...]) -> str:

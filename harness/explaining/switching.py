@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from harness import worker
-from harness.conventions import CONVENTIONS, GIVEN, Row, config_under, differing
+from harness.conventions import CONVENTIONS, GIVEN, Row
+from harness.data import Datasets
 from harness.executor import LocalExecutor
 from harness.explaining.scores import Scores
 from harness.explaining.shares import MOST_PLAYERS, players, rest_counts, shapley, smallest_closing
 from harness.plan import Trial
+from harness.profiles import row_of
 from harness.progress import Progress
+from harness.reading import config_under, differing
 from harness.replay import MOST_MEMBERS, structure_of
 from harness.trainer import Config
 
@@ -105,6 +108,14 @@ class Game:
     trials: tuple[Trial, ...]
     a: Row
     b: Row
+
+    @classmethod
+    def of(cls, trials: tuple[Trial, ...], sides: tuple[str, str], datasets: Datasets) -> "Game":
+        """What lies between two backends or profiles in the repeats of one cell."""
+        one = trials[0]
+        n_train = len(one.rows(datasets[one.data.key]).train)
+        a, b = (resolved(one.config, row_of(name, one.config, one.recipe), n_train) for name in sides)
+        return cls(trials, a, b)
 
     @property
     def config(self) -> Config:

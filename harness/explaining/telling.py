@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.axes import describe_cell
-from harness.explaining.explanation import REST, Explanation, Findings, Share, formula, shown
+from harness.conventions import CONVENTIONS
+from harness.explaining.explanation import REST, Explanation, Findings, Share, shown
 from harness.explaining.shares import Gap
 
 WIDTH = 100
@@ -158,7 +159,7 @@ def _values(share: Share, a: str, b: str, found: Findings) -> str:
     if share.title == REST or len(share.names) != 1:
         return ""
     switch = next(switch for switch in found.switches if switch.name == share.names[0])
-    has = [formula(switch.name, value) for value in (switch.a_value, switch.b_value)]
+    has = [CONVENTIONS[switch.name].formula(value) for value in (switch.a_value, switch.b_value)]
     if has[0] == has[1]:
         has = [shown(switch.a_value), shown(switch.b_value)]
     return f": {a} has {has[0]}, {b} has {has[1]}"
@@ -234,7 +235,7 @@ def table_lines(explanation: Explanation) -> list[str]:
         if switch.name in single:
             lines += ["", f"{switch.title}:"]
             for name, value in ((a, switch.a_value), (b, switch.b_value)):
-                lines.append(f"  {name}: {shown(value)}: {formula(switch.name, value)}")
+                lines.append(f"  {name}: {shown(value)}: {CONVENTIONS[switch.name].formula(value)}")
     return lines
 
 

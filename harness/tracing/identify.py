@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax  # type: ignore[import-untyped]
 
-from harness.conventions import CONVENTIONS, GIVEN, Row, controlled_row, differing
+from harness.conventions import CONVENTIONS, GIVEN, Row
 from harness.draws import Recipe
 from harness.member import Member
 from harness.native import NATIVE, native_row
 from harness.parity import ReversedRows, deviation, is_chaotic, largest, tolerance
+from harness.reading import controlled_row, differing
 from harness.recording import RecordedBatches, Recording
 from harness.replay import replay
 from harness.tracing.candidates import FORWARD, LOSS, OPTIMIZER, PENALTY, Option

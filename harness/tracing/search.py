@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions import differing
 from harness.native import NATIVE, native_row
+from harness.reading import differing
 from harness.tracing.candidates import Option, from_free, options, to_free
 from harness.tracing.stages import Residual, Stage
 from harness.tracing.walk import Hypothesis

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions import GIVEN, Row, config_under, controlled_row
+from harness.conventions import GIVEN, Row
 from harness.data import Datasets
 from harness.errors import RequestError
 from harness.experiment import Cell, Experiment
 from harness.member import Member, member_of
 from harness.plan import Trial, plan
 from harness.profiles import row_of
+from harness.reading import config_under, controlled_row
 from harness.recording import Recording
 from harness.registry import load_trainer
 from harness.replay import Stack

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions import CONVENTIONS, GIVEN, Row, controlled_row
+from harness.conventions import CONVENTIONS, GIVEN, Row
 from harness.data import load_datasets
 from harness.draws import Recipe
 from harness.errors import RequestError, describe
 from harness.executor import LocalExecutor
 from harness.experiment import Cell, Experiment
 from harness.profiles import CONTROLLED
+from harness.reading import controlled_row
 from harness.recording import Recording
 from harness.registry import backend
 from harness.tracing.identify import MOST_STEPS, Cause, Identified, peel

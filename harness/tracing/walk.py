@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions import GIVEN, Row, config_under
+from harness.conventions import GIVEN, Row
 from harness.member import Member, through_float32
 from harness.optimizers import Optimizer
+from harness.reading import config_under
 from harness.recording import Recording
 from harness.replay import Stack
 from harness.trainer import Config
