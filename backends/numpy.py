@@ -1,121 +1,71 @@
 """NumPy: back propagation by hand, written twice.
 
-Controlled mode is built for speed. All that is trained lives in one flat vector, weight matrices first, so that an
-optimizer is a few in-place operations on a whole vector and the penalties are one on its leading part. Activations
-and errors stay in buffers that are allocated once for each batch size. Scalars are Python floats: since NumPy 2 a
-`np.float64` scalar would lift a float32 array to float64.
+Controlled mode is built for speed. All that a member of a stack trains lies in one row of a matrix `(members,
+parameters)`, so that an optimizer is a few in-place operations on whole matrices, the numbers of its members columns
+`(members, 1)`. Activations and errors are `(members, units, rows)`, in buffers that are allocated once for each batch
+size: so `z = W.T @ a + b` as in the textbooks, and a member's part of every array is one piece of memory.
 
 Native mode is the classic lecture class, in `backends/lecture.py`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from backends.lecture import LECTURE, NeuralNetwork
-from harness.trainer import SELU_ALPHA, SELU_SCALE, AfterEpoch, Batches, Config, NativeFit, Trainer, Weights
+from backends.numpy_activations import ACTIVATION
+from backends.numpy_optimizers import RULES, Constants, State, is_plain, plain, step_factors
+from harness.trainer import AfterStackedEpoch, Batches, Config, Epoch, NativeFit, StackTrainer, Weights
 
-# An activation and what it does to the error on the way back, both in place. The way back may spend `a`.
-Forward = Callable[[np.ndarray], object]
-Back = Callable[[np.ndarray, np.ndarray], object]
-
-
-def sigmoid(z: np.ndarray) -> None:
-    """`1 / (1 + exp(-z))` in place. Where `exp` overflows the quotient is 0, as it should be."""
-    np.negative(z, out=z)
-    np.exp(z, out=z)
-    z += 1
-    np.reciprocal(z, out=z)
+ROWS_AT_ONCE = 1024  # are predicted at once, so that what all members make of them stays near
 
 
-def sigmoid_back(delta: np.ndarray, a: np.ndarray) -> None:
-    """`delta * a * (1 - a)` in place; `a` is spent."""
-    delta *= a
-    np.subtract(1, a, out=a)
-    delta *= a
+def transposed(a: np.ndarray) -> np.ndarray:
+    """The transposed matrix of every member."""
+    return a.swapaxes(-1, -2)
 
 
-def tanh_back(delta: np.ndarray, a: np.ndarray) -> None:
-    """`delta * (1 - a**2)` in place; `a` is spent."""
-    a *= a
-    np.subtract(1, a, out=a)
-    delta *= a
-
-
-def leaky_relu(slope: float) -> tuple[Forward, Back]:
-    """`z` where it is positive, else `slope * z`."""
-
-    def forward(z: np.ndarray) -> None:
-        np.multiply(z, slope, out=z, where=z <= 0)
-
-    def back(delta: np.ndarray, a: np.ndarray) -> None:
-        np.multiply(delta, slope, out=delta, where=a <= 0)
-
-    return forward, back
-
-
-def elu(alpha: float, scale: float = 1.0) -> tuple[Forward, Back]:
-    """`scale * z` where it is positive, else `scale * alpha * (exp(z) - 1)`."""
-
-    def forward(z: np.ndarray) -> None:
-        negative = z <= 0
-        np.expm1(z, out=z, where=negative)
-        np.multiply(z, alpha, out=z, where=negative)
-        z *= scale
-
-    def back(delta: np.ndarray, a: np.ndarray) -> None:
-        delta *= np.where(a > 0, scale, a + scale * alpha)
-
-    return forward, back
-
-
-def softmax(z: np.ndarray) -> None:
-    """Row-wise softmax in place, shifted by the row's maximum so that `exp` cannot overflow."""
-    z -= z.max(axis=1, keepdims=True)
-    np.exp(z, out=z)
-    z /= z.sum(axis=1, keepdims=True)
-
-
-ACTIVATION: dict[str, Callable[[Config], tuple[Forward, Back]]] = {
-    "identity": lambda config: (lambda z: None, lambda delta, a: None),
-    "sigmoid": lambda config: (sigmoid, sigmoid_back),
-    "tanh": lambda config: (lambda z: np.tanh(z, out=z), tanh_back),
-    "relu": lambda config: (
-        lambda z: np.maximum(z, 0, out=z),
-        lambda delta, a: np.multiply(delta, np.sign(a, out=a), out=delta),
-    ),
-    "leaky_relu": lambda config: leaky_relu(config.leaky_slope),
-    "elu": lambda config: elu(config.elu_alpha),
-    "selu": lambda config: elu(SELU_ALPHA, SELU_SCALE),
-    "softplus": lambda config: (
-        lambda z: np.logaddexp(0, z, out=z),  # log(exp(0) + exp(z)), without overflow
-        lambda delta, a: np.multiply(delta, -np.expm1(-a), out=delta),
-    ),
-    # two outputs whose losses know the way back
-    "softmax": lambda config: (softmax, lambda delta, a: None),
-    "heaviside": lambda config: (lambda z: np.heaviside(z, 0, out=z), lambda delta, a: None),
-}
+def product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """`a @ b` for every member; an outer product is three times as fast by multiplication."""
+    return np.multiply(a, b, out=out) if a.shape[-1] == 1 else np.matmul(a, b, out=out)
 
 
 class Buffers:
-    """Where the forward and the backward pass of one batch size write."""
+    """Where the forward and the backward pass of `members` networks write for batches of `n` rows."""
 
-    def __init__(self, n: int, config: Config) -> None:
-        layers, dtype = config.layers, config.dtype
-        self.row_starts = np.arange(n) * layers[-1]  # where each row of the outputs begins in memory
-        self.ones = np.ones(n, dtype)
-        self.a = [np.empty((n, units), dtype) for units in layers]  # the inputs, then each z, activated in place
-        self.delta = [np.empty((n, units), dtype) for units in layers[1:-1]]
-        self.targets = np.empty((n, layers[-1]), dtype)
-        self.kept = {k: np.empty((n, layers[k]), dtype) for k in config.dropout_layers}  # 0 or 1 / (1 - rate)
-        self.dropped = [np.empty_like(a) if k in self.kept else a for k, a in enumerate(self.a)]  # what layer k reads
+    def __init__(self, members: int, n: int, config: Config) -> None:
+        def empty(units: int) -> np.ndarray:
+            return np.empty((members, units, n), config.dtype)
+
+        self.ones = np.ones((n, 1), config.dtype)
+        self.rows = np.empty((n, config.n_inputs), config.dtype)  # as they are taken from X, for all members
+        self.targets = np.empty((config.n_outputs, n), config.dtype)
+        self.turns = members > 1  # a transposed copy of the rows pays where it is read often
+        inputs = np.empty((config.n_inputs, n), config.dtype) if self.turns else self.rows.T
+        self.a = [inputs, *map(empty, config.layers[1:])]  # the inputs, then each z, activated in place
+        self.delta = [*map(empty, config.layers[1:])]
+        self.delta_T = [*map(transposed, self.delta)]
+        self.kept = {k: empty(config.layers[k]) for k in config.dropout_layers}  # 0 or 1 / (1 - rate)
+        self.read = [empty(config.layers[k]) if k in self.kept else a for k, a in enumerate(self.a)]  # by layer k
+        # the gradient is a product over the rows, which is faster from the rows as they were taken
+        self.read_back = self.read if 0 in self.kept else [self.rows.T, *self.read[1:]]
+
+    def take(self, X: np.ndarray, targets: np.ndarray, rows: np.ndarray) -> None:
+        """A batch of inputs and targets, `targets` `(n_outputs, rows of X)`."""
+        X.take(rows, axis=0, out=self.rows, mode="clip")  # the default mode would copy twice
+        targets.take(rows, axis=1, out=self.targets, mode="clip")
+        if self.turns:
+            self.a[0][...] = self.rows.T
 
 
 class BatchNorm:
-    """Batch normalisation of one hidden layer, in place; its beta is the bias that is added afterwards."""
+    """Batch normalisation of one hidden layer, in place; its beta is the bias that is added afterwards.
+
+    `gamma`, its gradient, and the running `mean` and `variance` are `(members, units, 1)`.
+    """
 
     def __init__(self, config: Config, gamma: np.ndarray, grad_gamma: np.ndarray) -> None:
         self.running_kept, self.epsilon = config.batch_norm_momentum, config.batch_norm_epsilon
@@ -124,9 +74,9 @@ class BatchNorm:
 
     def train(self, z: np.ndarray) -> None:
         """`gamma * (z - mean) / sqrt(variance + epsilon)` with the batch's own moments; the running ones follow."""
-        mean = z.mean(axis=0)
+        mean = z.mean(axis=2, keepdims=True)
         z -= mean
-        variance = np.square(z).mean(axis=0)
+        variance = np.square(z).mean(axis=2, keepdims=True)
         self.deviation = np.sqrt(variance + self.epsilon)
         z /= self.deviation
         self.normalised = z.copy()
@@ -146,117 +96,136 @@ class BatchNorm:
 
         The batch's moments depend on every row, so each row's error spreads to all.
         """
-        np.einsum("ij,ij->j", delta, self.normalised, out=self.grad_gamma)
-        self.normalised *= self.grad_gamma / len(delta)
+        n = delta.shape[2]
+        np.einsum("mun,mun->mu", delta, self.normalised, out=self.grad_gamma[..., 0])
+        self.normalised *= self.grad_gamma / n
         delta -= self.normalised
-        delta -= grad_beta / len(delta)
+        delta -= grad_beta / n
         delta *= self.gamma / self.deviation
 
 
-class NumpyTrainer(Trainer):
-    """Our own fast NumPy network, and the lecture class for native mode."""
+class NumpyTrainer(StackTrainer):
+    """Our own fast NumPy networks, and the lecture class for native mode."""
 
     name = "numpy"
     requires = ("numpy",)
     arithmetic = ("numpy.matmul",)
 
-    def __init__(self, config: Config, start: Weights | None) -> None:
-        self._build(config)
-        if start is not None:
-            self.set_weights(start)
+    def build_stack(self, configs: Sequence[Config], start: Weights) -> None:
+        config = self.config = configs[0]
+        self._configs = configs
+        self._hidden = [ACTIVATION[name](config) for name in config.activation]
+        self._output = ACTIVATION[config.output_activation](config)
+        self._rule = plain if is_plain(config) else RULES[config.optimizer]
+        self._lay_out(np.arange(len(configs)))
+        self.set_stack_weights(start)
 
-    def _build(self, config: Config) -> None:
-        """The flat vectors and the names of their parts: all matrices, all biases (or betas), all gammas."""
-        self.config = config
-        normalised = config.hidden if config.batch_norm else ()
-        shapes = [*pairwise(config.layers), *((units,) for units in (*config.layers[1:], *normalised))]
+    def _lay_out(self, members: np.ndarray) -> None:
+        """A new state for these members of those built, and names for its parts.
+
+        A row of it holds all weight matrices, then all biases (or betas), then all gammas.
+        """
+        config, self._members, self._t = self.config, members, 0
+        self._constants = Constants([self._configs[member] for member in members])
+        self._has_l2 = bool(self._constants.exact["l2"].any())
+        depth, gammas = len(config.layers) - 1, config.hidden if config.batch_norm else ()
+        shapes = [*pairwise(config.layers), *((units, 1) for units in (*config.layers[1:], *gammas))]
         sizes = [math.prod(shape) for shape in shapes]
-        self._parameters = np.zeros(sum(sizes), config.dtype)
-        self._gradient = np.zeros_like(self._parameters)
+        state = self._state = State(len(members), sum(sizes), config, self._constants)
+        self._matrices = [flat[:, : sum(sizes[:depth])] for flat in (state.w, state.g, state.scratch)]
 
-        def parts(flat: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-            views = [v.reshape(s) for v, s in zip(np.split(flat, np.cumsum(sizes)[:-1]), shapes, strict=True)]
-            depth = len(config.layers) - 1
-            return views[:depth], views[depth : 2 * depth], views[2 * depth :]
+        def parts(flat: np.ndarray) -> list[np.ndarray]:
+            pieces = np.split(flat, np.cumsum(sizes)[:-1], axis=1)
+            return [piece.reshape(-1, *shape) for piece, shape in zip(pieces, shapes, strict=True)]
 
-        self._W, self._b, gammas = parts(self._parameters)
-        self._grad_W, self._grad_b, grad_gammas = parts(self._gradient)
-        self._norms = [BatchNorm(config, *pair) for pair in zip(gammas, grad_gammas, strict=True)]
+        weights, gradients = parts(state.w), parts(state.g)
+        self._W, self._b = weights[:depth], weights[depth : 2 * depth]
+        self._W_T = [*map(transposed, self._W)]
+        self._grad_W, self._grad_b = gradients[:depth], gradients[depth : 2 * depth]
+        scales = zip(weights[2 * depth :], gradients[2 * depth :], strict=True)
+        self._norms = [BatchNorm(config, gamma, grad_gamma) for gamma, grad_gamma in scales]
         self._layers = [{"W": W, "b": b} for W, b in zip(self._W, self._b, strict=True)]  # with the contract's names
         for k, norm in enumerate(self._norms):
             rest = {"gamma": norm.gamma, "beta": self._b[k], "mean": norm.mean, "variance": norm.variance}
             self._layers[k] = {"W": self._W[k], **rest}
-
-        self._velocity, self._squares, self._scratch = (np.zeros_like(self._parameters) for _ in range(3))
-        n_weights = sum(W.size for W in self._W)
-        self._matrices = [flat[:n_weights] for flat in (self._parameters, self._gradient, self._scratch)]
-        if config.optimizer in ("adagrad", "adagrad_momentum"):
-            self._squares += config.initial_accumulator
-        self._t = 0
         self._buffers: dict[int, Buffers] = {}
-        self._hidden = [ACTIVATION[name](config) for name in config.activation]
-        self._output = ACTIVATION[config.output_activation](config)
-        self._update = getattr(self, f"_{config.optimizer}")
 
-    def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:
+    def _keep(self, kept: np.ndarray) -> None:
+        """Go on with the members where `kept` is True; nothing changes for them."""
+        t, state, norms = self._t, self._state, self._norms
+        self._lay_out(self._members[kept])
+        self._t = t
+        self._state.take_over(state, kept)
+        for norm, old in zip(self._norms, norms, strict=True):
+            norm.mean[...], norm.variance[...] = old.mean[kept], old.variance[kept]
+
+    def train_stack(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterStackedEpoch) -> None:
+        config = self.config
+        targets = np.eye(config.n_outputs, dtype=config.dtype)[:, y] if config.task == "multiclass" else y.T.copy()
         with np.errstate(all="ignore"):  # a training that diverges is a result, not a warning
             for e in range(len(batches)):
-                epoch = batches[e]
-                steps = zip(epoch.batches(), epoch.learning_rate.tolist(), strict=True)
-                for step, (rows, learning_rate) in enumerate(steps):
-                    self._back_propagate(X, y, rows, epoch.step_masks(step) if epoch.masks else ())
-                    self._t += 1
-                    self._update(learning_rate)
-                if after_epoch(e + 1):
+                self._train_epoch(X, targets, batches[e])
+                leaving = after_epoch(e + 1)
+                if all(leaving):
                     return
+                if any(leaving):
+                    self._keep(~leaving)
 
-    def _back_propagate(self, X: np.ndarray, y: np.ndarray, rows: np.ndarray, masks: tuple[np.ndarray, ...]) -> None:
-        """Fill the gradient for one batch."""
-        if len(rows) not in self._buffers:
-            self._buffers[len(rows)] = Buffers(len(rows), self.config)
-        buffers = self._buffers[len(rows)]
+    def _train_epoch(self, X: np.ndarray, targets: np.ndarray, epoch: Epoch) -> None:
+        lengths = (epoch.rows >= 0).sum(axis=1)
+        rates = epoch.learning_rate[self._members]
+        factors = step_factors(self.config, self._constants, rates, lengths, self._t)
+        steps = zip(lengths.tolist(), *factors, strict=False)  # factors that stay the same never end
+        for step, (n, error, l2, l1, rate, epsilon) in enumerate(steps):
+            if n not in self._buffers:
+                self._buffers[n] = Buffers(len(self._members), n, self.config)
+            buffers = self._buffers[n]
+            buffers.take(X, targets, epoch.rows[step, :n])
+            if epoch.masks:
+                self._drop_out(buffers, epoch.step_masks(step))
+            self._feed_forward(buffers)
+            self._back_propagate(buffers, error)
+            self._penalise(l2, l1)
+            self._clip()
+            self._rule(self._state, self._constants, rate, epsilon)
+        self._t += len(lengths)
 
-        X.take(rows, axis=0, out=buffers.a[0], mode="clip")  # the default mode would copy twice
-        for k, mask in zip(buffers.kept, masks, strict=True):
-            np.multiply(mask, 1 / (1 - self.config.dropout[k]), out=buffers.kept[k])
-        self._feed_forward(buffers)
-        delta = self._output_error(buffers, y, rows)
-        for k in reversed(range(len(self._W))):
-            np.matmul(buffers.ones, delta, out=self._grad_b[k])  # the sum over the rows, three times as fast
-            if k < len(self._norms):
-                self._norms[k].back(delta, self._grad_b[k])
-            np.matmul(buffers.dropped[k].T, delta, out=self._grad_W[k])
-            if k > 0:
-                delta = np.matmul(delta, self._W[k].T, out=buffers.delta[k - 1])
-                if k in buffers.kept:
-                    delta *= buffers.kept[k]
-                self._hidden[k - 1][1](delta, buffers.a[k])
-        self._penalise()
-        self._clip()
+    def _drop_out(self, buffers: Buffers, masks: tuple[np.ndarray, ...]) -> None:
+        """What each input and unit is multiplied by, for masks `(members that were built, rows, units)`."""
+        for kept, mask, factor in zip(buffers.kept.values(), masks, self._constants.dropout_factors, strict=True):
+            np.multiply(transposed(mask[self._members]), factor, out=kept)
 
     def _feed_forward(self, buffers: Buffers) -> None:
-        for k, (W, b) in enumerate(zip(self._W, self._b, strict=True)):
+        for k, (W_T, b) in enumerate(zip(self._W_T, self._b, strict=True)):
             if k in buffers.kept:
-                np.multiply(buffers.a[k], buffers.kept[k], out=buffers.dropped[k])
-            z = np.matmul(buffers.dropped[k], W, out=buffers.a[k + 1])
+                np.multiply(buffers.a[k], buffers.kept[k], out=buffers.read[k])
+            z = np.matmul(W_T, buffers.read[k], out=buffers.a[k + 1])
             if k < len(self._norms):
                 self._norms[k].train(z)
             z += b
             if k < len(self._hidden):
                 self._hidden[k][0](z)
 
-    def _output_error(self, buffers: Buffers, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """The derivative of the batch's loss by the logits, in place of the outputs or of the targets."""
-        config, (activate, back), o = self.config, self._output, buffers.a[-1]
-        n = len(rows) if config.reduction == "mean" else 1
+    def _back_propagate(self, buffers: Buffers, factor: np.ndarray) -> None:
+        """Fill the gradient, without the penalties, for a loss whose derivative is multiplied by `factor`."""
+        delta = self._output_error(buffers)
+        delta *= factor
+        for k in reversed(range(len(self._W))):
+            np.matmul(delta, buffers.ones, out=self._grad_b[k])  # the sum over the rows, three times as fast
+            if k < len(self._norms):
+                self._norms[k].back(delta, self._grad_b[k])
+            product(buffers.read_back[k], buffers.delta_T[k], out=self._grad_W[k])
+            if k > 0:
+                delta = product(self._W[k], delta, out=buffers.delta[k - 1])
+                if k in buffers.kept:
+                    delta *= buffers.kept[k]
+                self._hidden[k - 1][1](delta, buffers.a[k])
+
+    def _output_error(self, buffers: Buffers) -> np.ndarray:
+        """The derivative of a row's loss by the logits, with the sum over the outputs in place of their mean."""
+        config, (activate, back), o, e = self.config, self._output, buffers.a[-1], buffers.delta[-1]
         activate(o)
-        if config.task == "multiclass":
-            o.reshape(-1)[buffers.row_starts + y[rows]] -= 1  # three times as fast as with two indices
-            if n > 1:
-                o /= n
-            return o
-        e = y.take(rows, axis=0, out=buffers.targets, mode="clip")
-        np.subtract(o, e, out=e)
+        np.subtract(o, buffers.targets, out=e)
         if config.loss == "mse":
             e *= 2
         elif config.loss == "mae":
@@ -265,123 +234,61 @@ class NumpyTrainer(Trainer):
             np.clip(e, -config.huber_delta, config.huber_delta, out=e)
         if config.task == "regression":  # elsewhere the loss takes the activation's derivative away
             back(e, o)
-        e /= n * config.n_outputs
         return e
 
-    def _penalise(self) -> None:
+    def _penalise(self, l2: np.ndarray, l1: np.ndarray) -> None:
         """Add the derivative of `(l2 / 2) * sum(W**2) + l1 * sum(abs(W))`."""
         W, gradient, penalty = self._matrices
-        if self.config.l2:
-            gradient += np.multiply(W, self.config.l2, out=penalty)
+        if self._has_l2:
+            gradient += np.multiply(W, l2, out=penalty)
         if self.config.l1:
             np.sign(W, out=penalty)
-            penalty *= self.config.l1
+            penalty *= l1
             gradient += penalty
 
     def _clip(self) -> None:
-        """`g * min(1, c / norm)` over the whole vector, or every element within -c and c."""
-        gradient, norm_bound, bound = self._gradient, self.config.clip_norm, self.config.clip_value
-        if norm_bound is not None:
-            norm = math.sqrt(np.square(gradient, dtype=np.float64).sum())
-            if norm > norm_bound:
-                gradient *= norm_bound / norm
-        if bound is not None:
-            np.clip(gradient, -bound, bound, out=gradient)
+        """`g * min(1, c / norm)` over all that a member trains, or every element within -c and c."""
+        g, constants = self._state.g, self._constants
+        if self.config.clip_norm is not None:
+            norm = np.sqrt(np.square(g, dtype=np.float64).sum(axis=1, keepdims=True))
+            g *= np.fmin(1, constants.exact["clip_norm"] / norm).astype(g.dtype)  # 1 where the norm is nan
+        if self.config.clip_value is not None:
+            np.clip(g, -constants.clip_value, constants.clip_value, out=g)
 
-    def _sgd(self, learning_rate: float) -> None:
-        """`w -= lr * g`."""
-        self._gradient *= learning_rate
-        self._parameters -= self._gradient
-
-    _perceptron = _sgd  # the same step along another error: `(z > 0) - y`
-
-    def _momentum(self, learning_rate: float) -> None:
-        """`v = m*v + g; w -= lr * v`."""
-        self._velocity *= self.config.momentum
-        self._velocity += self._gradient
-        np.multiply(self._velocity, learning_rate, out=self._scratch)
-        self._parameters -= self._scratch
-
-    def _nesterov(self, learning_rate: float) -> None:
-        """`v = m*v + g; w -= lr * (g + m*v)`."""
-        self._velocity *= self.config.momentum
-        self._velocity += self._gradient
-        np.multiply(self._velocity, self.config.momentum, out=self._scratch)
-        self._scratch += self._gradient
-        self._scratch *= learning_rate
-        self._parameters -= self._scratch
-
-    def _adagrad(self, learning_rate: float) -> None:
-        """`G += g**2; w -= lr * g / (sqrt(G) + epsilon)`; here `G` are the squares."""
-        self._squares += np.square(self._gradient, out=self._scratch)
-        self._parameters -= self._scaled(learning_rate)
-
-    def _adagrad_momentum(self, learning_rate: float) -> None:
-        """`G += g**2; v = m*v + lr * g / (sqrt(G) + epsilon); w -= v`."""
-        self._squares += np.square(self._gradient, out=self._scratch)
-        self._velocity *= self.config.momentum
-        self._velocity += self._scaled(learning_rate)
-        self._parameters -= self._velocity
-
-    def _rmsprop(self, learning_rate: float) -> None:
-        """`v = rho*v + (1 - rho)*g**2; w -= lr * g / (sqrt(v) + epsilon)`; here `v` are the squares."""
-        self._remember_squares(self.config.rho)
-        self._parameters -= self._scaled(learning_rate)
-
-    def _adam(self, learning_rate: float) -> None:
-        """`w -= lr * m_hat / (sqrt(v_hat) + epsilon)`; here `m` is the velocity and `v` the squares."""
-        config, g, scratch = self.config, self._gradient, self._scratch
-        self._velocity *= config.beta_1
-        self._velocity += np.multiply(g, 1 - config.beta_1, out=scratch)
-        self._remember_squares(config.beta_2)
-        np.divide(self._squares, 1 - config.beta_2**self._t, out=scratch)
-        np.sqrt(scratch, out=scratch)
-        scratch += config.epsilon
-        np.multiply(self._velocity, learning_rate / (1 - config.beta_1**self._t), out=g)
-        g /= scratch
-        self._parameters -= g
-
-    def _remember_squares(self, kept: float) -> None:
-        """`v = kept*v + (1 - kept)*g**2` in the squares."""
-        self._squares *= kept
-        np.multiply(self._gradient, 1 - kept, out=self._scratch)
-        self._scratch *= self._gradient
-        self._squares += self._scratch
-
-    def _scaled(self, learning_rate: float) -> np.ndarray:
-        """`lr * g / (sqrt(squares) + epsilon)`, in place of the gradient."""
-        np.sqrt(self._squares, out=self._scratch)
-        self._scratch += self.config.epsilon
-        self._gradient *= learning_rate
-        self._gradient /= self._scratch
-        return self._gradient
-
-    def logits(self, X: np.ndarray) -> np.ndarray:
-        a = np.asarray(X, self.config.dtype)
+    def stack_logits(self, X: np.ndarray) -> np.ndarray:
+        logits = np.empty((len(self._members), len(X), self.config.n_outputs), self.config.dtype)
         with np.errstate(all="ignore"):
-            for k, (W, b) in enumerate(zip(self._W, self._b, strict=True)):
-                a = np.matmul(a, W)
-                if k < len(self._norms):
-                    self._norms[k].infer(a)
-                a += b
-                if k < len(self._hidden):
-                    self._hidden[k][0](a)
-        return a
+            for first in range(0, len(X), ROWS_AT_ONCE):
+                a = np.array(X[first : first + ROWS_AT_ONCE].T, self.config.dtype, order="C")
+                for k, (W_T, b) in enumerate(zip(self._W_T, self._b, strict=True)):
+                    a = np.matmul(W_T, a)
+                    if k < len(self._norms):
+                        self._norms[k].infer(a)
+                    a += b
+                    if k < len(self._hidden):
+                        self._hidden[k][0](a)
+                logits[:, first : first + ROWS_AT_ONCE] = transposed(a)
+        return logits
 
-    def weights(self) -> Weights:
-        return tuple({key: value.copy() for key, value in layer.items()} for layer in self._layers)
+    def stack_weights(self) -> Weights:
+        return tuple(
+            {key: (value if key == "W" else value[..., 0]).copy() for key, value in layer.items()}
+            for layer in self._layers
+        )
 
-    def set_weights(self, weights: Weights) -> None:
+    def set_stack_weights(self, weights: Weights) -> None:
+        if len(weights[0]["W"]) != len(self._members):  # members that have left are back
+            self._lay_out(np.arange(len(self._configs)))
         for layer, given in zip(self._layers, weights, strict=True):
             for key, value in layer.items():
-                value[...] = given[key]
+                value[...] = given[key] if key == "W" else given[key][..., None]
 
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         unwritten = {name: value for name, value in LECTURE.items() if name not in self.config.written}
         config = replace(self.config, **unwritten)
-        self._build(config)
         network = NeuralNetwork(config, X, np.eye(config.n_outputs)[y] if config.task == "multiclass" else y, seed)
         with np.errstate(all="ignore"):
             network.train()
-        self.set_weights([{"W": W, "b": b} for W, b in zip(network.weights, network.biases, strict=True)])
+        layers = zip(network.weights, network.biases, strict=True)
+        self.build_stack((config,), tuple({"W": W[None], "b": b[None]} for W, b in layers))
         return NativeFit(epochs_run=config.epochs)

@@ -1,39 +1,45 @@
-"""TensorFlow: tensors, `tf.GradientTape` and updates written by hand, as in its classic tutorials.
+"""TensorFlow: tensors, `tf.GradientTape` and updates written by hand, as in its classic tutorials, with a member axis.
+
+The members of a stack come first and the rows last: weights are `(members, n_out, n_in)`, activations `(members,
+units, rows)`, and all else is `(members, units, 1)`. So the first layer, whose inputs all members share, is one matrix
+product as wide as all of them together, its gradient another, and nothing is transposed but the logits.
 
 How the conventions of `harness/reference.py` were matched:
 
-- The losses are those of `tf.nn`, or plain arithmetic on the error, reduced by mean or sum, plus
-  `l2 * tf.nn.l2_loss(W)`: TensorFlow's `l2_loss` has the half that our definition has.
+- The losses are those of `tf.nn`, or plain arithmetic on the error. The tape differentiates each row's, weighted by 1
+  over the rows of the batch for the mean, by 1 for the sum; the gradients of the penalties are added to that.
+- A shorter batch is padded with its own first row at weight 0, which is exact, so that one graph runs every batch.
 - The sigmoid, ELU and SELU are written out: those of `tf.nn` round otherwise where they saturate, or have no alpha.
 - Batch normalisation is written out: `tf.nn.batch_normalization` computes `z*s + (beta - mean*s)`, which cancels.
 - TensorFlow's fused optimizer kernels put epsilon elsewhere; the updates below are those of the papers.
-- Every constant enters as a float64 tensor and is rounded once. `tf.cast(0.9, tf.float64)` would go through float32.
+- Every constant is a float64 number until it is rounded once. `tf.cast(0.9, tf.float64)` would go through float32.
 
-The native mode is the classic lecture network, step by step: truncated normal weights, biases of 0.1, each batch an
-independent draw, and an optimizer of `tf.keras` (which keeps its learning rate in float32 whatever the weights are).
+The native mode is in `backends/tensorflow_native.py`.
 """
 
 import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # `tf.keras`, used by the native optimizers, reads it at import
 
 import numpy as np
 import tensorflow as tf
 
+from backends.tensorflow_native import NativeNetwork
 from harness.trainer import (
     OPTIMIZER_CONSTANTS,
     SELU_ALPHA,
     SELU_SCALE,
-    AfterEpoch,
+    AfterStackedEpoch,
     Batches,
     Config,
+    Epoch,
     NativeFit,
-    Trainer,
+    StackTrainer,
     Weights,
+    structure_of,
 )
 
 # Every structure traces functions of its own, on purpose, and TensorFlow would warn about the number of them.
@@ -41,8 +47,7 @@ tf.get_logger().setLevel("ERROR")
 
 Activation = Callable[[tf.Tensor], tf.Tensor]
 Layers = Sequence[dict[str, tf.Variable]]
-# A constant by name, or what is derived from it in float64: 1 - 0.999 loses digits in float32.
-Constant = Callable[..., tf.Tensor]
+Constants = dict[str, tf.Tensor]
 
 
 @tf.custom_gradient
@@ -53,10 +58,10 @@ def sigmoid(z: tf.Tensor):
     numbers, so `1 - a`, all that is left of the gradient of a saturated unit, can be twice as large, or 0.
     """
     a = 1 / (1 + tf.exp(-z))
-    return a, lambda upstream: upstream * a * (1 - a)
+    return a, lambda upstream: tf.raw_ops.SigmoidGrad(y=a, dy=upstream)
 
 
-def elu(z: tf.Tensor, alpha: float | tf.Tensor, scale: float = 1.0) -> tf.Tensor:
+def elu(z: tf.Tensor, alpha: float, scale: float = 1.0) -> tf.Tensor:
     """`scale * z` above 0, else `scale * alpha * (exp(z) - 1)`, with a derivative of `a + scale * alpha` there.
 
     `tf.nn.elu` has no alpha, and `tf.nn.selu` has the right derivative at 0.
@@ -74,11 +79,11 @@ def elu(z: tf.Tensor, alpha: float | tf.Tensor, scale: float = 1.0) -> tf.Tensor
 def binary_cross_entropy(z: tf.Tensor, y: tf.Tensor):
     """`-y log(o) - (1 - y) log(1 - o)`, with the gradient `o - y`, which the derivative of TensorFlow's own sum of
     three terms is but for the rounding of a saturated output."""
-    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=z)
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.broadcast_to(y, tf.shape(z)), logits=z)
     return losses, lambda upstream: (upstream * (sigmoid(z) - y), None)
 
 
-def activation_of(name: str, constant: Constant) -> Activation:
+def activation_of(config: Config, name: str) -> Activation:
     """A hidden layer's activation, or the output's; the derivative at a kink is the left one."""
     return {
         "identity": tf.identity,
@@ -86,8 +91,8 @@ def activation_of(name: str, constant: Constant) -> Activation:
         "tanh": tf.nn.tanh,
         "relu": tf.nn.relu,
         # the slope of `tf.nn.leaky_relu` is a float32
-        "leaky_relu": lambda z: tf.where(z > 0, z, constant("leaky_slope") * z),
-        "elu": lambda z: elu(z, constant("elu_alpha")),
+        "leaky_relu": lambda z: tf.where(z > 0, z, config.leaky_slope * z),
+        "elu": lambda z: elu(z, config.elu_alpha),
         "selu": lambda z: elu(z, SELU_ALPHA, SELU_SCALE),
         "softplus": tf.nn.softplus,
     }[name]
@@ -95,118 +100,136 @@ def activation_of(name: str, constant: Constant) -> Activation:
 
 def forward(
     config: Config,
-    activation: Sequence[Activation],
-    constant: Constant,
     layers: Layers,
     X: tf.Tensor,
-    masks: Sequence[tf.Tensor] | None = None,
+    dropped: dict[int, tuple[tf.Tensor, tf.Tensor]] | None = None,
+    valid: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """The logits: in training with the masks of dropout (`()` where nothing is dropped), in inference without."""
-    kept = {} if masks is None else dict(zip(config.dropout_layers, masks, strict=True))
+    """The logits `(members, rows, n_outputs)` of inputs `(rows, n_inputs)` that all members share.
+
+    In training with the masks and `1 - rate` of the layers that have dropout, and with `valid`, `(rows,)`, 0 where a
+    row is padding, else 1; in inference without both.
+    """
+    dropped = dropped or {}
+    activation = [*(activation_of(config, name) for name in config.activation), tf.identity]
     a = X
     for k, layer in enumerate(layers):
-        if k in kept:
-            a = a * tf.cast(kept[k], a.dtype) / constant("dropout", lambda rate, k=k: 1 - rate[k])
-        z = tf.matmul(a, layer["W"])
-        z = batch_norm(layer, z, constant, training=masks is not None) if "gamma" in layer else z + layer["b"]
-        a = activation[k](z) if k < len(activation) else z
-    return a
+        if k in dropped:
+            mask, kept = dropped[k]
+            a = (tf.transpose(a) if k == 0 else a) * tf.cast(mask, a.dtype) / kept
+        z = matmul(layer["W"], a)
+        z = batch_norm(config, layer, z, valid) if "gamma" in layer else z + layer["b"]
+        a = activation[k](z)
+    return tf.linalg.matrix_transpose(a)
 
 
-def batch_norm(layer: dict[str, tf.Variable], z: tf.Tensor, constant: Constant, training: bool) -> tf.Tensor:
+def matmul(W: tf.Variable, a: tf.Tensor) -> tf.Tensor:
+    """`W a` for every member, `(members, n_out, rows)`; inputs that they share, `(rows, n_in)`, make it one product."""
+    if a.shape.rank == 3:
+        return tf.matmul(W, a)
+    _, n_out, n_in = W.shape
+    z = tf.matmul(tf.reshape(W, [-1, n_in]), a, transpose_b=True)
+    return tf.reshape(z, [-1, n_out, tf.shape(a)[0]])
+
+
+def batch_norm(config: Config, layer: dict[str, tf.Variable], z: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
     """`gamma * (z - mean) / sqrt(variance + epsilon) + beta`; in training the moments of the batch, which also move
     the running ones."""
     mean, variance = layer["mean"], layer["variance"]
-    if training:
-        mean, variance = tf.nn.moments(z, axes=[0])
+    if valid is not None:
+        kept, n = config.batch_norm_momentum, tf.reduce_sum(valid)
+        mean = tf.reduce_sum(z * valid, axis=2, keepdims=True) / n
+        variance = tf.reduce_sum(tf.math.squared_difference(z, mean) * valid, axis=2, keepdims=True) / n
         for running, value in ((layer["mean"], mean), (layer["variance"], variance)):
-            fresh = constant("batch_norm_momentum", lambda momentum: 1 - momentum)
-            running.assign(constant("batch_norm_momentum") * running + fresh * value)
-    return layer["gamma"] * ((z - mean) / tf.sqrt(variance + constant("batch_norm_epsilon"))) + layer["beta"]
+            running.assign(kept * running + (1 - kept) * value)
+    return layer["gamma"] * ((z - mean) / tf.sqrt(variance + config.batch_norm_epsilon)) + layer["beta"]
 
 
-def losses_of_rows(config: Config, constant: Constant, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """The loss of each row, `(n,)`: the mean over its outputs."""
+def losses_of_rows(config: Config, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """The loss of each row, `(members, rows)`: the mean over its outputs."""
     if config.loss == "cross_entropy":
+        y = tf.broadcast_to(y, tf.shape(logits)[:2])
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
     if config.loss == "binary_cross_entropy":
-        return tf.reduce_mean(binary_cross_entropy(logits, y), axis=1)
-    error = activation_of(config.output_activation, constant)(logits) - y
+        return tf.reduce_mean(binary_cross_entropy(logits, y), axis=2)
+    error = activation_of(config, config.output_activation)(logits) - y
     if config.loss == "mse":
-        return tf.reduce_mean(tf.square(error), axis=1)
+        return tf.reduce_mean(tf.square(error), axis=2)
     size = tf.abs(error)
     if config.loss == "huber":
-        delta = constant("huber_delta")
+        delta = config.huber_delta
         size = tf.where(size <= delta, tf.square(error) / 2, delta * (size - delta / 2))
-    return tf.reduce_mean(size, axis=1)
+    return tf.reduce_mean(size, axis=2)
 
 
-def clipped(config: Config, constant: Constant, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-    """`g * min(1, c / norm)`, the norm over all tensors together, then every element within -c and c.
+def penalised(config: Config, c: Constants, W: tf.Variable, gradient: tf.Tensor) -> tf.Tensor:
+    """The gradient of a weight matrix with those of its penalties, `l2 * W` and `l1 * sign(W)`."""
+    gradient += c["l2"] * W
+    return gradient + c["l1"] * tf.sign(W) if config.l1 > 0 else gradient
+
+
+def clipped(config: Config, c: Constants, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    """`g * min(1, c / norm)`, the norm over all tensors of a member together, then every element within -c and c.
 
     `tf.clip_by_global_norm` multiplies by `c * min(1 / norm, 1 / c)`, which is not quite 1 for a small gradient.
     """
     if config.clip_norm is not None:
-        norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(tf.cast(g, tf.float64))) for g in gradients]))
-        factor = constant("clip_norm", lambda c: tf.minimum(tf.ones_like(c), c / norm))
+        squares = [tf.square(tf.cast(g, tf.float64)) for g in gradients]
+        norm = tf.sqrt(tf.add_n([tf.reduce_sum(square, axis=[1, 2], keepdims=True) for square in squares]))
+        factor = tf.cast(tf.minimum(tf.ones_like(norm), c["clip_norm"] / norm), config.dtype)
         gradients = [g * factor for g in gradients]
     if config.clip_value is not None:
-        gradients = [tf.clip_by_value(g, -constant("clip_value"), constant("clip_value")) for g in gradients]
+        gradients = [tf.clip_by_value(g, -c["clip_value"], c["clip_value"]) for g in gradients]
     return gradients
 
 
-def sgd(w, g, slots, learning_rate, constant, t):
+def sgd(w, g, slots, c):
     """`w -= lr * g`."""
-    w.assign_sub(learning_rate * g)
+    w.assign_sub(c["learning_rate"] * g)
 
 
-def momentum(w, g, slots, learning_rate, constant, t):
+def momentum(w, g, slots, c):
     """Heavy ball: `v = m*v + g; w -= lr * v`."""
     (v,) = slots
-    v.assign(constant("momentum") * v + g)
-    w.assign_sub(learning_rate * v)
+    w.assign_sub(c["learning_rate"] * v.assign(c["momentum"] * v + g))
 
 
-def nesterov(w, g, slots, learning_rate, constant, t):
+def nesterov(w, g, slots, c):
     """`v = m*v + g; w -= lr * (g + m*v)`."""
     (v,) = slots
-    v.assign(constant("momentum") * v + g)
-    w.assign_sub(learning_rate * (g + constant("momentum") * v))
+    w.assign_sub(c["learning_rate"] * (g + c["momentum"] * v.assign(c["momentum"] * v + g)))
 
 
-def adagrad_step(g, G, learning_rate, constant):
+def adagrad_step(g, G, c):
     """`G += g**2`, and `lr * g / (sqrt(G) + epsilon)`."""
-    G.assign_add(g * g)
-    return learning_rate * g / (tf.sqrt(G) + constant("epsilon"))
+    return c["learning_rate"] * g / (tf.sqrt(G.assign_add(g * g)) + c["epsilon"])
 
 
-def adagrad(w, g, slots, learning_rate, constant, t):
+def adagrad(w, g, slots, c):
     """Duchi, Hazan and Singer, 2011: `w -= lr * g / (sqrt(G) + epsilon)`."""
-    w.assign_sub(adagrad_step(g, slots[0], learning_rate, constant))
+    w.assign_sub(adagrad_step(g, slots[0], c))
 
 
-def adagrad_momentum(w, g, slots, learning_rate, constant, t):
+def adagrad_momentum(w, g, slots, c):
     """Adagrad's step with a memory: `v = m*v + lr * g / (sqrt(G) + epsilon); w -= v`."""
     G, v = slots
-    v.assign(constant("momentum") * v + adagrad_step(g, G, learning_rate, constant))
-    w.assign_sub(v)
+    w.assign_sub(v.assign(c["momentum"] * v + adagrad_step(g, G, c)))
 
 
-def rmsprop(w, g, slots, learning_rate, constant, t):
+def rmsprop(w, g, slots, c):
     """Tieleman and Hinton, 2012: `v = rho*v + (1 - rho)*g**2; w -= lr * g / (sqrt(v) + epsilon)`."""
     (v,) = slots
-    v.assign(constant("rho") * v + constant("rho", lambda rho: 1 - rho) * g * g)
-    w.assign_sub(learning_rate * g / (tf.sqrt(v) + constant("epsilon")))
+    v.assign(c["rho"] * v + c["1 - rho"] * g * g)
+    w.assign_sub(c["learning_rate"] * g / (tf.sqrt(v) + c["epsilon"]))
 
 
-def adam(w, g, slots, learning_rate, constant, t):
+def adam(w, g, slots, c):
     """Kingma and Ba, 2015, Algorithm 1: bias-corrected moments, epsilon outside the root."""
     m, v = slots
-    m.assign(constant("beta_1") * m + constant("beta_1", lambda beta: 1 - beta) * g)
-    v.assign(constant("beta_2") * v + constant("beta_2", lambda beta: 1 - beta) * g * g)
-    m_hat = m / constant("beta_1", lambda beta: 1 - beta**t)
-    v_hat = v / constant("beta_2", lambda beta: 1 - beta**t)
-    w.assign_sub(learning_rate * m_hat / (tf.sqrt(v_hat) + constant("epsilon")))
+    m.assign(c["beta_1"] * m + c["1 - beta_1"] * g)
+    v.assign(c["beta_2"] * v + c["1 - beta_2"] * g * g)
+    m_hat, v_hat = m / c["1 - beta_1**t"], v / c["1 - beta_2**t"]
+    w.assign_sub(c["learning_rate"] * m_hat / (tf.sqrt(v_hat) + c["epsilon"]))
 
 
 # name -> (the update, the slot variables that it keeps for each weight; "G" starts at `initial_accumulator`)
@@ -220,35 +243,26 @@ UPDATES: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "adam": (adam, ("m", "v")),
 }
 
-# The numbers of a `Config` that a traced epoch takes as arguments.
-NUMBERS = (
-    *("l2", "l1", "dropout", "clip_norm", "clip_value", "huber_delta", "leaky_slope", "elu_alpha"),
-    *("batch_norm_momentum", "batch_norm_epsilon"),
-    *("momentum", "beta_1", "beta_2", "rho", "epsilon"),
-)
+
+def numbers_of(configs: Sequence[Config]) -> dict[str, np.ndarray]:
+    """What the steps of every member read, `(members, 1, 1)` in float64: 1 - 0.999 loses digits in float32."""
+    config = configs[0]
+    names = ("l2", "l1", "clip_norm", "clip_value", *OPTIMIZER_CONSTANTS[config.optimizer])
+    used = [name for name in names if getattr(config, name) is not None]
+    numbers = {name: _of_members([getattr(member, name) for member in configs]) for name in used}
+    numbers |= {f"1 - {name}": 1 - numbers[name] for name in ("beta_1", "beta_2", "rho") if name in numbers}
+    rates = {k: _of_members([member.dropout[k] for member in configs]) for k in config.dropout_layers}
+    return numbers | {f"1 - dropout[{k}]": 1 - rate for k, rate in rates.items()}
 
 
-def constants_of(config: Config) -> dict[str, tf.Tensor]:
-    """Every one of `NUMBERS` that is set, in float64."""
-    values = {name: getattr(config, name) for name in NUMBERS}
-    return {name: tf.constant(value, tf.float64) for name, value in values.items() if value is not None}
+def _of_members(values: Sequence[float]) -> np.ndarray:
+    return np.array(values, np.float64).reshape(-1, 1, 1)
 
 
-def rounded(constants: dict[str, tf.Tensor], dtype: str) -> Constant:
-    """Looks a constant up and rounds it, or what is derived from it, once."""
-    return lambda name, derive=lambda value: value: tf.cast(derive(constants[name]), dtype)
-
-
-def structure_of(config: Config) -> Config:
-    """What a traced epoch depends on: `config` with all that is an argument of it struck out, but for on or off."""
-    on_or_off = {
-        "l1": float(config.l1 > 0),
-        "dropout": tuple(float(rate > 0) for rate in config.dropout),
-        "clip_norm": None if config.clip_norm is None else 1.0,
-        "clip_value": None if config.clip_value is None else 1.0,
-    }
-    unseen = ("learning_rate", "batch_size", "epochs", "initial_accumulator", "written")
-    return replace(config, **{**dict.fromkeys((*NUMBERS, *unseen), 0), **on_or_off})
+def rounded(numbers: dict[str, np.ndarray], dtype: str) -> Constants:
+    """Each number rounded once, and infinite where it is too large; the norm that clips is measured in float64."""
+    with np.errstate(all="ignore"):
+        return {k: tf.constant(value if k == "clip_norm" else value.astype(dtype)) for k, value in numbers.items()}
 
 
 @functools.lru_cache(maxsize=64)
@@ -256,40 +270,50 @@ def epoch_traced_once(config: Config):
     """One epoch as a `tf.function`, shared by all trainers of one structure: tracing costs more than an epoch.
 
     `config` comes from `structure_of`. Whatever may differ between such trainers (variables, data, learning rates,
-    constants) is an argument.
+    constants, the number of members) is an argument. XLA gains little, and compiles anew for every number of members.
     """
     update, _ = UPDATES[config.optimizer]
 
     @tf.function(reduce_retracing=True)
-    def run_epoch(layers, slots, t, X, y, rows, sizes, masks, learning_rates, constants):
-        constant = rounded(constants, config.dtype)
-        activation = [activation_of(name, constant) for name in config.activation]
+    def run_epoch(layers, slots, X, y, rows, valid, masks, by_step, constants):
         variables = trained(layers)
         for step in tf.range(tf.shape(rows)[0]):
-            batch = rows[step, : sizes[step]]  # cuts the padding off a shorter batch
-            kept = [mask[step, : sizes[step]] for mask in masks]
+            c = constants | {name: values[step] for name, values in by_step.items()}
+            masked = zip(config.dropout_layers, masks, strict=True)
+            dropped = {k: (mask[step], c[f"1 - dropout[{k}]"]) for k, mask in masked}
             with tf.GradientTape() as tape:
-                logits = forward(config, activation, constant, layers, tf.gather(X, batch), kept)
-                losses = losses_of_rows(config, constant, logits, tf.gather(y, batch))
-                loss = tf.reduce_mean(losses) if config.reduction == "mean" else tf.reduce_sum(losses)
-                loss += constant("l2") * tf.add_n([tf.nn.l2_loss(layer["W"]) for layer in layers])
-                if config.l1 > 0:
-                    loss += constant("l1") * tf.add_n([tf.reduce_sum(tf.abs(layer["W"])) for layer in layers])
-            gradients = clipped(config, constant, tape.gradient(loss, variables))
-            t.assign_add(1.0)
-            for w, g, own in zip(variables, gradients, slots, strict=True):
-                update(w, g, own, learning_rates[step], constant, t)
+                logits = forward(config, layers, tf.gather(X, rows[step]), dropped, valid[step])
+                losses = losses_of_rows(config, logits, tf.gather(y, rows[step]))
+            weight = valid[step] / tf.reduce_sum(valid[step]) if config.reduction == "mean" else valid[step]
+            gradients = tape.gradient(losses, [w for _, w in variables], tf.broadcast_to(weight, tf.shape(losses)))
+            pairs = zip(variables, gradients, strict=True)
+            gradients = clipped(config, c, [penalised(config, c, w, g) if key == "W" else g for (key, w), g in pairs])
+            for (_, w), g, own in zip(variables, gradients, slots, strict=True):
+                update(w, g, own, c)
 
     return run_epoch
 
 
-def trained(layers: Layers) -> list[tf.Variable]:
-    """The variables that have a gradient: all but the running moments of batch normalisation."""
-    return [value for layer in layers for key, value in layer.items() if key not in ("mean", "variance")]
+def trained(layers: Layers) -> list[tuple[str, tf.Variable]]:
+    """The variables that have a gradient, and what they are: all but the running moments of batch normalisation."""
+    return [(key, value) for layer in layers for key, value in layer.items() if key not in ("mean", "variance")]
 
 
-class TensorFlowTrainer(Trainer):
-    """A network of `tf.Variable`s, trained one traced epoch at a time."""
+def rows_last(key: str, value: np.ndarray) -> np.ndarray:
+    """A tensor of the contract as it is kept here."""
+    return value.swapaxes(1, 2) if key == "W" else value[..., None]
+
+
+def of_contract(key: str, value: np.ndarray) -> np.ndarray:
+    """The inverse of `rows_last`, always a copy."""
+    return np.array(value.swapaxes(1, 2) if key == "W" else value[..., 0], order="C")
+
+
+class TensorFlowTrainer(StackTrainer):
+    """Networks of `tf.Variable`s, trained one traced epoch at a time.
+
+    No variable's shape says how many members there are: one trace serves every number, and who leaves is cut out.
+    """
 
     name = "tensorflow"
     requires = ("tensorflow",)
@@ -298,128 +322,78 @@ class TensorFlowTrainer(Trainer):
         "tensorflow.nn.sparse_softmax_cross_entropy_with_logits",
         "tensorflow.GradientTape.gradient",
     )
+    native: NativeNetwork | None = None
 
     @classmethod
     def unsupported(cls, config: Config) -> str | None:
         reason = "the perceptron rule is no gradient descent: its step has no derivative; only numpy has it"
         return reason if config.optimizer == "perceptron" else None
 
-    def __init__(self, config: Config, start: Weights | None) -> None:
-        self.config = config
-        self.constants = constants_of(config)
-        self.constant = rounded(self.constants, config.dtype)
-        if start is None:
-            self.activation = [native_activation(name, config) for name in config.activation]
-            return  # `fit_native` makes the variables
-        self.activation = [activation_of(name, self.constant) for name in config.activation]
-        self.layers = [{key: tf.Variable(value, dtype=config.dtype) for key, value in layer.items()} for layer in start]
-        _, slots = UPDATES[config.optimizer]
-        starts = {"G": tf.constant(config.initial_accumulator, config.dtype)}
-        zero = tf.constant(0, config.dtype)
-        self.slots = [
-            [tf.Variable(tf.fill(w.shape, starts.get(slot, zero))) for slot in slots] for w in trained(self.layers)
-        ]
-        self.t = tf.Variable(0.0, dtype=tf.float64)  # steps taken; a float, for the powers of Adam
+    def build_stack(self, configs: Sequence[Config], start: Weights) -> None:
+        self.structure = replace(structure_of(configs[0]), batch_size=0, epochs=0)  # which no trace depends on
+        self.members = np.arange(len(configs))  # those that are still there
+        self.numbers = numbers_of(configs)
+        self.layers = [{key: self._variable(rows_last(key, value)) for key, value in layer.items()} for layer in start]
+        _, slots = UPDATES[self.structure.optimizer]
+        first = {"G": _of_members([member.initial_accumulator for member in configs])}
+        zeros = [np.zeros_like(w) for _, w in trained(self.layers)]
+        self.slots = [[self._variable(zero + first.get(slot, 0)) for slot in slots] for zero in zeros]
+        self.t = 0  # steps taken
 
-    def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:
-        config = self.config
-        run_epoch = epoch_traced_once(structure_of(config))
+    def _variable(self, value: np.ndarray) -> tf.Variable:
+        return tf.Variable(value.astype(self.structure.dtype), shape=(None, *value.shape[1:]))
+
+    def train_stack(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterStackedEpoch) -> None:
+        config = self.structure
+        run_epoch = epoch_traced_once(config)
         X, y = tf.constant(X, config.dtype), tf.constant(y, tf.int64 if config.task == "multiclass" else config.dtype)
         for e in range(len(batches)):
             epoch = batches[e]
-            rows, sizes = tf.constant(epoch.rows), tf.constant((epoch.rows >= 0).sum(axis=1), tf.int32)
-            masks = [tf.constant(mask) for mask in epoch.masks]
-            learning_rates = tf.constant(epoch.learning_rate, config.dtype)
-            run_epoch(self.layers, self.slots, self.t, X, y, rows, sizes, masks, learning_rates, self.constants)
+            valid = epoch.rows >= 0
+            rows = tf.constant(np.where(valid, epoch.rows, epoch.rows[:, :1]))
+            valid = tf.constant(valid.astype(config.dtype))
+            constants, by_step = rounded(self.numbers, config.dtype), rounded(self._by_step(epoch), config.dtype)
+            masks = [tf.constant(mask[self.members].transpose(1, 0, 3, 2)) for mask in epoch.masks]
+            run_epoch(self.layers, self.slots, X, y, rows, valid, masks, by_step, constants)
+            self.t += len(epoch.rows)
             self.layers[-1]["b"].numpy()  # an accelerator works on in the background: wait for the last update
-            if after_epoch(e + 1):
+            leaving = after_epoch(e + 1)
+            if leaving.all():
                 return
+            if leaving.any():
+                self._keep(~leaving)
 
-    def logits(self, X: np.ndarray) -> np.ndarray:
-        X = tf.constant(X, self.layers[0]["W"].dtype)
-        return forward(self.config, self.activation, self.constant, self.layers, X).numpy()
+    def _by_step(self, epoch: Epoch) -> dict[str, np.ndarray]:
+        """What changes from step to step, `(steps, members, 1, 1)`: the learning rate, Adam's corrections of bias."""
+        t = self.t + np.arange(1, 1 + len(epoch.rows)).reshape(-1, 1, 1, 1)
+        betas = {name: beta for name, beta in self.numbers.items() if name in ("beta_1", "beta_2")}
+        learning_rate = epoch.learning_rate[self.members].T[:, :, None, None]
+        return {"learning_rate": learning_rate, **{f"1 - {name}**t": 1 - beta**t for name, beta in betas.items()}}
 
-    def weights(self) -> Weights:
-        return tuple({key: np.array(value) for key, value in layer.items()} for layer in self.layers)
+    def _keep(self, staying: np.ndarray) -> None:
+        """Cut the other members out."""
+        self.members = self.members[staying]
+        self.numbers = {name: value[staying] for name, value in self.numbers.items()}
+        for variable in tf.nest.flatten([self.layers, self.slots]):
+            variable.assign(tf.boolean_mask(variable, staying))
 
-    def set_weights(self, weights: Weights) -> None:
+    def stack_logits(self, X: np.ndarray) -> np.ndarray:
+        return forward(self.structure, self.layers, tf.constant(X, self.structure.dtype)).numpy()
+
+    def stack_weights(self) -> Weights:
+        return tuple({key: of_contract(key, w.numpy()) for key, w in layer.items()} for layer in self.layers)
+
+    def set_stack_weights(self, weights: Weights) -> None:
         for layer, given in zip(self.layers, weights, strict=True):
             for key, variable in layer.items():
-                variable.assign(tf.constant(given[key], variable.dtype))
+                variable.assign(rows_last(key, given[key].astype(self.structure.dtype)))
 
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
-        config = self.config
-        dtype = tf.as_dtype(config.dtype) if "dtype" in config.written else tf.float32
-        tf.random.set_seed(seed)
-        rng = np.random.default_rng(seed)
+        self.native = NativeNetwork(self.config)
+        return self.native.fit(X, y, seed)
 
-        self.layers = layers = []
-        for n_in, n_out in pairwise(config.layers):
-            W = tf.Variable(tf.random.truncated_normal([n_in, n_out], stddev=0.1, dtype=dtype))
-            layers.append({"W": W, "b": tf.Variable(tf.constant(0.1, dtype, shape=[n_out]))})
-        variables = trained(layers)
-        optimizer = native_optimizer(config)
+    def logits(self, X: np.ndarray) -> np.ndarray:
+        return super().logits(X) if self.native is None else self.native.logits(X)
 
-        @tf.function
-        def train_step(X_batch, y_batch):
-            with tf.GradientTape() as tape:
-                logits = forward(config, self.activation, self.constant, layers, X_batch)
-                loss = tf.reduce_mean(native_losses(config, logits, y_batch))
-                loss += config.l2 * tf.add_n([tf.nn.l2_loss(layer["W"]) for layer in layers])
-            gradients = tape.gradient(loss, variables)
-            optimizer.apply_gradients(zip(gradients, variables, strict=True))
-            return loss
-
-        n = len(X)
-        batch_size = min(config.batch_size, n)
-        X = X.astype(dtype.as_numpy_dtype)
-        y = y.astype(np.int64 if config.task == "multiclass" else dtype.as_numpy_dtype)
-        average_loss = []
-        for _ in range(config.epochs):
-            losses = []
-            for _ in range(n // batch_size):
-                batch = rng.choice(n, size=batch_size, replace=False)
-                losses.append(float(train_step(tf.constant(X[batch]), tf.constant(y[batch]))))
-            average_loss.append(float(np.mean(losses)))
-        return NativeFit(epochs_run=config.epochs, curves={"loss": average_loss})
-
-
-def native_activation(name: str, config: Config) -> Activation:
-    """TensorFlow's own, with its own slope (0.2) and alpha (1) unless the experiment writes another."""
-    if name == "leaky_relu" and "leaky_slope" in config.written:
-        return functools.partial(tf.nn.leaky_relu, alpha=config.leaky_slope)
-    if name == "elu" and "elu_alpha" in config.written:
-        return functools.partial(tf.keras.activations.elu, alpha=config.elu_alpha)
-    return tf.identity if name == "identity" else getattr(tf.nn, name)
-
-
-def native_losses(config: Config, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """TensorFlow's own losses, one a row or one an output: the mean over them is what a step minimises."""
-    if config.loss == "cross_entropy":
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
-    if config.loss == "binary_cross_entropy":
-        return tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=logits)
-    output = native_activation(config.output_activation, config)(logits)
-    if config.loss == "huber":
-        return tf.keras.losses.huber(y, output, delta=config.huber_delta)
-    return {"mse": tf.keras.losses.mse, "mae": tf.keras.losses.mae}[config.loss](y, output)
-
-
-def native_optimizer(config: Config) -> "tf.keras.optimizers.Optimizer":
-    """TensorFlow's own optimizer with its own defaults; only constants that the experiment writes are handed over."""
-    if tf.keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            f"tf.keras runs on {tf.keras.backend.backend()!r}; the native mode of backend 'tensorflow' needs "
-            "'tensorflow': unset KERAS_BACKEND, or set it to 'tensorflow'"
-        )
-    if config.optimizer == "adagrad_momentum":
-        raise NotImplementedError("TensorFlow's Adagrad has no momentum")
-    own = tf.keras.optimizers
-    if config.optimizer in ("sgd", "momentum", "nesterov"):
-        momentum = 0.0 if config.optimizer == "sgd" else config.momentum
-        return own.SGD(config.learning_rate, momentum, nesterov=config.optimizer == "nesterov")
-    renamed = {"initial_accumulator": "initial_accumulator_value"}
-    written = [name for name in OPTIMIZER_CONSTANTS[config.optimizer] if name in config.written]
-    constants = {renamed.get(name, name): getattr(config, name) for name in written}
-    kind = {"adagrad": own.Adagrad, "rmsprop": own.RMSprop, "adam": own.Adam}[config.optimizer]
-    return kind(learning_rate=config.learning_rate, **constants)
+    def weights(self) -> Weights:
+        return super().weights() if self.native is None else self.native.weights()

@@ -1,41 +1,39 @@
-"""PyTorch: `nn.Sequential`, `torch.optim` and a plain loop over index batches.
+"""PyTorch: modules with a member axis in `nn.Sequential`, autograd, and optimizers with one number a member.
 
-PyTorch's conventions are nearly the harness's. `Linear.weight` is `(n_out, n_in)`: ours transposed. Its
-`weight_decay` adds `l2 * W` to the gradient whatever the reduction, which is our L2, but to biases too: so weights
-and all else are two parameter groups. SGD with momentum starts its buffer at the first gradient, which is
-`v = m*v + g` from zero, and applies the learning rate outside of it; Adagrad, RMSprop and Adam have the papers' form.
-What differs: dropout draws its own masks, the running variance is the unbiased one, `Softplus` turns linear above 20,
-clipping comes before `weight_decay`, and there is no Adagrad with momentum. Each has a helper below.
+Many small networks train as one model. A layer's weight is `(members, n_out, n_in)`, `Linear.weight` with one axis
+more; what runs through is `(members, units, rows)`, with the classes where `F.cross_entropy` has them. While all
+members see the same inputs the first layer is one wide product. Losses are summed over the members: no gradient of
+one depends on another.
+
+`torch.optim` takes one number a parameter group, so its optimizers cannot give each member its own learning rate: here
+they are subclasses of `torch.optim.Optimizer` whose numbers are tensors. Three more things are not as in PyTorch, and
+have a helper each below: dropout does not draw its masks, the running variance is the biased one, and `Softplus` stays
+what it is above 20. PyTorch's own idiom is `backends/torch_native.py`.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
-from harness.trainer import OPTIMIZER_CONSTANTS, AfterEpoch, Batches, Config, NativeFit, Trainer, Weights
+from backends.torch_native import ACTIVATION, NativeNetwork, own_tensor
+from backends.torch_optimizers import column, optimizer_of
+from harness.trainer import AfterStackedEpoch, Batches, Config, NativeFit, StackTrainer, Weights
 
-ACTIVATION = {
-    "identity": nn.Identity,
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "softplus": nn.Softplus,
-}
+_ROWS = 512  # at once in inference, so that a wide stack stays within the cache
 
 
-class TorchTrainer(Trainer):
-    """`torch.nn` with `torch.optim`, on the CPU, in eager mode."""
+class TorchTrainer(StackTrainer):
+    """A stack of networks as one `nn.Module`, on the CPU, in eager mode."""
 
     name = "torch"
     requires = ("torch",)
-    arithmetic = ("torch.nn.functional.linear", "torch.nn.functional.cross_entropy", "torch.optim.SGD.step")
+    arithmetic = ("torch.addmm", "torch.baddbmm", "torch.nn.functional.cross_entropy")
+
+    native: NativeNetwork | None = None
 
     @classmethod
     def unsupported(cls, config: Config) -> str | None:
@@ -43,84 +41,174 @@ class TorchTrainer(Trainer):
             return "the perceptron rule is no gradient descent: its step has no derivative; only numpy has it"
         return None
 
-    def __init__(self, config: Config, start: Weights | None) -> None:
-        self.config = config
-        if start is not None:
-            self.model = build(config, getattr(torch, config.dtype))
-            self.set_weights(start)
-            self.optimizer = optimizer(config, self.model)
+    def build_stack(self, configs: Sequence[Config], start: Weights) -> None:
+        self.dtype = getattr(torch, self.config.dtype)
+        self.model = build(configs, self.dtype)
+        self.set_stack_weights(start)
+        self.parameters = list(self.model.parameters())
+        matrices = {module.weight for module in self.model if isinstance(module, Linear)}
+        self.optimizer = optimizer_of(configs, self.parameters, matrices)
+        self.present = np.arange(len(configs))
 
-    def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:
-        config, dtype = self.config, getattr(torch, self.config.dtype)
-        inputs, targets = own_tensor(X, dtype), own_tensor(y, torch.int64 if config.task == "multiclass" else dtype)
-        output = activation(config, config.output_activation) if config.task == "regression" else None
+    def train_stack(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterStackedEpoch) -> None:
+        inputs = own_tensor(X, self.dtype)
+        targets = own_tensor(y, torch.int64 if self.config.task == "multiclass" else self.dtype)
         dropouts = [module for module in self.model if isinstance(module, Dropout)]
-        touches_gradients = config.l1 > 0 or clips(config)
         for e in range(len(batches)):
             epoch = batches[e]
+            rows = epoch.batches()
+            order, lengths = torch.from_numpy(np.concatenate(rows)), [len(batch) for batch in rows]
+            steps = zip(
+                inputs[order].split(lengths),
+                targets[order].split(lengths),
+                self._rates(epoch.learning_rate),
+                strict=True,
+            )
             self.model.train()
-            steps = zip(epoch.batches(), within_range(epoch.learning_rate, dtype), strict=True)
-            for step, (rows, learning_rate) in enumerate(steps):
-                rows = torch.from_numpy(rows)
-                for group in self.optimizer.param_groups:
-                    group["lr"] = learning_rate
+            for step, (X_batch, y_batch, learning_rate) in enumerate(steps):
                 if dropouts:
                     for dropout, mask in zip(dropouts, epoch.step_masks(step), strict=True):
-                        dropout.mask = own_tensor(mask, dtype)
-                loss = batch_loss(config, output, self.model(inputs[rows]), targets[rows])
-                self.optimizer.zero_grad()
-                loss.backward()
-                if touches_gradients:
-                    penalise(config, self.model)
-                    clip(config, self.model)
+                        dropout.set_mask(mask[self.present])
+                self.back_propagate(X_batch.T.contiguous(), y_batch.T if y_batch.ndim == 2 else y_batch)
+                self.optimizer.param_groups[0]["lr"] = learning_rate
                 self.optimizer.step()
-            if after_epoch(e + 1):
+            leaves = after_epoch(e + 1)
+            if leaves.all():
                 return
+            if leaves.any():
+                self._keep(np.flatnonzero(~leaves))
+
+    def back_propagate(self, X: torch.Tensor, y: torch.Tensor) -> None:
+        """Leave the gradient of the batch's loss in `.grad`; `X` is `(n_inputs, rows)`, `y` `(n_outputs, rows)`.
+
+        Labels are `(rows,)`.
+        """
+        loss = batch_loss(self.config, self.model(X), y)
+        for w, g in zip(self.parameters, torch.autograd.grad(loss, self.parameters), strict=True):
+            w.grad = g  # `backward` would copy it
+
+    def _rates(self, learning_rate: np.ndarray) -> Sequence[torch.Tensor]:
+        """For each step the learning rates of those that are still here, infinite where the dtype cannot hold them."""
+        return torch.from_numpy(learning_rate[self.present].T[..., None, None].copy()).to(self.dtype).unbind()
+
+    def _keep(self, members: np.ndarray) -> None:
+        self.present = self.present[members]
+        kept = torch.from_numpy(members)
+        for tensor in (*self.model.parameters(), *self.model.buffers()):
+            tensor.data = tensor.data[kept]
+        self.optimizer.keep(kept)
 
     @torch.no_grad()
-    def logits(self, X: np.ndarray) -> np.ndarray:
+    def stack_logits(self, X: np.ndarray) -> np.ndarray:
         self.model.eval()
-        return self.model(own_tensor(X, next(self.model.parameters()).dtype)).numpy()
+        parts = [self.model(rows.T) for rows in own_tensor(X, self.dtype).split(_ROWS)]
+        return torch.cat(parts, dim=2).transpose(1, 2).contiguous().numpy()
 
     @torch.no_grad()
-    def weights(self) -> Weights:
-        def copy(tensor: torch.Tensor) -> np.ndarray:
-            return np.array(tensor.numpy(), order="C")
-
-        return tuple({key: copy(tensor) for key, tensor in layer.items()} for layer in named_tensors(self.model))
+    def stack_weights(self) -> Weights:
+        return tuple(
+            {key: outward(key, tensor).numpy().copy() for key, tensor in layer.items()}
+            for layer in named_tensors(self.model)
+        )
 
     @torch.no_grad()
-    def set_weights(self, weights: Weights) -> None:
+    def set_stack_weights(self, weights: Weights) -> None:
         for layer, given in zip(named_tensors(self.model), weights, strict=True):
             for key, tensor in layer.items():
-                tensor.copy_(own_tensor(given[key], tensor.dtype))
+                tensor.data = inward(key, own_tensor(given[key], tensor.dtype))
 
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
-        config = self.config
-        dtype = getattr(torch, config.dtype) if "dtype" in config.written else torch.float32
+        self.native = NativeNetwork(self.config)
+        return self.native.fit(X, y, seed)
 
-        torch.manual_seed(seed)
-        self.model = model = build(config, dtype, native_activation)
-        output = native_activation(config, config.output_activation) if config.task == "regression" else nn.Identity()
-        targets = own_tensor(y, torch.int64 if config.task == "multiclass" else dtype)
-        dataset = TensorDataset(own_tensor(X, dtype), targets)
-        loader = DataLoader(
-            dataset, batch_size=config.batch_size, shuffle=True, generator=torch.Generator().manual_seed(seed)
-        )
-        criterion = native_criterion(config)
-        optimizer = native_optimizer(config, model)
+    def logits(self, X: np.ndarray) -> np.ndarray:
+        return self.native.logits(X) if self.native else super().logits(X)
 
-        curve = []
-        for _ in range(config.epochs):
-            total = 0.0
-            for inputs, labels in loader:
-                optimizer.zero_grad()
-                loss = criterion(output(model(inputs)), labels)
-                loss.backward()
-                optimizer.step()
-                total += loss.item() * len(labels)
-            curve.append(total / len(dataset))
-        return NativeFit(config.epochs, {"loss": curve})
+    def weights(self) -> Weights:
+        return self.native.weights() if self.native else super().weights()
+
+
+class Linear(nn.Module):
+    """`nn.Linear` for every member: `W x + b`."""
+
+    def __init__(self, members: int, n_in: int, n_out: int, bias: bool, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(members, n_out, n_in, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(members, n_out, 1, dtype=dtype)) if bias else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`(members, n_out, rows)` from `(members, n_in, rows)`, or from the `(n_in, rows)` that all members share."""
+        return product(self.weight, x, self.bias)
+
+
+def product(weight: torch.Tensor, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """`W x + b` of every member, in one product where all members share `x`, `(n_in, rows)`."""
+    if x.ndim == 3:
+        return torch.bmm(weight, x) if bias is None else torch.baddbmm(bias, weight, x)
+    members, n_out, n_in = weight.shape
+    wide = weight.view(members * n_out, n_in)
+    z = torch.mm(wide, x) if bias is None else torch.addmm(bias.view(-1, 1), wide, x)
+    return z.view(members, n_out, x.shape[1])
+
+
+class Dropout(nn.Module):
+    """`nn.Dropout` with a mask that is set before each step, not drawn, and a rate for every member."""
+
+    def __init__(self, rates: Sequence[float], dtype: torch.dtype) -> None:
+        super().__init__()
+        self.register_buffer("kept", 1 - column(rates, torch.float64))
+        self.dtype = dtype
+
+    def set_mask(self, mask: np.ndarray) -> None:
+        """`mask` is `(members, rows, units)`."""
+        self.mask = (own_tensor(mask, self.dtype).transpose(1, 2) / self.kept.to(self.dtype)).contiguous()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`x * mask / (1 - rate)` in training, else `x`."""
+        return x * self.mask if self.training else x
+
+
+class BatchNorm(nn.Module):
+    """`nn.BatchNorm1d` for every member, with the biased variance in the running one, too, and for one row."""
+
+    def __init__(self, members: int, units: int, momentum: float, eps: float, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.new, self.eps = 1 - momentum, eps  # PyTorch's `momentum` is the share of what is new
+        for name in ("weight", "bias"):
+            self.register_parameter(name, nn.Parameter(torch.empty(members, units, 1, dtype=dtype)))
+        for name in ("running_mean", "running_var"):
+            self.register_buffer(name, torch.empty(members, units, 1, dtype=dtype))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise by the batch's own moments in training, else by the running ones."""
+        if self.training:
+            x, mean, variance = centred(x)
+            self.follow(mean, variance)
+            moments = (None, None)
+        else:
+            moments = (self.running_mean.view(-1), self.running_var.view(-1))
+        channels = x.reshape(1, -1, x.shape[2])  # a unit of a member is a channel
+        scale, shift = self.weight.view(-1), self.bias.view(-1)
+        # what `F.batch_norm` calls once it has refused a batch of one row
+        result = torch.batch_norm(channels, scale, shift, *moments, self.training, 0.0, self.eps, False)
+        return result.view_as(x)
+
+    @torch.no_grad()
+    def follow(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        """`running = momentum * running + (1 - momentum) * batch`."""
+        self.running_mean.lerp_(mean, self.new)
+        self.running_var.lerp_(variance, self.new)
+
+
+def centred(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`x` less its mean over the rows, that mean, and the biased variance.
+
+    `torch.batch_norm` computes `x * scale + (beta - mean * scale)`, whose rounding a small variance enlarges: it is
+    given what has been centred before.
+    """
+    mean = x.mean(dim=2, keepdim=True)
+    x = x - mean
+    return x, mean, x.detach().square().mean(dim=2, keepdim=True)
 
 
 def activation(config: Config, name: str) -> nn.Module:
@@ -137,218 +225,59 @@ def activation(config: Config, name: str) -> nn.Module:
     return ACTIVATION[name](**constants.get(name, {}))
 
 
-def native_activation(config: Config, name: str) -> nn.Module:
-    """An activation as PyTorch has it; its constant only where it was asked for."""
-    if name == "leaky_relu" and "leaky_slope" in config.written:
-        return nn.LeakyReLU(config.leaky_slope)
-    if name == "elu" and "elu_alpha" in config.written:
-        return nn.ELU(config.elu_alpha)
-    return ACTIVATION[name]()
-
-
-class Dropout(nn.Module):
-    """`nn.Dropout` with a mask that is set before each step, not drawn."""
-
-    mask: torch.Tensor
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`x * mask / (1 - rate)` in training, else `x`."""
-        return x * self.mask / (1 - self.rate) if self.training else x
-
-
-class BatchNorm(nn.BatchNorm1d):
-    """`nn.BatchNorm1d` with the biased variance in the running one too, and with batches of one row allowed.
-
-    PyTorch's `momentum` is the share of what is new: one minus ours.
-    """
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise by the batch's own moments in training, else by the running ones.
-
-        `torch.batch_norm` is what `F.batch_norm` calls once it has refused a batch of one row. It computes
-        `x * scale + (beta - mean * scale)`, whose rounding a small variance enlarges: so `x` is centred before.
-        """
-        if not self.training:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        mean = x.mean(dim=0)
-        with torch.no_grad():
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(x.var(dim=0, correction=0), self.momentum)
-        return torch.batch_norm(x - mean, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
-
-
-def build(config: Config, dtype: torch.dtype, activation=activation) -> nn.Sequential:
+def build(configs: Sequence[Config], dtype: torch.dtype) -> nn.Sequential:
     """Linear layers with what stands between each two; the last gives the logits."""
+    config, members = configs[0], len(configs)
     modules: list[nn.Module] = []
     for k, (n_in, n_out) in enumerate(pairwise(config.layers)):
         if k in config.dropout_layers:
-            modules.append(Dropout(config.dropout[k]))
+            modules.append(Dropout([each.dropout[k] for each in configs], dtype))
         hidden = k < len(config.hidden)
         normalised = hidden and config.batch_norm
-        modules.append(nn.Linear(n_in, n_out, bias=not normalised, dtype=dtype))
+        modules.append(Linear(members, n_in, n_out, not normalised, dtype))
         if normalised:
-            new = 1 - config.batch_norm_momentum
-            modules.append(BatchNorm(n_out, eps=config.batch_norm_epsilon, momentum=new, dtype=dtype))
+            modules.append(BatchNorm(members, n_out, config.batch_norm_momentum, config.batch_norm_epsilon, dtype))
         if hidden:
             modules.append(activation(config, config.activation[k]))
     return nn.Sequential(*modules)
 
 
 def named_tensors(model: nn.Sequential) -> list[dict[str, torch.Tensor]]:
-    """The model's own tensors, layer by layer, under the contract's names and in its shapes."""
+    """The model's own tensors, layer by layer, under the contract's names."""
     layers: list[dict[str, torch.Tensor]] = []
     for module in model:
-        if isinstance(module, nn.Linear):
-            layers.append({"W": module.weight.T} | ({"b": module.bias} if module.bias is not None else {}))
+        if isinstance(module, Linear):
+            layers.append({"W": module.weight} | ({"b": module.bias} if module.bias is not None else {}))
         elif isinstance(module, BatchNorm):
             running = {"mean": module.running_mean, "variance": module.running_var}
             layers[-1] |= {"gamma": module.weight, "beta": module.bias, **running}
     return layers
 
 
-def own_tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-    """A copy of the array: sharing its memory would warn about a read-only one and refuse reversed strides."""
-    return torch.tensor(np.ascontiguousarray(array), dtype=dtype)
+def outward(key: str, tensor: torch.Tensor) -> torch.Tensor:
+    """In the contract's shape: `(members, n_in, n_out)` or `(members, n_out)`."""
+    return tensor.transpose(1, 2).contiguous() if key == "W" else tensor.squeeze(2)
 
 
-def within_range(learning_rates: np.ndarray, dtype: torch.dtype) -> list[float]:
-    """Learning rates as floats, infinite where `dtype` cannot hold them: there PyTorch would raise an error."""
-    return np.where(learning_rates > torch.finfo(dtype).max, np.inf, learning_rates).tolist()
+def inward(key: str, tensor: torch.Tensor) -> torch.Tensor:
+    """In the model's shape: `(members, n_out, n_in)` or `(members, n_out, 1)`."""
+    return tensor.transpose(1, 2).contiguous() if key == "W" else tensor.unsqueeze(2)
 
 
-def batch_loss(config: Config, output: nn.Module | None, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The mean or sum over the rows of a row's loss. Its mean over the outputs has to be asked for in a sum."""
-    reduction = config.reduction
+def batch_loss(config: Config, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The sum over the members of the mean, or sum, over the rows of a row's loss, which is a mean over outputs."""
+    rows = y.shape[-1] if config.reduction == "mean" else 1
+    targets = y.expand(len(logits), *y.shape)
     if config.loss == "cross_entropy":
-        return F.cross_entropy(logits, targets, reduction=reduction)
+        return F.cross_entropy(logits, targets, reduction="sum") / rows
     if config.loss == "binary_cross_entropy":
-        loss = F.binary_cross_entropy_with_logits(logits, targets, reduction=reduction)
-    elif config.loss == "mse":
-        loss = F.mse_loss(output(logits), targets, reduction=reduction)
-    elif config.loss == "mae":
-        loss = F.l1_loss(output(logits), targets, reduction=reduction)
+        loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
     else:
-        loss = F.huber_loss(output(logits), targets, reduction=reduction, delta=config.huber_delta)
-    return loss / config.n_outputs if reduction == "sum" else loss
-
-
-def clips(config: Config) -> bool:
-    """Whether gradients are bounded."""
-    return config.clip_norm is not None or config.clip_value is not None
-
-
-@torch.no_grad()
-def penalise(config: Config, model: nn.Sequential) -> None:
-    """Add `l1 * sign(W)`, which no optimizer here has, and `l2 * W` where it may not wait for `weight_decay`."""
-    for W in matrices(model):
-        if config.l1 > 0:
-            W.grad.add_(W.sign(), alpha=config.l1)
-        if clips(config):
-            W.grad.add_(W, alpha=config.l2)
-
-
-@torch.no_grad()
-def clip(config: Config, model: nn.Sequential) -> None:
-    """`g * min(1, c / norm)`, where `clip_grad_norm_` has `c / (norm + 1e-6)`; or every element within -c and c."""
-    grads = [parameter.grad for parameter in model.parameters()]
-    if config.clip_norm is not None:
-        norm = torch.cat([g.flatten() for g in grads]).double().square().sum().sqrt().item()
-        if norm > config.clip_norm:
-            for g in grads:
-                g.mul_(config.clip_norm / norm)
-    if config.clip_value is not None:
-        for g in grads:
-            g.clamp_(-config.clip_value, config.clip_value)
-
-
-def matrices(model: nn.Sequential) -> list[nn.Parameter]:
-    """What is penalised."""
-    return [module.weight for module in model if isinstance(module, nn.Linear)]
-
-
-class AdagradMomentum(torch.optim.Optimizer):
-    """`G += g**2; v = m*v + lr * g / (sqrt(G) + eps); w -= v`, which `torch.optim` does not have."""
-
-    def __init__(self, params, lr, momentum, initial_accumulator_value, eps) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "eps": eps, "weight_decay": 0.0}
-        super().__init__(params, defaults)
-        for group in self.param_groups:
-            for w in group["params"]:
-                self.state[w] = {"sum": torch.full_like(w, initial_accumulator_value), "v": torch.zeros_like(w)}
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """One step along the gradients as they are."""
-        for group in self.param_groups:
-            for w in group["params"]:
-                total, v = self.state[w]["sum"], self.state[w]["v"]
-                g = w.grad.add(w, alpha=group["weight_decay"])
-                total.addcmul_(g, g)
-                v.mul_(group["momentum"]).addcdiv_(g, total.sqrt().add_(group["eps"]), value=group["lr"])
-                w.sub_(v)
-
-
-def optimizer(config: Config, model: nn.Sequential) -> torch.optim.Optimizer:
-    """Every constant handed over, and L2 on the matrices only; the learning rate is set before each step.
-
-    With clipping, which comes before `weight_decay` but after our penalties, `penalise` adds L2.
-    """
-    penalised = {id(W) for W in matrices(model)}
-    groups = [
-        {"params": matrices(model), "weight_decay": 0.0 if clips(config) else config.l2},
-        {"params": [w for w in model.parameters() if id(w) not in penalised], "weight_decay": 0.0},
-    ]
-    lr, momentum, eps, first = config.learning_rate, config.momentum, config.epsilon, config.initial_accumulator
-    if config.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=lr, betas=(config.beta_1, config.beta_2), eps=eps)
-    if config.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, lr=lr, alpha=config.rho, eps=eps)
-    if config.optimizer == "adagrad":
-        return torch.optim.Adagrad(groups, lr=lr, initial_accumulator_value=first, eps=eps)
-    if config.optimizer == "adagrad_momentum":
-        return AdagradMomentum(groups, lr=lr, momentum=momentum, initial_accumulator_value=first, eps=eps)
-    if config.optimizer == "sgd" or momentum == 0:  # Nesterov's form is refused at 0, where it is plain SGD
-        return torch.optim.SGD(groups, lr=lr)
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=config.optimizer == "nesterov")
-
-
-def native_criterion(config: Config) -> nn.Module:
-    """The loss as in the tutorials, from logits but for a regression."""
-    if config.loss == "huber":
-        return nn.HuberLoss(delta=config.huber_delta)
-    return {
-        "cross_entropy": nn.CrossEntropyLoss,
-        "binary_cross_entropy": nn.BCEWithLogitsLoss,
-        "mse": nn.MSELoss,
-        "mae": nn.L1Loss,
-    }[config.loss]()
-
-
-def native_optimizer(config: Config, model: nn.Sequential) -> torch.optim.Optimizer:
-    """As in the tutorials; constants other than the momentum only where they were asked for."""
-    rates = {"lr": config.learning_rate, "weight_decay": config.l2}
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), **rates)
-    if config.optimizer in ("momentum", "nesterov"):
-        nesterov = config.optimizer == "nesterov" and config.momentum > 0
-        return torch.optim.SGD(model.parameters(), momentum=config.momentum, nesterov=nesterov, **rates)
-
-    names = {"epsilon": "eps", "rho": "alpha", "initial_accumulator": "initial_accumulator_value"}
-    constants = {
-        keyword: getattr(config, name)
-        for name, keyword in names.items()
-        if name in config.written and name in OPTIMIZER_CONSTANTS[config.optimizer]
-    }
-    if config.optimizer == "adagrad":
-        return torch.optim.Adagrad(model.parameters(), **rates, **constants)
-    if config.optimizer == "rmsprop":
-        return torch.optim.RMSprop(model.parameters(), **rates, **constants)
-    if config.optimizer != "adam":
-        raise NotImplementedError("PyTorch has no Adagrad with momentum of its own")
-    if config.written & {"beta_1", "beta_2"}:
-        constants["betas"] = (config.beta_1, config.beta_2)
-    return torch.optim.Adam(model.parameters(), **rates, **constants)
+        outputs = activation(config, config.output_activation)(logits)
+        if config.loss == "mse":
+            loss = F.mse_loss(outputs, targets, reduction="sum")
+        elif config.loss == "mae":
+            loss = F.l1_loss(outputs, targets, reduction="sum")
+        else:
+            loss = F.huber_loss(outputs, targets, reduction="sum", delta=config.huber_delta)
+    return loss / (rows * config.n_outputs)

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import RequestError
-from harness.trainer import Batches, Config, Diverged, Epoch, NativeFit, Trainer, Weights
+from harness.trainer import Batches, Config, Diverged, Epoch, NativeFit, StackTrainer, Trainer, Weights
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment, load
@@ -38,6 +38,7 @@ __all__ = [
     "NativeFit",
     "RequestError",
     "Results",
+    "StackTrainer",
     "Trainer",
     "Weights",
     "__version__",

@@ -7,8 +7,9 @@ backends, modes and cells of one repeat share split, start and batches, so their
 import hashlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -276,32 +277,50 @@ class DrawnBatches:
     def __getitem__(self, epoch: int) -> Epoch:
         if not 0 <= epoch < len(self):
             raise IndexError(f"epoch {epoch} of {len(self)}")
-        drawn = self.rows(epoch)
-        steps, batch = len(drawn), max(map(len, drawn))
-        rows = np.full((steps, batch), -1, np.int64)
-        for step, chosen in enumerate(drawn):
-            rows[step, : len(chosen)] = chosen
+        rows = self.rows(epoch)
+        steps, batch = rows.shape
         numbers = epoch * steps + np.arange(steps)
         learning_rate = scheduled(self.config, self.recipe, numbers, len(self) * steps)
         return Epoch(rows, learning_rate, self._masks(epoch, steps, batch))
 
-    def rows(self, epoch: int) -> list[np.ndarray]:
-        """The rows of each step of one epoch."""
+    def rows(self, epoch: int) -> np.ndarray:
+        """The rows of each step of one epoch, in the form of `Epoch.rows`; not to be changed."""
+        sizes = tuple(batch_sizes(self.n, self.config.batch_size, self.recipe))
         law = self.recipe.batches
-        sizes = batch_sizes(self.n, self.config.batch_size, self.recipe)
         drawn_at = 0 if law in ("bootstrap", "one_permutation") else epoch
-        return _draw_rows(law, self.n, sizes, generator(self.seed, "batches", self.repeat, drawn_at))
+        return _drawn_once(law, self.n, sizes, self.seed, self.repeat, drawn_at)
 
     def _masks(self, epoch: int, steps: int, batch: int) -> tuple[np.ndarray, ...]:
         """Which inputs and units are kept in one epoch, in the form of `Epoch.masks`."""
-        return tuple(
-            generator(self.seed, "dropout", self.repeat, epoch, k).random((steps, batch, self.config.layers[k]))
-            >= self.config.dropout[k]
-            for k in self.config.dropout_layers
-        )
+        layers = self.config.dropout_layers
+        shapes = tuple((k, (steps, batch, self.config.layers[k])) for k in layers)
+        drawn = _uniform_once(shapes, self.seed, self.repeat, epoch)
+        return tuple(u >= self.config.dropout[k] for k, u in zip(layers, drawn, strict=True))
 
 
-def _draw_rows(law: str, n: int, sizes: list[int], rng: np.random.Generator) -> list[np.ndarray]:
+# The cells of one repeat share their rows, and what their masks are cut from: each is drawn once for all of them.
+@lru_cache(maxsize=64)
+def _drawn_once(law: str, n: int, sizes: tuple[int, ...], seed: int, repeat: int, epoch: int) -> np.ndarray:
+    return padded(_draw_rows(law, n, sizes, generator(seed, "batches", repeat, epoch)))
+
+
+@lru_cache(maxsize=1)  # large, and the members of a stack ask for one epoch after the other
+def _uniform_once(
+    shapes: tuple[tuple[int, tuple[int, ...]], ...], seed: int, repeat: int, epoch: int
+) -> list[np.ndarray]:
+    return [generator(seed, "dropout", repeat, epoch, k).random(shape) for k, shape in shapes]
+
+
+def padded(drawn: Sequence[np.ndarray]) -> np.ndarray:
+    """The rows of each step as one read-only array, `(steps, batch)`, filled up with -1."""
+    rows = np.full((len(drawn), max(map(len, drawn))), -1, np.int64)
+    for step, chosen in enumerate(drawn):
+        rows[step, : len(chosen)] = chosen
+    rows.setflags(write=False)
+    return rows
+
+
+def _draw_rows(law: str, n: int, sizes: Sequence[int], rng: np.random.Generator) -> list[np.ndarray]:
     if law == "independent":
         return [rng.choice(n, size=size, replace=False) for size in sizes]
     if law == "replacement":

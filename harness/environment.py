@@ -16,6 +16,7 @@ def harness_version() -> str:
     return __version__
 
 
+@cache  # a look into the installed packages, and every row asks
 def numpy_version() -> str:
     """The installed version of NumPy."""
     return metadata.version("numpy")

@@ -9,7 +9,7 @@ import multiprocessing.context
 import multiprocessing.spawn
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
@@ -25,30 +25,36 @@ WARM_UP_SECONDS = 300.0
 
 CALLS_A_PROCESS = 250  # Keras keeps 1 to 2 MB for every model that it ever fitted: a fresh process gives them back
 
-ENVIRONMENT: dict[str, str] = {
-    # threads, read by OpenMP, the BLAS libraries and TensorFlow when they are loaded, never later
-    **dict.fromkeys(
-        (
-            "OMP_NUM_THREADS",
-            "OPENBLAS_NUM_THREADS",
-            "MKL_NUM_THREADS",
-            "VECLIB_MAXIMUM_THREADS",
-            "NUMEXPR_NUM_THREADS",
-            "TF_NUM_INTRAOP_THREADS",
-            "TF_NUM_INTEROP_THREADS",
+
+def environment(threads: int = THREADS) -> dict[str, str]:
+    """The variables that a worker starts with."""
+    return {
+        # threads, read by OpenMP, the BLAS libraries and TensorFlow when they are loaded, never later
+        **dict.fromkeys(
+            (
+                "OMP_NUM_THREADS",
+                "OPENBLAS_NUM_THREADS",
+                "MKL_NUM_THREADS",
+                "VECLIB_MAXIMUM_THREADS",
+                "NUMEXPR_NUM_THREADS",
+                "TF_NUM_INTRAOP_THREADS",
+                "TF_NUM_INTEROP_THREADS",
+            ),
+            str(threads),
         ),
-        str(THREADS),
-    ),
-    "CUDA_VISIBLE_DEVICES": "-1",  # every backend on the same device: the processor
-    "KERAS_BACKEND": "tensorflow",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
+        "CUDA_VISIBLE_DEVICES": "-1",  # every backend on the same device: the processor
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+
+
+ENVIRONMENT = environment()
 
 _spawning = threading.Lock()
 
 
 @contextmanager
-def _worker_conditions() -> Iterator[None]:
+def worker_conditions(environment: Mapping[str, str] = ENVIRONMENT) -> Iterator[None]:
     """Start a process with the pinned environment, and without importing the user's script once more.
 
     Spawn makes each child import the parent's `__main__`; a plain script without an `if __name__` guard would then
@@ -61,8 +67,8 @@ def _worker_conditions() -> Iterator[None]:
         return {key: value for key, value in data.items() if not key.startswith("init_main")}
 
     with _spawning:
-        before = {name: os.environ.get(name) for name in ENVIRONMENT}
-        os.environ.update(ENVIRONMENT)
+        before = {name: os.environ.get(name) for name in environment}
+        os.environ.update(environment)
         multiprocessing.spawn.get_preparation_data = without_main
         try:
             yield
@@ -78,7 +84,7 @@ def _worker_conditions() -> Iterator[None]:
 class _WorkerProcess(multiprocessing.context.SpawnProcess):
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
-        with _worker_conditions():
+        with worker_conditions():
             return multiprocessing.context.SpawnProcess._Popen(process_obj)
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.draws import DrawnBatches, Recipe, Rows, batch_sizes, parse_law
+from harness.draws import DrawnBatches, Recipe, Rows, batch_sizes, padded, parse_law
 from harness.trainer import Batches, Config, Weights
 
 NAME = "numpy-legacy-2023"
@@ -56,23 +56,21 @@ def _start(generator: np.random.RandomState, config: Config, recipe: Recipe) -> 
 class LegacyBatches(DrawnBatches):
     """Independent draws from the generator that has drawn the start, one step after another."""
 
-    def rows(self, epoch: int) -> list[np.ndarray]:
+    def rows(self, epoch: int) -> np.ndarray:
         return self._all[epoch]
 
     @cached_property
-    def _all(self) -> list[list[np.ndarray]]:
+    def _all(self) -> list[np.ndarray]:
         sizes = tuple(batch_sizes(self.n, self.config.batch_size, self.recipe))
         return _all_rows(self.n, sizes, len(self), self.config.layers, self.seed + self.repeat)
 
 
 @lru_cache(maxsize=4)  # the cells of one repeat share their batches
-def _all_rows(
-    n: int, sizes: tuple[int, ...], epochs: int, layers: tuple[int, ...], seed: int
-) -> list[list[np.ndarray]]:
+def _all_rows(n: int, sizes: tuple[int, ...], epochs: int, layers: tuple[int, ...], seed: int) -> list[np.ndarray]:
     generator = np.random.RandomState(seed)
     for n_in, n_out in pairwise(layers):
         generator.randn(n_in, n_out)
-    return [[generator.choice(n, size=size, replace=False) for size in sizes] for _ in range(epochs)]
+    return [padded([generator.choice(n, size=size, replace=False) for size in sizes]) for _ in range(epochs)]
 
 
 def draw_batches(config: Config, recipe: Recipe, n: int, seed: int, repeat: int) -> Batches:

@@ -148,18 +148,18 @@ _KERAS = {
     **_METRICS,
 }
 _TENSORFLOW = {
-    "batch_size": Declared(GIVEN, "backends/tensorflow.py: fit_native", "none: written by hand"),
-    "init": Declared("truncated_normal(0.1)", "backends/tensorflow.py: fit_native"),
-    "bias": Declared(0.1, "backends/tensorflow.py: fit_native"),
-    "batches": Declared("independent", "backends/tensorflow.py: fit_native"),
-    "last_batch": Declared("drop", "backends/tensorflow.py: fit_native"),
-    "reduction": Declared("mean", "backends/tensorflow.py: fit_native"),
-    "outputs": Declared("mean", "backends/tensorflow.py: native_losses"),
+    "batch_size": Declared(GIVEN, "backends/tensorflow_native.py: fit", "none: written by hand"),
+    "init": Declared("truncated_normal(0.1)", "backends/tensorflow_native.py: fit"),
+    "bias": Declared(0.1, "backends/tensorflow_native.py: fit"),
+    "batches": Declared("independent", "backends/tensorflow_native.py: fit"),
+    "last_batch": Declared("drop", "backends/tensorflow_native.py: fit"),
+    "reduction": Declared("mean", "backends/tensorflow_native.py: fit"),
+    "outputs": Declared("mean", "backends/tensorflow_native.py: losses_of"),
     "probabilities": Declared("logits", "tensorflow/python/ops/nn_ops.py: sparse_softmax_cross_entropy_with_logits"),
     "l2_factor": Declared("half", "tensorflow/python/ops/gen_nn_ops.py: l2_loss"),
-    "l2_divisor": Declared("none", "backends/tensorflow.py: fit_native"),
-    "l2_tensors": Declared("weights", "backends/tensorflow.py: fit_native"),
-    "l2_form": Declared("coupled", "backends/tensorflow.py: fit_native"),
+    "l2_divisor": Declared("none", "backends/tensorflow_native.py: fit"),
+    "l2_tensors": Declared("weights", "backends/tensorflow_native.py: fit"),
+    "l2_form": Declared("coupled", "backends/tensorflow_native.py: fit"),
     **_KERAS_OPTIMIZERS,
     "leaky_slope": Declared(0.2, "tensorflow/python/ops/nn_ops.py: leaky_relu"),
     "elu_alpha": Declared(1.0, "tensorflow/python/ops/gen_nn_ops.py: elu"),
@@ -167,8 +167,8 @@ _TENSORFLOW = {
     "dtype": Declared("float32", "tensorflow/python/framework/constant_op.py"),
     # the variables are float64 where that is asked for, and the optimizer's floatx is float32 still
     "constants": Declared("float32 rate", "keras/src/optimizers/base_optimizer.py: floatx"),
-    "stop": Declared("never", "backends/tensorflow.py: fit_native"),
-    "logged_loss": Declared("with penalty", "backends/tensorflow.py: fit_native"),
+    "stop": Declared("never", "backends/tensorflow_native.py: fit"),
+    "logged_loss": Declared("with penalty", "backends/tensorflow_native.py: fit"),
     **_METRICS,
 }
 _TORCH = {
@@ -210,8 +210,8 @@ _TORCH = {
     "softplus_threshold": Declared(20.0, "torch/nn/modules/activation.py: Softplus"),
     "dtype": Declared("float32", "torch/__init__.py: set_default_dtype"),
     "constants": Declared("exact", "torch/optim/sgd.py: _single_tensor_sgd"),
-    "stop": Declared("never", "backends/torch.py: fit_native"),
-    "logged_loss": Declared("without penalty", "backends/torch.py: fit_native"),
+    "stop": Declared("never", "backends/torch_native.py: fit"),
+    "logged_loss": Declared("without penalty", "backends/torch_native.py: fit"),
     **_METRICS,
 }
 _LECTURE = "backends/lecture.py"

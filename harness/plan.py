@@ -1,10 +1,9 @@
 """From an experiment to its trials, each with an id made of all that decides its result, and nothing else."""
 
-import hashlib
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from harness.data import Dataset, Datasets, Prepared, prepare, task_of
 from harness.draws import SCHEDULES, Recipe, Rows
 from harness.errors import RequestError
 from harness.experiment import Cell, Experiment
+from harness.identity import SPLIT, canonical, data_text, digest, settings_of, settings_text
 from harness.rules import Settings, activations, dropout, faults, task_faults
 from harness.sections import Data, Training
 from harness.start import GivenStart, read_start
@@ -21,6 +21,10 @@ from harness.trainer import TASKS, Batches, Config, Weights, constants_of
 from harness.training import EarlyStopping
 
 MOST_TRIALS = 1_000_000
+
+_ALWAYS = ("learning_rate", "l2", "l1")  # numbers that every training reads
+_NUMBERS = (*_ALWAYS, "momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator")
+"""Keys that no rule looks at: cells that differ in these alone are checked once for all."""
 
 
 class Draws(Protocol):
@@ -44,8 +48,6 @@ class Draws(Protocol):
 DRAWS: dict[str, Draws] = {"harness": draws, legacy.NAME: legacy}
 """The ways to draw split, start and batches, each a module with the same three functions."""
 
-_SPLIT = ("test_fraction", "validation_fraction", "folds", "fold", "stratify", "scale", "target_scale")
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -67,78 +69,28 @@ class Trial:
     stopping: EarlyStopping | None = None
     given_start: GivenStart | None = None
 
-    @property
+    @cached_property
     def id(self) -> str:
         """SHA-256 of the canonical JSON of all that decides the result; no name, title, position or version in it."""
-        return _digest({**self._identity(), "backend": self.backend, "mode": self.mode})
+        return digest(**self._identity(), backend=canonical(self.backend), mode=canonical(self.mode))
 
-    @property
+    @cached_property
     def reference_id(self) -> str:
         """The id of the reference training that a controlled trial is compared with."""
-        return _digest({**self._identity(), "reference": True})
+        return digest(**self._identity(), reference="true")
 
-    def _identity(self) -> dict[str, Any]:
-        settings = self.settings()
-        if self.given_start is not None and "init" in settings:
-            settings["init"] = self.given_start.digest
+    def _identity(self) -> dict[str, str]:
+        start = None if self.given_start is None else self.given_start.digest
         return {
-            "data": {"fingerprint": self.fingerprint, **{key: getattr(self.data, key) for key in _SPLIT}},
-            "config": settings,
-            "seed": [self.base_seed, self.seed],
-            "draws": self.draws,
+            "data": data_text(self.fingerprint, *(getattr(self.data, key) for key in SPLIT)),
+            "config": settings_text(self.config, self.recipe, self.stopping, self.mode, start),
+            "seed": f"[{self.base_seed},{self.seed}]",
+            "draws": canonical(self.draws),
         }
 
     def settings(self) -> dict[str, Any]:
         """The values that take part in this trial. In native mode an unwritten one is the framework's, so not ours."""
-        config = self.config
-        settings: dict[str, Any] = {
-            "task": config.task,
-            "loss": config.loss,
-            "layers": list(config.layers),
-            "activation": list(config.activation),
-            "optimizer": config.optimizer,
-            "learning_rate": config.learning_rate,
-            "l2": config.l2,
-            "batch_size": config.batch_size,
-            "epochs": config.epochs,
-        }
-        if config.task == "regression":
-            settings["output_activation"] = config.output_activation
-        if config.loss == "huber":
-            settings["huber_delta"] = config.huber_delta
-        constants = constants_of(config.optimizer, config.activation)
-        if self.mode == "controlled":
-            return settings | {key: getattr(config, key) for key in (*constants, "dtype")} | self._conventions()
-        settings |= {key: getattr(config, key) for key in (*constants, "dtype") if key in config.written}
-        if config.optimizer in ("momentum", "nesterov"):
-            settings["momentum"] = config.momentum  # most frameworks have no default but 0, so it is handed over
-        return settings | self._beyond_native()
-
-    def _conventions(self) -> dict[str, Any]:
-        """What the harness decides in controlled mode: reduction, start, batches, and what native mode has not."""
-        recipe = self.recipe
-        return {
-            "reduction": self.config.reduction,
-            "init": recipe.init,
-            "bias": recipe.bias,
-            "batches": recipe.batches,
-            "n_batches": recipe.n_batches,
-            "last_batch": recipe.last_batch,
-            **self._beyond_native(),
-        }
-
-    def _beyond_native(self) -> dict[str, Any]:
-        """The parts in use that no framework is handed in native mode: a trial that has one is unsupported there."""
-        config, recipe = self.config, self.recipe
-        parts: dict[str, Any] = {key: getattr(config, key) for key in config.regularisation}
-        if config.batch_norm:
-            parts |= {key: getattr(config, key) for key in ("batch_norm_momentum", "batch_norm_epsilon")}
-        if recipe.schedule != "constant":
-            parts |= {"schedule": recipe.schedule}
-            parts |= {key: getattr(recipe, key) for key in SCHEDULES[recipe.schedule]}
-        if self.stopping is not None:
-            parts |= asdict(self.stopping)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in parts.items()}
+        return settings_of(self.config, self.recipe, self.stopping, self.mode)
 
     def not_native(self) -> str | None:
         """Why this trial has no native form, or None."""
@@ -205,21 +157,26 @@ def plan(experiment: Experiment, datasets: Datasets) -> list[Trial]:
         raise RequestError(f"{experiment.source}: {planned} trials planned; at most {MOST_TRIALS} in one experiment")
     fingerprints = {key: dataset.fingerprint for key, dataset in datasets.items()}
     counted: dict[Data, int] = {}
+    shared: dict[Hashable, dict[str, Any]] = {}
     cells = []
     for position, cell in enumerate(experiment.cells()):
-        settings = experiment.at(cell)
-        key = settings.data.key
-        if settings.data not in counted:
-            counted[settings.data] = _training_rows(experiment, settings.data, datasets[key])
-        cells.append(
-            {
-                "cell": cell,
-                "position": position,
+        values = experiment.values(cell)
+        numbers = {key: value for key, value in values.items() if key in _NUMBERS}
+        others = (*numbers, *((key, value) for key, value in values.items() if key not in _NUMBERS))
+        if others not in shared:
+            settings = experiment.at(cell)
+            key = settings.data.key
+            if settings.data not in counted:
+                counted[settings.data] = _training_rows(experiment, settings.data, datasets[key])
+            shared[others] = {
                 "data": settings.data,
                 "fingerprint": fingerprints[key],
                 **_training(experiment, settings, datasets[key], counted[settings.data]),
             }
-        )
+        config = shared[others]["config"]
+        read = (*_ALWAYS, *constants_of(config.optimizer, config.activation))
+        config = replace(config, **{key: value for key, value in numbers.items() if key in read})
+        cells.append((position, cell, config, shared[others]))
     return [
         Trial(
             backend=backend,
@@ -228,10 +185,10 @@ def plan(experiment: Experiment, datasets: Datasets) -> list[Trial]:
             base_seed=run.seed,
             time_limit=run.time_limit,
             draws=run.draws,
-            **values,
+            **{**rest, "cell": cell, "position": position, "config": config},
         )
         for seed in range(run.seeds)
-        for values in cells
+        for position, cell, config, rest in cells
         for mode in run.modes
         for backend in run.backends
     ]
@@ -286,7 +243,7 @@ def make_config(settings: Settings, dataset: Dataset, n_train: int) -> Config:
     """The numbers of one cell, every one written out."""
     network, training = settings.network, settings.training
     task = settings.data.task or dataset.task
-    same = ("huber_delta", "reduction", "optimizer", "learning_rate", "l2", "l1", "clip_norm", "clip_value", "epochs")
+    same = ("huber_delta", "reduction", "optimizer", *_ALWAYS, "clip_norm", "clip_value", "epochs")
     constants = constants_of(training.optimizer, activations(network))
     written = network.model_fields_set | training.model_fields_set
     given: dict[str, Any] = _task(task, network.output_activation, training.loss, training.optimizer)
@@ -336,16 +293,3 @@ def _training_rows(experiment: Experiment, data: Data, dataset: Dataset) -> int:
     if data.folds is not None and data.folds > len(rows.train) + len(rows.validation):
         raise RequestError(f"{experiment.source}: data.folds = {data.folds}: more than the rows to cut into folds")
     return len(rows.train)
-
-
-def _digest(identity: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(_rounded(identity), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _rounded(value: Any) -> Any:
-    """Floats at 12 significant digits; whole numbers, such as seeds, are kept exact."""
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
-    return f"{value:.12g}" if isinstance(value, float) else value

@@ -63,7 +63,18 @@ BUILT_IN: tuple[Backend, ...] = (
         "Keras 3 on TensorFlow: compile and fit",
     ),
     Backend(
-        "torch", "backends.torch:TorchTrainer", ("torch",), _EXTRA.format("torch"), "nn.Sequential and torch.optim"
+        "torch",
+        "backends.torch:TorchTrainer",
+        ("torch",),
+        _EXTRA.format("torch"),
+        "torch.nn modules, autograd and torch.optim",
+    ),
+    Backend(
+        "torch-manual",
+        "backends.torch_manual:TorchManualTrainer",
+        ("torch",),
+        _EXTRA.format("torch"),
+        "PyTorch tensors, gradients written by hand",
     ),
 )
 
@@ -89,10 +100,10 @@ def profiles() -> dict[str, Backend]:
 
 def backend(name: str) -> Backend:
     """The backend or profile of that name; `RequestError` with the nearest known one otherwise."""
-    known = profiles() | backends()
-    if name not in known:
+    found = backends().get(name) or profiles().get(name)
+    if found is None:
         raise RequestError(unknown("backend", name, (*backends(), *profiles())))
-    return known[name]
+    return found
 
 
 def load_trainer(path: str) -> type[Trainer]:

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -131,39 +132,51 @@ def register(
             "notes": list(experiment.report.notes),
             "published": read_published(experiment),
         },
-        (
-            {
+        _planned(trials, datasets),
+    )
+
+
+def _planned(trials: list[Trial], datasets: Datasets) -> Iterator[dict[str, Any]]:
+    """A row a trial. The backends of a cell, which follow each other, share their settings, but for profiles."""
+    for _, neighbours in groupby(trials, key=lambda trial: (trial.position, trial.mode)):
+        shared: dict[str, Any] = {}
+        for trial in neighbours:
+            dataset = datasets[trial.data.key]
+            shared = shared or _settings(trial, dataset)
+            yield {
                 "backend": trial.backend,
                 "mode": trial.mode,
                 "seed": trial.seed,
                 "position": trial.position,
                 "trial_id": trial.id,
                 "cell": trial.cell,
-                "settings": _settings(trial, datasets[trial.data.key]),
+                "settings": shared | _of_profile(trial),
             }
-            for trial in trials
-        ),
-    )
 
 
 def _settings(trial: Trial, dataset: Dataset) -> dict[str, Any]:
     """What a row shows of its trial: every value that took part, its data, and the score of always saying the same."""
     settings = trial.settings()
-    config = trial.config
-    if trial.backend in PROFILES:  # which may have layers of its own
-        config = config_under(config, PROFILES[trial.backend].row(config), config.batch_size)
-        settings |= {"layers": list(config.layers), "activation": list(config.activation)}
-        settings |= {"optimizer": config.optimizer, "epochs": config.epochs}
     init = {"init": Path(settings["init"]).name} if trial.given_start is not None and "init" in settings else {}
     return {
         **settings,
         **init,
-        "hidden": list(config.hidden),
+        "hidden": list(trial.config.hidden),
         "dataset": dataset.name,
         "fold": trial.data.fold,
         "scale": trial.data.scale,
         "chance": 0.0 if trial.config.task == "regression" else dataset.largest_share,
     }
+
+
+def _of_profile(trial: Trial) -> dict[str, Any]:
+    """The settings that a profile has of its own."""
+    if trial.backend not in PROFILES:
+        return {}
+    config = trial.config
+    config = config_under(config, PROFILES[trial.backend].row(config), config.batch_size)
+    lists = {"layers": list(config.layers), "activation": list(config.activation), "hidden": list(config.hidden)}
+    return {**lists, "optimizer": config.optimizer, "epochs": config.epochs}
 
 
 def read_published(experiment: Experiment) -> dict[str, list[Any]] | None:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ from harness.errors import RequestError
 from harness.trainer import Weights
 
 DEFAULT_STORE = "sqlite:///results/harness.db"
+
+_ROWS_AT_A_TIME = 5000  # of a plan, which may have 100,000
 
 _metadata = MetaData()
 
@@ -109,9 +112,12 @@ artefacts = Table(
 
 
 def pack(arrays: Mapping[str, Any]) -> bytes:
-    """Named arrays as the bytes of an NPZ file; nothing in it is pickled."""
+    """Named arrays as the bytes of an NPZ file; nothing in it is pickled.
+
+    Uncompressed: the small arrays of a trial would take three times as long, and weights hardly shrink.
+    """
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
+    np.savez(buffer, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
     return buffer.getvalue()
 
 
@@ -196,13 +202,13 @@ class Store:
             )
             key = (planned.c.backend, planned.c.mode, planned.c.seed, planned.c.position)
             there = {tuple(row) for row in connection.execute(select(*key).where(planned.c.experiment == name))}
-            missing = [
+            missing = (
                 {"experiment": name, **row}
                 for row in rows
                 if (row["backend"], row["mode"], row["seed"], row["position"]) not in there
-            ]
-            if missing:
-                connection.execute(planned.insert(), missing)
+            )
+            while some := list(islice(missing, _ROWS_AT_A_TIME)):
+                connection.execute(planned.insert(), some)
 
     def experiment_names(self) -> list[str]:
         """The experiments that this store knows, in alphabetical order."""
@@ -231,6 +237,19 @@ class Store:
 
     # -- results
 
+    def scored(self, name: str) -> list[dict[str, Any]]:
+        """What the best cell is chosen by: key, status, verdict and metrics of the experiment's finished trials."""
+        keys = (planned.c.backend, planned.c.mode, planned.c.seed, planned.c.trial_id)
+        measured = (trials.c.status, trials.c.verdict, *(trials.c[metric] for metric in METRICS))
+        query = (
+            select(*keys, *measured)
+            .join_from(planned, trials, planned.c.trial_id == trials.c.trial_id)
+            .where(planned.c.experiment == name)
+            .order_by(planned.c.seed, planned.c.position, planned.c.mode)
+        )
+        with self._transaction() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
     def finished(self) -> dict[str, dict[str, Any]]:
         """Trial id -> status, verdict and versions, of everything that is stored."""
         names = ("trial_id", "status", "verdict", "backend_version", "numpy_version", "harness_version")
@@ -238,15 +257,23 @@ class Store:
         with self._transaction() as connection:
             return {row["trial_id"]: dict(row) for row in connection.execute(select(*columns)).mappings()}
 
-    def save_result(self, row: Mapping[str, Any], payloads: Mapping[str, bytes]) -> None:
-        """Write one finished trial, its artefacts included, in one transaction. An earlier result is replaced."""
-        row = {**row, "finished_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    def save_results(self, results: Iterable[tuple[Mapping[str, Any], Mapping[str, bytes]]]) -> None:
+        """Write finished trials, their artefacts included, in one transaction. Earlier results are replaced."""
+        finished_at = datetime.now(UTC).isoformat(timespec="seconds")
+        rows, payloads = [], []
+        for row, artefacts_of_row in results:
+            rows.append({**row, "finished_at": finished_at})
+            payloads += [
+                {"trial_id": row["trial_id"], "kind": kind, "payload": payload}
+                for kind, payload in artefacts_of_row.items()
+            ]
+        written = [row["trial_id"] for row in rows]
         with self._transaction() as connection:
             for table in (trials, artefacts):
-                connection.execute(delete(table).where(table.c.trial_id == row["trial_id"]))
-            connection.execute(trials.insert(), row)
-            for kind, payload in payloads.items():
-                connection.execute(artefacts.insert(), {"trial_id": row["trial_id"], "kind": kind, "payload": payload})
+                connection.execute(delete(table).where(table.c.trial_id.in_(written)))
+            connection.execute(trials.insert(), rows)
+            if payloads:
+                connection.execute(artefacts.insert(), payloads)
 
     def drop_artefacts(self, trial_id: str, kinds: Iterable[str]) -> None:
         """Forget artefacts of a trial that is no longer the best of its backend."""
@@ -329,8 +356,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _to_json(value: Any) -> str:
-    return json.dumps(value, default=lambda item: item.item() if hasattr(item, "item") else list(item))
+_to_json = json.JSONEncoder(default=lambda item: item.item() if hasattr(item, "item") else list(item)).encode
 
 
 def _first_line(error: SQLAlchemyError) -> str:

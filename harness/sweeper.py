@@ -1,34 +1,39 @@
-"""One run of a plan against a store: skip what is there, train the rest, write one row a trial."""
+"""One run of a plan against a store: skip what is there, train the rest chunk by chunk, write one row a trial."""
 
-import math
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 from pebble import ProcessExpired
 
 from harness import registry, worker
+from harness.cohorts import MOST_MEMBERS, Chunk, chunks
 from harness.data import Datasets
-from harness.environment import harness_version, machine, numpy_version
+from harness.environment import harness_version, numpy_version
 from harness.errors import describe
-from harness.executor import LocalExecutor
+from harness.executor import WARM_UP_SECONDS, LocalExecutor
 from harness.experiment import Experiment
-from harness.metrics import SCORE, right
-from harness.parity import deviation, judge, largest
 from harness.plan import Trial
 from harness.progress import Progress
 from harness.results import is_stale
-from harness.store import METRICS, Store, flatten, pack
+from harness.saving import Writer
+from harness.store import Store
 from harness.trainer import NotInstalled
-from harness.training import Outcome, ReferenceOutcome
+from harness.training import Outcome
 
 REFERENCE = "reference"  # the lane that trains references
 _REFERENCE_TRAININGS = 4  # itself, and three times with other roundings
-_MISCLASSIFIED = 25
-_HEAVY = ("weights", "predictions")  # artefacts kept only for the best cell
 
-Score = tuple[float, float]
-NO_SCORE: Score = (-math.inf, -math.inf)
+
+@dataclass(frozen=True)
+class Queued:
+    """A chunk that waits for its turn, and the ids of the references that have to be there before it."""
+
+    chunk: Chunk
+    references: frozenset[str]
 
 
 class Sweep:
@@ -48,22 +53,23 @@ class Sweep:
         self.store = store
         self.datasets = datasets
         self.parity = experiment.run.parity == "all"
-        self.save_weights = save_weights
+        self.best_only = not self.parity and not save_weights  # whose weights have to come back from a worker
         self.retry_failed = retry_failed
         self.refresh = refresh
         self.retrain = retrain
         self.trials = {trial.id: trial for trial in trials}
         self.todo = self._missing()
         self.references = self._missing_references()
-        self.best = self._best_so_far(experiment.name)
-        self.kept: set[str] = set()  # trials whose heavy artefacts this run has written
+        self.writer = Writer(store, experiment.name, datasets, self.parity, save_weights, set(self.todo))
 
     # -- what is missing
 
-    def _missing(self) -> list[Trial]:
-        """The trials of the plan that have no result that stands."""
+    def _missing(self) -> dict[str, Trial]:
+        """The trials of the plan that have no result that stands, by id."""
         stored = self.store.finished()
-        return [trial for key, trial in self.trials.items() if key not in stored or self._again(trial, stored[key])]
+        return {
+            key: trial for key, trial in self.trials.items() if key not in stored or self._again(trial, stored[key])
+        }
 
     def _again(self, trial: Trial, row: dict[str, Any]) -> bool:
         status = row["status"]
@@ -84,208 +90,168 @@ class Sweep:
         current = (harness_version(), numpy_version())
         return {
             trial.reference_id: trial
-            for trial in reversed(self.todo)
+            for trial in reversed(self.todo.values())
             if trial.mode == "controlled"
             and registry.backend(trial.backend).missing() is None
             and (trial.reference_id not in stored or (self.refresh and stored[trial.reference_id] != current))
         }
 
-    def _best_so_far(self, name: str) -> dict[tuple[str, str, int], tuple[Score, str]]:
-        """By backend, mode and seed: the best stored trial that is not about to be trained again."""
-        again = {trial.id for trial in self.todo}
-        best: dict[tuple[str, str, int], tuple[Score, str]] = {}
-        for row in self.store.rows(name):
-            key, score = (row["backend"], row["mode"], row["seed"]), _score(row)
-            if row["trial_id"] not in again and score > best.get(key, (NO_SCORE, ""))[0]:
-                best[key] = (score, row["trial_id"])
-        return best
-
     # -- training
 
     def train(self, workers: int, progress: Progress) -> None:
         """Train everything that is missing, `workers` processes busy at once."""
-        queues: dict[str, deque[Trial]] = {}
-        for trial in self.todo:
-            queues.setdefault(trial.backend, deque()).append(trial)
-        references = deque(reversed(self.references.items()))
-        totals = {REFERENCE: len(references)} if references else {}
-        progress.start(
-            {**totals, **{name: len(queue) for name, queue in queues.items()}}, len(self.trials) - len(self.todo)
-        )
-        waiting = {key for key, _ in references}
-        running: dict[Future[Any], tuple[str, Trial]] = {}
+        totals = {REFERENCE: len(self.references)} if self.references else {}
+        for trial in self.todo.values():
+            totals[trial.backend] = totals.get(trial.backend, 0) + 1
+        progress.start(totals, len(self.trials) - len(self.todo))
         try:
-            for name in list(queues):
-                self._skip_absent(name, queues, progress)
+            present = [name for name in totals if name != REFERENCE and not self._absent(name, progress)]
             with LocalExecutor(self.datasets) as executor:
-                while references or any(queues.values()) or running:
-                    self._fill(executor, workers, references, queues, waiting, running)
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        lane, trial = running.pop(future)
-                        if lane == REFERENCE:
-                            waiting.discard(trial.reference_id)
-                            status = self._save_reference(trial, future)
-                        else:
-                            status = self._save_trial(trial, outcome_of(future, trial))
-                        progress.finished(lane, status)
+                lanes = Lanes(self, executor, progress, present)
+                lanes.work(workers)
         finally:
             progress.close()
 
-    def _skip_absent(self, name: str, queues: dict[str, deque[Trial]], progress: Progress) -> None:
+    def _absent(self, name: str, progress: Progress) -> bool:
         """A backend that is not installed costs a row a trial, and no process."""
         reason = registry.backend(name).missing()
         if reason is None:
-            return
-        for trial in queues.pop(name):
-            progress.finished(name, self._save_trial(trial, Outcome("not_installed", reason)))
+            return False
+        trials = [trial for trial in self.todo.values() if trial.backend == name]
+        for first in range(0, len(trials), MOST_MEMBERS):
+            some = trials[first : first + MOST_MEMBERS]
+            self.writer.save(some, [Outcome("not_installed", reason)] * len(some))
+            for _ in some:
+                progress.finished(name, "not_installed")
+        return True
 
-    def _fill(
-        self,
-        executor: LocalExecutor,
-        workers: int,
-        references: deque[tuple[str, Trial]],
-        queues: dict[str, deque[Trial]],
-        waiting: set[str],
-        running: dict[Future[Any], tuple[str, Trial]],
-    ) -> None:
+    def queue(self, name: str, stacks: bool) -> deque[Queued]:
+        """The chunks of one backend of which anything is missing. A chunk is what it is in the whole plan."""
+        planned = chunks((trial for trial in self.trials.values() if trial.backend == name), stacks)
+        return deque(
+            Queued(chunk, self._references_of(chunk))
+            for chunk in planned
+            if any(trial.id in self.todo for trial in chunk.trials)
+        )
+
+    def _references_of(self, chunk: Chunk) -> frozenset[str]:
+        if not self.references:
+            return frozenset()
+        controlled = (trial for trial in chunk.trials if trial.mode == "controlled")
+        return frozenset(trial.reference_id for trial in controlled) & self.references.keys()
+
+    def save(self, chunk: Chunk, outcomes: list[Outcome]) -> list[str]:
+        """Store what was missing of a chunk, and give its statuses."""
+        missing = [trial.id in self.todo for trial in chunk.trials]
+        outcomes = list(compress(outcomes, missing))
+        self.writer.save(list(compress(chunk.trials, missing)), outcomes, len(chunk.trials))
+        return [outcome.status for outcome in outcomes]
+
+
+class Lanes:
+    """The work of one run, a queue a backend: hands it out to processes, and takes back what they give."""
+
+    def __init__(self, sweep: Sweep, executor: LocalExecutor, progress: Progress, names: list[str]) -> None:
+        self.sweep = sweep
+        self.executor = executor
+        self.progress = progress
+        self.new = deque(names)  # backends that have not said yet whether they train stacks
+        self.queues: dict[str, deque[Queued]] = {}
+        self.references = deque(reversed(sweep.references.values()))
+        self.waiting = set(sweep.references)  # references that are not there yet
+        self.running: dict[Future[Any], tuple[str, Callable[[Future[Any]], None]]] = {}
+
+    def work(self, workers: int) -> None:
+        """Until nothing is left."""
+        while self.new or self.references or any(self.queues.values()) or self.running:
+            self._fill(workers)
+            done, _ = wait(self.running, return_when=FIRST_COMPLETED)
+            for future in done:
+                _, take = self.running.pop(future)
+                take(future)
+
+    def _fill(self, workers: int) -> None:
         """Hand out work until all workers are busy: references first, then the backend with most left to do."""
-        busy = {lane for lane, _ in running.values()}
-        if references and REFERENCE not in busy and len(running) < workers:
-            _, trial = references.popleft()
-            limit = _REFERENCE_TRAININGS * trial.time_limit
-            future = executor.submit(REFERENCE, None, worker.run_reference, trial, timeout=limit)
-            running[future] = (REFERENCE, trial)
-        for name in sorted(queues, key=lambda name: -len(queues[name])):
-            if len(running) >= workers:
+        busy = {lane for lane, _ in self.running.values()}
+        if self.references and REFERENCE not in busy and len(self.running) < workers:
+            self._submit_reference(self.references.popleft())
+        while self.new and len(self.running) < workers:
+            self._ask(self.new.popleft())
+        for name in sorted(self.queues, key=self._left):
+            if len(self.running) >= workers:
                 return
-            if name in busy:
-                continue
-            trial_ready = self._next_ready(queues[name], waiting)
-            if trial_ready is not None:
-                path = registry.backend(name).trainer
-                future = executor.submit(
-                    name, path, worker.run_trial, trial_ready, path, timeout=trial_ready.time_limit
-                )
-                running[future] = (name, trial_ready)
+            queued = None if name in busy else self._next_ready(self.queues[name])
+            if queued is not None:
+                self._submit(name, queued)
 
-    def _next_ready(self, queue: deque[Trial], waiting: set[str]) -> Trial | None:
-        """The first trial whose reference, if it needs one, is there."""
-        for index, trial in enumerate(queue):
-            if trial.mode == "native" or not self.parity or trial.reference_id not in waiting:
+    def _left(self, name: str) -> int:
+        """How many trials of a backend are still in its queue, as a key to sort by: most come first."""
+        return -sum(len(queued.chunk.trials) for queued in self.queues[name])
+
+    def _next_ready(self, queue: deque[Queued]) -> Queued | None:
+        """The first chunk whose references are there."""
+        for index, queued in enumerate(queue):
+            if not queued.references & self.waiting:
                 del queue[index]
-                return trial
+                return queued
         return None
 
-    # -- saving
+    # -- what is handed out, and what becomes of it
 
-    def _save_reference(self, trial: Trial, future: Future[ReferenceOutcome]) -> str:
-        error = future.exception()
-        if error is not None:  # its trials are stored as unchecked, and looked at again at the next run
-            return "timeout" if isinstance(error, TimeoutError) else "crashed"
-        outcome = future.result()
-        pair = (outcome.weights, outcome.first_epoch_weights)
-        weights, first = (None if item is None else pack(flatten(item)) for item in pair)
-        self.store.save_reference(
-            {
-                "reference_id": trial.reference_id,
-                "floor": outcome.floor,
-                "weights": weights,
-                "first_epoch_weights": first,
-                "numpy_version": numpy_version(),
-                "harness_version": harness_version(),
-            }
+    def _ask(self, name: str) -> None:
+        """Start a backend's process and ask whether it trains stacks. What cannot be imported says so in its trials."""
+        path = registry.backend(name).trainer
+
+        def take(future: Future[bool]) -> None:
+            self.queues[name] = self.sweep.queue(name, stacks=future.exception() is None and future.result())
+
+        future = self.executor.submit(name, path, worker.trains_stacks, path, timeout=WARM_UP_SECONDS)
+        self.running[future] = (name, take)
+
+    def _submit_reference(self, trial: Trial) -> None:
+        def take(future: Future[Any]) -> None:
+            self.waiting.discard(trial.reference_id)
+            self.progress.finished(REFERENCE, self.sweep.writer.save_reference(trial, future))
+
+        limit = _REFERENCE_TRAININGS * trial.time_limit
+        future = self.executor.submit(REFERENCE, None, worker.run_reference, trial, timeout=limit)
+        self.running[future] = (REFERENCE, take)
+
+    def _submit(self, name: str, queued: Queued) -> None:
+        chunk = queued.chunk
+
+        def take(future: Future[list[Outcome]]) -> None:
+            error = future.exception()
+            if error is not None and len(chunk.trials) > 1:  # one by one, so that only the guilty one pays
+                alone = (Queued(each, queued.references) for each in chunk.alone())
+                self.queues[name].extendleft(each for each in alone if each.chunk.trials[0].id in self.sweep.todo)
+                return
+            outcomes = future.result() if error is None else [failed(error, chunk.trials[0])]
+            for status in self.sweep.save(chunk, outcomes):
+                self.progress.finished(name, status)
+
+        path = registry.backend(name).trainer
+        future = self.executor.submit(
+            name,
+            path,
+            worker.run_chunk,
+            chunk.trials,
+            path,
+            chunk.width,
+            self.sweep.best_only,
+            timeout=chunk.time_limit,
         )
-        return "ok"
-
-    def _save_trial(self, trial: Trial, outcome: Outcome) -> str:
-        installed = registry.backend(trial.backend)
-        row = {
-            "trial_id": trial.id,
-            "status": outcome.status,
-            "reason": outcome.reason,
-            **dict.fromkeys(METRICS),
-            **(outcome.metrics if outcome.status == "ok" else {}),
-            **self._parity_of(trial, outcome),
-            "epochs_run": outcome.epochs_run,
-            "stack_size": None if outcome.train_seconds is None else 1,
-            "build_seconds": outcome.build_seconds,
-            "train_seconds": outcome.train_seconds,
-            "predict_seconds": outcome.predict_seconds,
-            "backend_version": "" if outcome.status == "not_installed" else installed.version(),
-            "numpy_version": numpy_version(),
-            "harness_version": harness_version(),
-            "machine": machine(),
-        }
-        self.store.save_result(row, self._payloads(trial, outcome, row))
-        return outcome.status
-
-    def _parity_of(self, trial: Trial, outcome: Outcome) -> dict[str, Any]:
-        """Deviation, floor and verdict of a controlled trial; nothing for a native one."""
-        if trial.mode == "native":
-            return {}
-        reference = self.store.reference(trial.reference_id) if self.parity else None
-        if reference is None:
-            return {"verdict": "unchecked"}
-        floor = reference["floor"]
-        if outcome.status not in ("ok", "diverged"):
-            return {"floor": floor, "verdict": "unchecked"}
-        measured = deviation(outcome.weights, reference["weights"])
-        return {
-            "deviation": measured,
-            "deviation_first_epoch": deviation(outcome.first_epoch_weights, reference["first_epoch_weights"]),
-            "floor": floor,
-            "verdict": judge(outcome.status, measured, floor, trial.config.dtype, largest(reference["weights"])),
-        }
-
-    def _payloads(self, trial: Trial, outcome: Outcome, row: dict[str, Any]) -> dict[str, bytes]:
-        """Curves always; weights and predictions of the best cell of this backend, mode and seed, or of all."""
-        payloads = {"curves": pack(outcome.curves)} if outcome.curves else {}
-        if outcome.confusion:
-            payloads["confusion"] = pack(outcome.confusion)
-        key, score = (trial.backend, trial.mode, trial.seed), _score(row)
-        before, superseded = self.best.get(key, (NO_SCORE, ""))
-        if outcome.weights is None or not (score > before or self.save_weights):
-            return payloads
-        if score > before:
-            self.best[key] = (score, trial.id)
-            if superseded in self.kept and not self.save_weights:  # an older one may be the best of another experiment
-                self.store.drop_artefacts(superseded, _HEAVY)
-        self.kept.add(trial.id)
-        payloads["weights"] = pack(flatten(outcome.weights))
-        if outcome.test_logits is not None:
-            payloads["predictions"] = pack(self._predictions(trial, outcome))
-        return payloads
-
-    def _predictions(self, trial: Trial, outcome: Outcome) -> dict[str, Any]:
-        """Test logits with targets and row numbers, and up to 25 misclassified inputs as the dataset has them."""
-        assert outcome.test_logits is not None
-        dataset = self.datasets[trial.data.key]
-        test = trial.prepare(dataset).test
-        predictions = {"logits": outcome.test_logits, "targets": test.y, "rows": test.rows}
-        if trial.config.task == "regression":
-            return predictions
-        wrong = test.rows[~right(trial.config, outcome.test_logits, test.y)][:_MISCLASSIFIED]
-        return {**predictions, "misclassified_rows": wrong, "misclassified_inputs": dataset.X[wrong]}
-
-
-def _score(row: dict[str, Any]) -> Score:
-    """What the best cell is chosen by: validation accuracy (or R²), then validation loss, and no chaotic one.
-
-    The training rows stand in where there are no validation rows; the test rows never do.
-    """
-    if row["status"] != "ok" or row.get("verdict") == "chaotic":
-        return NO_SCORE
-    part = "train" if row.get("validation_loss") is None else "validation"
-    score = next(row[f"{part}_{name}"] for name in dict.fromkeys(SCORE.values()) if row[f"{part}_{name}"] is not None)
-    return float(score), -float(row[f"{part}_loss"])
+        self.running[future] = (name, take)
 
 
 def outcome_of(future: Future[Outcome], trial: Trial) -> Outcome:
-    """What a worker's future says, a process that died or hung included."""
+    """What a worker's future says of one trial, a process that died or hung included."""
     error = future.exception()
-    if error is None:
-        return future.result()
+    return future.result() if error is None else failed(error, trial)
+
+
+def failed(error: BaseException, trial: Trial) -> Outcome:
+    """The outcome of a trial whose process died or hung."""
     if isinstance(error, TimeoutError):
         return Outcome("timeout", f"stopped after the time limit of {trial.time_limit:g} s")
     if isinstance(error, ProcessExpired):

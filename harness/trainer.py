@@ -10,9 +10,9 @@ Shapes: weights are `(n_in, n_out)`, biases `(n_out,)`, inputs `(n, n_inputs)`. 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -25,6 +25,9 @@ running `"mean"` and `"variance"`, each `(n_out,)`.
 
 AfterEpoch = Callable[[int], bool]
 """Called with the number of finished epochs, from 1, once the device has finished; `True` means: stop now."""
+
+AfterStackedEpoch = Callable[[int], np.ndarray]
+"""The same for a stack: gives a boolean for each member that is still in it, `(members,)`; `True` means: it leaves."""
 
 TASKS: dict[str, tuple[str, ...]] = {
     "multiclass": ("cross_entropy",),
@@ -82,7 +85,7 @@ class NotInstalled(ImportError):
     """A backend's framework is absent. The message says how to install it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Config:
     """One network and one way to train it. Every number is written out; none is a library's default.
 
@@ -184,6 +187,8 @@ class Epoch:
     `rows` is `(steps, batch)` int64: the rows of the training set that each step sees, padded at the end of a step
     with -1 where its batch is shorter. `learning_rate` is `(steps,)`, the schedule already evaluated. `masks` holds
     one `(steps, batch, units)` boolean array for each of `Config.dropout_layers`: a unit is kept where it is True.
+
+    A stack shares the rows. Its learning rates are `(members, steps)`, its masks `(members, steps, batch, units)`.
     """
 
     rows: np.ndarray
@@ -195,9 +200,9 @@ class Epoch:
         return [rows[rows >= 0] for rows in self.rows]
 
     def step_masks(self, step: int) -> tuple[np.ndarray, ...]:
-        """The masks of one step without the padding, each `(rows, units)`."""
+        """The masks of one step without the padding, each `(rows, units)`; in a stack `(members, rows, units)`."""
         n = int((self.rows[step] >= 0).sum())
-        return tuple(mask[step, :n] for mask in self.masks)
+        return tuple(mask[..., step, :n, :] for mask in self.masks)
 
 
 class Batches(Protocol):
@@ -282,3 +287,110 @@ class Trainer(ABC):
         written. Afterwards `logits` and `weights` answer. May raise `Diverged`.
         """
         raise NotImplementedError(f"backend {self.name!r} has no native mode")
+
+
+MEMBER_NUMBERS: tuple[str, ...] = (
+    *("learning_rate", "l2", "l1", "dropout", "clip_norm", "clip_value"),
+    *("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator"),
+)
+"""The numbers in which the members of a stack may differ; beside them their starts and what `written` names."""
+
+
+def structure_of(config: Config) -> Config:
+    """What the members of a stack share: `config` with `MEMBER_NUMBERS` struck out, but for on or off.
+
+    On or off are L1, the dropout of each layer and both kinds of clipping: a stack has a part in all members or in
+    none. L2 is everywhere, with 0 for none.
+    """
+    numbers: dict[str, Any] = dict.fromkeys(MEMBER_NUMBERS, 0.0)
+    on_or_off = {
+        "l1": float(config.l1 > 0),
+        "dropout": tuple(float(rate > 0) for rate in config.dropout),
+        "clip_norm": None if config.clip_norm is None else 1.0,
+        "clip_value": None if config.clip_value is None else 1.0,
+    }
+    return replace(config, **{**numbers, **on_or_off}, written=frozenset())
+
+
+class StackTrainer(Trainer):
+    """Several networks of one structure, trained at once: a trainer with a leading member axis everywhere.
+
+    A sweep of small networks spends its time in dispatch, not in arithmetic; a stack pays for the dispatch once. Its
+    members share the rows of every batch and `structure_of(config)`, and differ in `MEMBER_NUMBERS` and their starts.
+    Each must end where it would alone, to rounding, whatever becomes of the others: a member may diverge, and leaves.
+
+    Weights of a stack are `Weights` whose arrays begin with the member axis: `"W"` is `(members, n_in, n_out)`. An
+    adapter implements the five methods with `stack` in their names, and is a trainer of one network, too: a stack of
+    one. `Diverged` has no place in them: numbers that are not finite are for `after_epoch` to see.
+
+    `compiles` says that each new number of members costs a compilation: the harness then pads a shorter stack with
+    copies of its last member.
+    """
+
+    compiles: ClassVar[bool] = False
+
+    def __init__(self, config: Config, start: Weights | None) -> None:
+        self.config = config
+        if start is not None:
+            self.build_stack((config,), _with_member_axis(start))
+
+    @abstractmethod
+    def build_stack(self, configs: Sequence[Config], start: Weights) -> None:
+        """Build one network for each of `configs`, whose weights `start` holds along the member axis."""
+
+    @abstractmethod
+    def train_stack(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterStackedEpoch) -> None:
+        """Train for `len(batches)` epochs, or until all members that are left are told to leave.
+
+        `X`, `y` and the rows of the batches are those of `train`, shared by all members; learning rates and masks
+        belong to the members that the stack was built of, in that order, those that have left included. Where
+        `after_epoch` gives True the member leaves: it must neither slow nor disturb the others from then on, and
+        `stack_weights` and `stack_logits` no longer speak of it. When all that are left are told so, training ends
+        and they stay.
+        """
+
+    @abstractmethod
+    def stack_logits(self, X: np.ndarray) -> np.ndarray:
+        """The outputs of every member before their activation, `(members, n, n_outputs)`; see `logits`."""
+
+    @abstractmethod
+    def stack_weights(self) -> Weights:
+        """A copy of the weights of every member that is still in the stack; see `weights`."""
+
+    @abstractmethod
+    def set_stack_weights(self, weights: Weights) -> None:
+        """Replace the weights, for as many members as `weights` has: all that were built, or those still there.
+
+        After training it makes the stack whole again: members that have left are back, in inference.
+        """
+
+    def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:  # noqa: D102
+        self.train_stack(X, y, _BatchesOfOne(batches), lambda epoch: np.array([after_epoch(epoch)]))
+
+    def logits(self, X: np.ndarray) -> np.ndarray:  # noqa: D102
+        logits: np.ndarray = self.stack_logits(X)[0]
+        return logits
+
+    def weights(self) -> Weights:  # noqa: D102
+        return tuple({key: value[0] for key, value in layer.items()} for layer in self.stack_weights())
+
+    def set_weights(self, weights: Weights) -> None:  # noqa: D102
+        self.set_stack_weights(_with_member_axis(weights))
+
+
+def _with_member_axis(weights: Weights) -> Weights:
+    return tuple({key: value[None] for key, value in layer.items()} for layer in weights)
+
+
+@dataclass(frozen=True)
+class _BatchesOfOne:
+    """The batches of one network in the form of a stack's."""
+
+    batches: Batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, epoch: int) -> Epoch:
+        drawn = self.batches[epoch]
+        return Epoch(drawn.rows, drawn.learning_rate[None], tuple(mask[None] for mask in drawn.masks))

@@ -2,15 +2,16 @@
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from harness.data import Part, Prepared
-from harness.metrics import confusion, evaluate, loss
-from harness.parity import ReversedInputs, ReversedRows, deviation, reverse_inputs
-from harness.reference import Reference
-from harness.trainer import NATIVE_CURVES, Batches, Config, Diverged, NativeFit, Trainer, Weights
+from harness.data import Prepared
+from harness.metrics import confusion, confusion_stack, evaluate, evaluate_stack, loss
+from harness.stacks import StackedBatches, lifted, member, stacked
+from harness.trainer import NATIVE_CURVES, Batches, Config, Diverged, NativeFit, StackTrainer, Trainer, Weights
 
 Curves = dict[str, list[float]]
 """Metric -> one value an epoch; `"epoch"` holds the epochs' numbers, from 0, before training."""
@@ -64,84 +65,109 @@ class BestEpoch:
         return self.waited >= self.rule.patience
 
 
-@dataclass(frozen=True)
-class ReferenceOutcome:
-    """The reference's weights (None where it diverged) at the end and after epoch 1, and its floor."""
-
-    weights: Weights | None
-    first_epoch_weights: Weights | None
-    floor: float | None
-
-
 def is_finite(weights: Weights) -> bool:
     """Whether no weight or bias is infinite or NaN."""
     return all(bool(np.isfinite(value).all()) for layer in weights for value in layer.values())
 
 
-class Watcher:
-    """The harness's eyes during a training: the `after_epoch` that a trainer calls.
+def finite_members(weights: Weights) -> np.ndarray:
+    """Which members of a stack have weights that are all finite, `(members,)`."""
+    values = [np.isfinite(value).reshape(len(value), -1).all(axis=1) for layer in weights for value in layer.values()]
+    finite: np.ndarray = np.logical_and.reduce(values)
+    return finite
 
-    Records the curves and the weights after epoch 1, stops a training whose weights or losses are no longer finite
-    or whose patience has run out, and keeps account of the time that looking takes, which is not the backend's.
+
+class MemberWatch:
+    """What the harness has seen of one member of a stack."""
+
+    def __init__(self, stopping: EarlyStopping | None) -> None:
+        self.best = None if stopping is None else BestEpoch(stopping)
+        self.curves: Curves = {}
+        self.first_epoch_weights: Weights | None = None
+        self.weights: Weights | None = None  # what it left the stack with
+        self.epochs_run = 0
+        self.fault: str | None = None
+
+    def record(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Add one epoch to the curves; before training that is epoch 0."""
+        for name, value in {"epoch": float(epoch), **metrics}.items():
+            self.curves.setdefault(name, []).append(value)
+        if epoch > 0 and not all(map(math.isfinite, metrics.values())):
+            self.fault = f"loss not finite after epoch {epoch}"
+
+
+class Watcher:
+    """The harness's eyes during the training of a stack: the `after_epoch` that a trainer calls.
+
+    Records the curves and the weights after epoch 1, takes members whose weights or losses are no longer finite or
+    whose patience has run out off the stack, and keeps account of the time that looking takes, which is not the
+    backend's.
     """
 
     def __init__(
         self,
-        trainer: Trainer,
-        config: Config,
+        trainer: StackTrainer,
+        configs: Sequence[Config],
         prepared: Prepared,
         curves: bool,
         stopping: EarlyStopping | None = None,
     ) -> None:
         self.trainer = trainer
-        self.config = config
-        self.best = None if stopping is None else BestEpoch(stopping)
-        self.parts = prepared.parts()
+        self.config = configs[0]  # what metrics depend on is the same for all
+        self.members = [MemberWatch(stopping) for _ in configs]
+        self.still = list(range(len(configs)))
         self.prepared = prepared
+        self.parts = prepared.parts()
         self.X = np.concatenate([part.X for part in self.parts.values()])
         self.wants_curves = curves
-        self.curves: Curves = {}
-        self.first_epoch_weights: Weights | None = None
-        self.epochs_run = 0
-        self.fault: str | None = None
-        self.stopped = False
         self.seconds = 0.0
         if curves:
             self._record(0)
 
-    def __call__(self, epoch: int) -> bool:
-        """Look at the training after `epoch` epochs; True stops it."""
+    def __call__(self, epoch: int) -> np.ndarray:
+        """Look at the training after `epoch` epochs: which of the members that are left have to leave, `(members,)`."""
         started = time.perf_counter()
-        self.epochs_run = epoch
-        weights = self.trainer.weights()
-        if epoch == 1 and is_finite(weights):
-            self.first_epoch_weights = weights
-        if not is_finite(weights):
-            self.fault = f"weights not finite after epoch {epoch}"
-        elif self.wants_curves and not all(map(math.isfinite, self._record(epoch).values())):
-            self.fault = f"loss not finite after epoch {epoch}"
-        stop = self.fault is not None or (self.best is not None and self.best(self._validation_loss(), weights))
-        self.seconds += time.perf_counter() - started
-        self.stopped = stop
-        return stop
-
-    def _validation_loss(self) -> float:
+        weights = self.trainer.stack_weights()
+        for i, finite in zip(self.still, finite_members(weights), strict=True):
+            self.members[i].epochs_run = epoch
+            if not finite:
+                self.members[i].fault = f"weights not finite after epoch {epoch}"
+            elif epoch == 1:
+                self.members[i].first_epoch_weights = member(weights, self.still.index(i))
         if self.wants_curves:
-            return self.curves["validation_loss"][-1]
-        part = self.prepared.validation
-        with np.errstate(all="ignore"):
-            return loss(self.config, self.trainer.logits(part.X), part.y)
+            self._record(epoch)
+        leave = np.array([self.members[i].fault is not None for i in self.still])
+        if self.members[0].best is not None:
+            leave |= self._out_of_patience(weights)
+        self.still = [i for i, leaves in zip(self.still, leave, strict=True) if not leaves]
+        self.seconds += time.perf_counter() - started
+        return leave
 
-    def _record(self, epoch: int) -> dict[str, float]:
-        metrics = evaluate(self.config, self._logits(), self.prepared)
-        for name, value in {"epoch": float(epoch), **metrics}.items():
-            self.curves.setdefault(name, []).append(value)
-        return metrics
+    def _out_of_patience(self, weights: Weights) -> np.ndarray:
+        """Tell each member's patience of its validation loss."""
+        validation = self.prepared.validation
+        logits = None if self.wants_curves else self.trainer.stack_logits(validation.X)
+        out = np.zeros(len(self.still), bool)
+        for k, i in enumerate(self.still):
+            watch = self.members[i]
+            if watch.fault is not None or watch.best is None:
+                continue
+            if logits is None:
+                validation_loss = watch.curves["validation_loss"][-1]
+            else:
+                with np.errstate(all="ignore"):
+                    validation_loss = loss(self.config, logits[k], validation.y)
+            watch.weights = member(weights, k)
+            out[k] = watch.best(validation_loss, watch.weights)
+        return out
 
-    def _logits(self) -> dict[str, np.ndarray]:
-        """The logits of every part, from one pass over all rows."""
+    def _record(self, epoch: int) -> None:
+        """Add an epoch to the curves of every member that has finite weights."""
         ends = np.cumsum([len(part.y) for part in self.parts.values()])[:-1]
-        return dict(zip(self.parts, np.split(self.trainer.logits(self.X), ends), strict=True))
+        logits = dict(zip(self.parts, np.split(self.trainer.stack_logits(self.X), ends, axis=1), strict=True))
+        for i, metrics in zip(self.still, evaluate_stack(self.config, logits, self.prepared), strict=True):
+            if self.members[i].fault is None:
+                self.members[i].record(epoch, metrics)
 
 
 def train_controlled(
@@ -153,35 +179,101 @@ def train_controlled(
     curves: bool = False,
     stopping: EarlyStopping | None = None,
 ) -> Outcome:
-    """Train under the harness's own conventions, from its start, on its batches, until it says stop.
+    """Train one network under the harness's own conventions: a stack of one, see `train_stack`."""
+    return train_stack(trainer_class, (config,), (start,), (batches,), prepared, curves, stopping)[0]
 
-    Raises `RuntimeError` when the trainer skipped epochs, and whatever the trainer raises but `Diverged`.
+
+def train_stack(
+    trainer_class: type[Trainer],
+    configs: Sequence[Config],
+    starts: Sequence[Weights],
+    batches: Sequence[Batches],
+    prepared: Prepared,
+    curves: bool = False,
+    stopping: EarlyStopping | None = None,
+    width: int = 1,
+) -> list[Outcome]:
+    """Train a stack under the harness's own conventions, from its starts, on its batches, until it says stop.
+
+    More than one member needs a `StackTrainer`; one that compiles gets copies of the last member up to `width`. Times
+    are the stack's over its members. Raises `RuntimeError` when the trainer skipped epochs, and whatever the trainer
+    raises; `Diverged` from a single network is an outcome.
     """
+    count = len(configs)
+    stack_class = lifted(trainer_class)
+    if stack_class.compiles:
+        configs, starts, batches = ([*given, *[given[-1]] * (width - count)] for given in (configs, starts, batches))
     started = time.perf_counter()
-    trainer = trainer_class(config, start)
+    trainer = stack_class(configs[0], None)
+    trainer.build_stack(configs, stacked(starts))
     built = time.perf_counter()
-    watcher = Watcher(trainer, config, prepared, curves, stopping)
+    watcher = Watcher(trainer, configs, prepared, curves, stopping)
     before = time.perf_counter()
     try:
-        trainer.train(prepared.train.X, prepared.train.y, batches, watcher)
+        trainer.train_stack(prepared.train.X, prepared.train.y, StackedBatches(tuple(batches)), watcher)
     except Diverged as error:
-        watcher.fault = f"the framework refused to go on: {error}"
-    done = time.perf_counter()
-    seconds = {"build_seconds": built - started, "train_seconds": done - before - watcher.seconds}
-    if not watcher.stopped and watcher.fault is None and watcher.epochs_run != len(batches):
-        raise RuntimeError(f"called after_epoch for {watcher.epochs_run} of {len(batches)} epochs")
-    if watcher.fault is None and watcher.best is not None and watcher.best.weights is not None:
-        trainer.set_weights(watcher.best.weights)
-    return _finish(
-        trainer,
-        config,
-        prepared,
-        fault=watcher.fault,
-        curves=watcher.curves,
-        epochs_run=watcher.epochs_run,
-        first_epoch_weights=watcher.first_epoch_weights,
-        seconds=seconds,
-    )
+        if len(configs) > 1:
+            raise
+        watcher.members[0].fault = f"the framework refused to go on: {error}"
+    seconds = {"build_seconds": built - started, "train_seconds": time.perf_counter() - before - watcher.seconds}
+    for i in watcher.still:
+        watch = watcher.members[i]
+        if watch.fault is None and watch.epochs_run != len(batches[i]):
+            raise RuntimeError(f"called after_epoch for {watch.epochs_run} of {len(batches[i])} epochs")
+    return _finish_stack(watcher, {name: value / count for name, value in seconds.items()}, count)
+
+
+def _finish_stack(watcher: Watcher, seconds: dict[str, float], count: int) -> list[Outcome]:
+    """The outcomes of the first `count` members, metrics from the weights that each ended with."""
+    finals = _final_weights(watcher)
+    present = [i for i, weights in enumerate(finals[:count]) if weights is not None]
+    results: dict[int, dict[str, Any]] = {}
+    if present:
+        if len(watcher.still) < len(finals) or watcher.members[0].best is not None:  # not what the trainer has
+            some = finals[present[0]]
+            watcher.trainer.set_stack_weights(stacked([weights or some for weights in finals]))  # type: ignore[misc]
+        logits: dict[str, np.ndarray] = {}
+        for name, part in watcher.parts.items():  # the test rows come last, where there are any: theirs is the time
+            before = time.perf_counter()
+            logits[name] = watcher.trainer.stack_logits(part.X)[present]
+            seconds["predict_seconds"] = (time.perf_counter() - before) / count
+        metrics = evaluate_stack(watcher.config, logits, watcher.prepared, full=True)
+        tables = {name: confusion_stack(watcher.config, z, watcher.parts[name].y) for name, z in logits.items()}
+        for k, i in enumerate(present):
+            results[i] = {
+                "metrics": metrics[k],
+                "weights": finals[i],
+                "test_logits": logits["test"][k] if "test" in logits else None,
+                "confusion": {name: table[k] for name, table in tables.items() if table[k] is not None},
+            }
+    outcomes = []
+    for i, watch in enumerate(watcher.members[:count]):
+        fault = watch.fault
+        if i in results and not all(map(math.isfinite, results[i]["metrics"].values())):
+            fault = "loss not finite at the end"
+        common: dict[str, Any] = {"curves": watch.curves, "epochs_run": watch.epochs_run, **seconds}
+        common["first_epoch_weights"] = watch.first_epoch_weights
+        if fault is not None:
+            outcomes.append(Outcome("diverged", fault, **common))
+        else:
+            outcomes.append(Outcome("ok", **results[i], **common))
+    return outcomes
+
+
+def _final_weights(watcher: Watcher) -> list[Weights | None]:
+    """What each member ended with: the weights of its best epoch, or the last ones; None where they are not finite."""
+    if watcher.still:  # else all have been told to leave, and their weights are known
+        last = watcher.trainer.stack_weights()
+        for k, (i, finite) in enumerate(zip(watcher.still, finite_members(last), strict=True)):
+            watch = watcher.members[i]
+            watch.weights = member(last, k)
+            if not finite and watch.fault is None:
+                watch.fault = "weights not finite at the end"
+    finals: list[Weights | None] = []
+    for watch in watcher.members:
+        best = None if watch.best is None else watch.best.weights
+        finals.append(None if watch.fault is not None else best or watch.weights)
+    return finals
 
 
 def train_native(trainer_class: type[Trainer], config: Config, seed: int, prepared: Prepared) -> Outcome:
@@ -196,12 +288,12 @@ def train_native(trainer_class: type[Trainer], config: Config, seed: int, prepar
         fit = trainer.fit_native(prepared.train.X, prepared.train.y, seed)
     except Diverged as error:
         return Outcome("diverged", f"the framework refused to go on: {error}")
-    seconds = {"build_seconds": built - started, "train_seconds": time.perf_counter() - built}
+    seconds: dict[str, Any] = {"build_seconds": built - started, "train_seconds": time.perf_counter() - built}
     validate_native_fit(fit, config)
     curves = {f"logged_{name}": list(map(float, values)) for name, values in fit.curves.items()}
     if curves:
         curves["epoch"] = [float(epoch) for epoch in range(1, fit.epochs_run + 1)]
-    return _finish(trainer, config, prepared, fault=None, curves=curves, epochs_run=fit.epochs_run, seconds=seconds)
+    return _finish(trainer, config, prepared, curves, fit.epochs_run, seconds)
 
 
 def validate_native_fit(fit: NativeFit, config: Config) -> None:
@@ -216,30 +308,21 @@ def validate_native_fit(fit: NativeFit, config: Config) -> None:
 
 
 def _finish(
-    trainer: Trainer,
-    config: Config,
-    prepared: Prepared,
-    *,
-    fault: str | None,
-    curves: Curves,
-    epochs_run: int,
-    seconds: dict[str, float],
-    first_epoch_weights: Weights | None = None,
+    trainer: Trainer, config: Config, prepared: Prepared, curves: Curves, epochs_run: int, seconds: dict[str, Any]
 ) -> Outcome:
+    """The outcome of a native fit."""
     weights = trainer.weights()
-    if fault is None and not is_finite(weights):
-        fault = "weights not finite at the end"
+    common: dict[str, Any] = {"curves": curves, "epochs_run": epochs_run}
+    if not is_finite(weights):
+        return Outcome("diverged", "weights not finite at the end", **common, **seconds)
     logits: dict[str, np.ndarray] = {}
     for name, part in prepared.parts().items():  # the test rows come last, where there are any: theirs is the time
         before = time.perf_counter()
         logits[name] = trainer.logits(part.X)
         seconds["predict_seconds"] = time.perf_counter() - before
-    metrics = evaluate(config, logits, prepared, full=fault is None)
-    if fault is None and not all(map(math.isfinite, metrics.values())):
-        fault = "loss not finite at the end"
-    common = {"curves": curves, "epochs_run": epochs_run, "first_epoch_weights": first_epoch_weights, **seconds}
-    if fault is not None:
-        return Outcome("diverged", fault, **common)  # type: ignore[arg-type]
+    metrics = evaluate(config, logits, prepared, full=True)
+    if not all(map(math.isfinite, metrics.values())):
+        return Outcome("diverged", "loss not finite at the end", **common, **seconds)
     matrices = {name: confusion(config, logits[name], part.y) for name, part in prepared.parts().items()}
     return Outcome(
         "ok",
@@ -247,67 +330,6 @@ def _finish(
         weights=weights,
         test_logits=logits.get("test"),
         confusion={name: matrix for name, matrix in matrices.items() if matrix is not None},
-        **common,  # type: ignore[arg-type]
+        **common,
+        **seconds,
     )
-
-
-def train_reference(
-    config: Config,
-    start: Weights,
-    batches: Batches,
-    train: Part,
-    validation: Part | None = None,
-    stopping: EarlyStopping | None = None,
-) -> ReferenceOutcome:
-    """Train the reference, and three times more with other roundings, which gives its floor.
-
-    The rows of every batch reversed; the input columns reversed; and each activation one unit in the last place nearer
-    to 0. Without the last a saturated unit would go unnoticed: `a * (1 - a)` is 0 where `a` rounds to 1, and 1e-16
-    where it does not, which an optimizer can make much of.
-    """
-    validation = None if stopping is None else validation
-    weights, first = _train(Reference(config, start), batches, train, validation, stopping)
-    reversed_rows, _ = _train(Reference(config, start), ReversedRows(batches), train, validation, stopping)
-    nudged, _ = _train(Reference(config, start, nudged=True), batches, train, validation, stopping)
-    turned = ReversedInputs(batches, drops_inputs=0 in config.dropout_layers)
-    reversed_inputs, _ = _train(
-        Reference(config, reverse_inputs(start)),
-        turned,
-        _turned(train),
-        None if validation is None else _turned(validation),
-        stopping,
-    )
-    if reversed_inputs is not None:
-        reversed_inputs = reverse_inputs(reversed_inputs)
-    floors = [deviation(other, weights) for other in (reversed_rows, reversed_inputs, nudged)]
-    return ReferenceOutcome(weights, first, max((floor for floor in floors if floor is not None), default=None))
-
-
-def _turned(part: Part) -> Part:
-    """The same rows with their columns in reversed order."""
-    return replace(part, X=part.X[:, ::-1].copy())
-
-
-def _train(
-    trainer: Reference, batches: Batches, train: Part, validation: Part | None, stopping: EarlyStopping | None
-) -> tuple[Weights | None, Weights | None]:
-    """The weights at the end and after epoch 1, None where they are not finite."""
-    best = None if stopping is None else BestEpoch(stopping)
-    first: list[Weights] = []
-
-    def after_epoch(epoch: int) -> bool:
-        weights = trainer.weights()
-        if not is_finite(weights):
-            return True
-        if epoch == 1:
-            first.append(weights)
-        if best is None or validation is None:
-            return False
-        with np.errstate(all="ignore"):
-            return best(loss(trainer.config, trainer.logits(validation.X), validation.y), weights)
-
-    trainer.train(train.X, train.y, batches, after_epoch)
-    weights = trainer.weights() if is_finite(trainer.weights()) else None
-    if weights is not None and best is not None and best.weights is not None:
-        weights = best.weights
-    return weights, (first[0] if first else None)

@@ -8,29 +8,36 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
 
 from harness.checks import CheckResult, run_check
 from harness.checks.covering import Case, Measured, covering, measure, supported_levels
 from harness.conventions import Row
-from harness.data import Datasets
+from harness.data import Datasets, Prepared
+from harness.denormals import flush_denormals
 from harness.draws import native_seed
 from harness.errors import describe
 from harness.explaining.scores import Scores, score_rows
+from harness.floor import ReferenceOutcome, train_reference
+from harness.metrics import score_of
 from harness.plan import Trial
 from harness.registry import load_trainer
-from harness.trainer import Trainer
-from harness.training import Outcome, ReferenceOutcome, train_controlled, train_native, train_reference
+from harness.trainer import StackTrainer, Trainer, Weights
+from harness.training import Outcome, train_native, train_stack
 
 _datasets: Datasets = {}
+_prepared: dict[Hashable, Prepared] = {}
 
 
 def initialize(datasets: Datasets) -> None:
     """Called once in a new worker: keep the data, end with the parent, keep the framework's chatter to itself."""
     global _datasets
     _datasets = datasets
+    _prepared.clear()
+    flush_denormals()
     _end_with_parent()
     _silence()
 
@@ -62,6 +69,80 @@ def warm_up(trainer: str) -> str:
     return str(load_trainer(trainer).name)
 
 
+def trains_stacks(trainer: str) -> bool:
+    """Whether the trainer at `"module:Class"` can be given more than one trial at once."""
+    return issubclass(load_trainer(trainer), StackTrainer)
+
+
+def run_chunk(trials: Sequence[Trial], trainer: str, width: int = 1, best_weights_only: bool = False) -> list[Outcome]:
+    """Train the trials of a chunk together, and give an outcome for each; see `harness.cohorts`.
+
+    A stack that an adapter's own exception has ended is trained again one by one, so that only the guilty one pays.
+    Weights and logits are most of what has to be sent back: `best_weights_only` leaves out all but the best trial's.
+    """
+    trainer_class = load_trainer(trainer)
+    reasons = [unsupported(trial, trainer_class) for trial in trials]
+    able = [trial for trial, reason in zip(trials, reasons, strict=True) if reason is None]
+    if len(able) == 1 or not able:
+        trained = iter([run_trial(trial, trainer) for trial in able])
+    else:
+        try:
+            trained = iter(_train_together(able, trainer_class, width))
+        except Exception:
+            trained = iter([run_trial(trial, trainer) for trial in able])
+    outcomes = [next(trained) if reason is None else Outcome("unsupported", reason) for reason in reasons]
+    if not best_weights_only:
+        return outcomes
+    best = max(outcomes, key=lambda outcome: score_of(outcome.metrics))
+    return [
+        outcome if outcome is best else replace(outcome, weights=None, first_epoch_weights=None, test_logits=None)
+        for outcome in outcomes
+    ]
+
+
+def prepared_for(trial: Trial) -> Prepared:
+    """The arrays of a trial's repeat; its neighbours in the plan share them, so the last ones are kept."""
+    config, written = trial.config, trial.mode == "controlled" or "dtype" in trial.config.written
+    key = (trial.data, trial.draws, trial.base_seed, trial.seed, config.task, config.dtype if written else None)
+    if key not in _prepared:
+        prepared = trial.prepare(_datasets[trial.data.key])
+        for part in prepared.parts().values():  # an adapter that writes into them would reach the next trials
+            part.X.setflags(write=False)
+            part.y.setflags(write=False)
+        _prepared.clear()
+        _prepared[key] = prepared
+    return _prepared[key]
+
+
+def _train_together(trials: Sequence[Trial], trainer_class: type[Trainer], width: int) -> list[Outcome]:
+    first = trials[0]
+    prepared = prepared_for(first)
+    n = len(prepared.train.y)
+    return train_stack(
+        trainer_class,
+        [trial.config for trial in trials],
+        _starts(trials),
+        [trial.batches(n) for trial in trials],
+        prepared,
+        first.curves,
+        first.stopping,
+        width,
+    )
+
+
+def _starts(trials: Sequence[Trial]) -> list[Weights]:
+    """The starts of trials of one structure and repeat: those of one law are one, and drawn once."""
+    drawn: dict[Hashable, Weights] = {}
+    starts = []
+    for trial in trials:
+        given = trial.given_start
+        law = (trial.recipe.init, trial.recipe.bias, None if given is None else given.digest)
+        if law not in drawn:
+            drawn[law] = trial.start()
+        starts.append(drawn[law])
+    return starts
+
+
 def run_trial(trial: Trial, trainer: str, seed: int | None = None) -> Outcome:
     """Train one trial. An adapter's own exception costs this trial, and comes back as its reason.
 
@@ -71,15 +152,11 @@ def run_trial(trial: Trial, trainer: str, seed: int | None = None) -> Outcome:
     reason = unsupported(trial, trainer_class)
     if reason is not None:
         return Outcome("unsupported", reason)
-    prepared = trial.prepare(_datasets[trial.data.key])
     try:
-        if trial.mode == "native":
-            own = native_seed(trial.base_seed, trial.seed) if seed is None else seed
-            return train_native(trainer_class, trial.config, own, prepared)
-        batches = trial.batches(len(prepared.train.y))
-        return train_controlled(
-            trainer_class, trial.config, trial.start(), batches, prepared, trial.curves, trial.stopping
-        )
+        if trial.mode == "controlled":
+            return _train_together((trial,), trainer_class, 1)[0]
+        own = native_seed(trial.base_seed, trial.seed) if seed is None else seed
+        return train_native(trainer_class, trial.config, own, prepared_for(trial))
     except NotImplementedError as error:
         if trial.mode == "native":  # what the framework has no idiom of its own for
             return Outcome("unsupported", str(error))
@@ -110,7 +187,7 @@ def run_replays(tasks: Sequence[tuple[Trial, Row]]) -> list[Scores]:
 
 def run_reference(trial: Trial) -> ReferenceOutcome:
     """Train the reference of one controlled trial, and its floor."""
-    prepared = trial.prepare(_datasets[trial.data.key])
+    prepared = prepared_for(trial)
     batches = trial.batches(len(prepared.train.y))
     return train_reference(trial.config, trial.start(), batches, prepared.train, prepared.validation, trial.stopping)
 

@@ -51,14 +51,15 @@ def outside(study: Study) -> pd.DataFrame:
 
 
 def timing_table(study: Study) -> pd.DataFrame:
-    """Median seconds of the finished trials of each backend and mode, and how many there are."""
+    """Median seconds of the finished trials of each backend and mode, how many there are, and in stacks of how many."""
     measured = ("build_seconds", "train_seconds", "predict_seconds")
     records = []
     for mode, backend in _groups(study):
         rows = study.rows_of(mode, backend)
         rows = rows[rows["status"] == "ok"]
         medians = {f"median_{name}": rows[name].median() for name in measured}
-        records.append({"backend": backend, "mode": mode, "trials": len(rows), **medians})
+        stack = {"largest_stack": int(rows["stack_size"].max()) if len(rows) else 0}
+        records.append({"backend": backend, "mode": mode, "trials": len(rows), **stack, **medians})
     return pd.DataFrame.from_records(records)
 
 

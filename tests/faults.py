@@ -6,6 +6,7 @@ import time
 
 from harness.reference import Reference
 from harness.trainer import Diverged
+from tests.mutants_of_stacks import CorrectStack
 
 FINE, RAISE, EXIT, SEGFAULT, HANG, OVERFLOW, REFUSE, SKIP = 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8
 
@@ -66,3 +67,37 @@ class Slow(Reference):
     def train(self, X, y, batches, after_epoch):
         time.sleep(0.2)
         super().train(X, y, batches, after_epoch)
+
+
+class FaultyStack(CorrectStack):
+    """Trains stacks, and one member with a fault takes all of them with it."""
+
+    name = "faulty-stack"
+
+    def build_stack(self, configs, start):
+        super().build_stack(configs, start)
+        self.configs = configs
+
+    def train_stack(self, X, y, batches, after_epoch):
+        present = {config.momentum for config in self.configs}
+        if RAISE in present:
+            raise RuntimeError("one of these cannot be trained")
+        if EXIT in present:
+            os._exit(3)
+        if HANG in present:
+            time.sleep(600)
+        if OVERFLOW in present:
+            raise Diverged("weights are not finite")
+        super().train_stack(X, y, batches, after_epoch)
+
+
+class OnlyThrees(CorrectStack):
+    """Compiles, so to say: knows stacks of three only."""
+
+    name = "threes"
+    compiles = True
+
+    def build_stack(self, configs, start):
+        if len(configs) != 3:
+            raise RuntimeError(f"a stack of {len(configs)}")
+        super().build_stack(configs, start)

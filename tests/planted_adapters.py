@@ -9,29 +9,29 @@ from harness.reference import Reference
 class DoubledL2(NumpyTrainer):
     name = "doubled-l2"
 
-    def __init__(self, config, start):
-        super().__init__(replace(config, l2=2 * config.l2), start)
+    def build_stack(self, configs, start):
+        super().build_stack([replace(config, l2=2 * config.l2) for config in configs], start)
 
 
 class OwnBeta(NumpyTrainer):
     name = "own-beta"
 
-    def __init__(self, config, start):
-        super().__init__(replace(config, beta_2=0.97), start)
+    def build_stack(self, configs, start):
+        super().build_stack([replace(config, beta_2=0.97) for config in configs], start)
 
 
 class Summing(NumpyTrainer):
     name = "summing"
 
-    def __init__(self, config, start):
-        super().__init__(replace(config, reduction="sum"), start)
+    def build_stack(self, configs, start):
+        super().build_stack([replace(config, reduction="sum") for config in configs], start)
 
 
 class SteepLeak(NumpyTrainer):
     name = "steep-leak"
 
-    def __init__(self, config, start):
-        super().__init__(replace(config, leaky_slope=0.2), start)
+    def build_stack(self, configs, start):
+        super().build_stack([replace(config, leaky_slope=0.2) for config in configs], start)
 
 
 class DecayingBiases(Reference):

@@ -206,7 +206,12 @@ def test_run_writes_a_report_a_table_and_where_everything_is(path, tmp_path, cap
     assert invoke(["export"]) == 0
     table = list(csv.DictReader(io.StringIO(capfd.readouterr().out)))
     assert [row["trial_id"] for row in table] == [row["trial_id"] for row in rows]
-    assert {row["stack_size"] for row in table} == {"1"}
+    stacks = {(row["backend"], row["mode"]): row["stack_size"] for row in table}
+    assert stacks == {
+        ("numpy", "controlled"): "4",
+        ("numpy", "native"): "1",
+        **dict.fromkeys((("sklearn", "controlled"), ("sklearn", "native")), "1"),
+    }
     assert next(row for row in table if row["mode"] == "native")["deviation"] == ""
 
     assert invoke(["status"]) == 0

@@ -6,6 +6,7 @@ from harness.checks import CHECKS, arithmetic, run_check
 from harness.registry import BUILT_IN, load_trainer
 from tests.mutants import MUTANTS, Correct, L2OffByTwo
 from tests.mutants_of_parts import MUTANTS_OF_PARTS
+from tests.mutants_of_stacks import MUTANTS_OF_STACKS, CorrectStack
 
 # what scikit-learn itself cannot express, with its own reason; the perceptron rule is for the reference and numpy alone
 SKLEARN = {
@@ -19,6 +20,7 @@ SKLEARN = {
     "activation_constants": "activations",
     "l1": "L1",
     "all_regularisers": "MLPClassifier has no",
+    **{name: "one network at a time" for name in CHECKS if name.startswith("stack_")},
     **{
         name: "activations"
         for name in CHECKS
@@ -29,8 +31,9 @@ for name in list(SKLEARN):
     if "-relu-" in name:
         del SKLEARN[name]
 UNSUPPORTED = {("sklearn", name): reason for name, reason in SKLEARN.items()} | {
-    (backend, "perceptron"): "perceptron" for backend in ("sklearn", "tensorflow", "keras", "torch")
+    (backend, "perceptron"): "perceptron" for backend in ("sklearn", "tensorflow", "keras", "torch", "torch-manual")
 }
+UNSUPPORTED["torch-manual", "native"] = "native mode"  # PyTorch's own way is that of the backend torch
 
 CASES = [pytest.param(backend, name, id=f"{backend.name}-{name}") for backend in BUILT_IN for name in CHECKS]
 
@@ -53,7 +56,7 @@ def _named(mutants):
             yield pytest.param(mutant, name, id=f"{mutant.__name__}-{name}")
 
 
-@pytest.mark.parametrize(("mutant", "name"), [*_named(MUTANTS), *_named(MUTANTS_OF_PARTS)])
+@pytest.mark.parametrize(("mutant", "name"), [*_named(MUTANTS), *_named(MUTANTS_OF_PARTS), *_named(MUTANTS_OF_STACKS)])
 def test_mutant_is_rejected_by_the_check_named_for_it(mutant, name):
     if "torch" in mutant.requires:
         pytest.importorskip("torch", reason="this mutant pretends to be torch")
@@ -63,11 +66,13 @@ def test_mutant_is_rejected_by_the_check_named_for_it(mutant, name):
 
 @pytest.mark.parametrize("name", [name for name in CHECKS if name not in ("own_arithmetic", "native")])
 def test_the_mutants_origin_passes(name):
-    assert run_check(name, Correct).status == "passed"
+    if not name.startswith("stack_"):
+        assert run_check(name, Correct).status == "passed"
+    assert run_check(name, CorrectStack).status == "passed"
 
 
 def test_every_check_has_a_mutant_that_it_rejects():
-    named = {case.values[1] for case in (*_named(MUTANTS), *_named(MUTANTS_OF_PARTS))}
+    named = {case.values[1] for case in (*_named(MUTANTS), *_named(MUTANTS_OF_PARTS), *_named(MUTANTS_OF_STACKS))}
     # the others repeat a training with another shape, batch size, optimizer or activation
     others = {"batch_of_one", "no_hidden_layer", "two_hidden_layers", *arithmetic.FIVE_EPOCHS}
     assert set(CHECKS) - named <= others

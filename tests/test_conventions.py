@@ -27,7 +27,7 @@ from tests.test_native import prepared
 from tests.watch import watch
 
 ROOT = Path(__file__).resolve().parent.parent
-BACKENDS = [backend.name for backend in BUILT_IN if backend.missing() is None]
+BACKENDS = [backend.name for backend in BUILT_IN if backend.name in NATIVE and backend.missing() is None]
 SGD = ("sgd", "momentum", "nesterov")
 RATE = {**dict.fromkeys(SGD, 0.05), "adam": 0.003, "rmsprop": 0.002, "adagrad": 0.02, "adagrad_momentum": 0.01}
 

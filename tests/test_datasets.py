@@ -218,7 +218,7 @@ def test_mnist_stacks_train_and_t10k_from_idx_files(idx):
 def test_mnist_reads_packed_files_too(idx):
     plain = DATASETS["mnist"].load(folder=idx)
     for name in list(FILES)[:3]:
-        (idx / f"{name}.gz").write_bytes(gzip.compress(FILES[name]))
+        (idx / f"{name}.gz").write_bytes(gzip.compress(FILES[name], mtime=0))
         (idx / name).unlink()
     packed = DATASETS["mnist"].load(folder=str(idx))
     assert np.array_equal(plain[0], packed[0])
@@ -256,7 +256,8 @@ def test_a_wrong_idx_file_is_named_in_one_line(idx, name, data, message):
 
 
 @pytest.mark.parametrize(
-    "data", [b"no gzip", gzip.compress(FILES[IMAGES])[:-9], gzip.compress(bytes(9))[:12] + b"\xff" * 9]
+    "data",
+    [b"no gzip", gzip.compress(FILES[IMAGES], mtime=0)[:-9], gzip.compress(bytes(9), mtime=0)[:12] + b"\xff" * 9],
 )
 def test_a_broken_gzip_file_is_named_in_one_line(idx, data):
     (idx / IMAGES).unlink()

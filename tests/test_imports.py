@@ -41,7 +41,7 @@ def test_a_backend_imports_no_other(backend):
     if backend.missing():
         pytest.skip(backend.missing())
     seen = loaded_by(f"import {backend.trainer.split(':')[0]}")
-    assert seen - BROUGHT_ALONG.get(backend.name, set()) <= {backend.name}
+    assert seen - BROUGHT_ALONG.get(backend.name, set()) <= {backend.requires[0]}
 
 
 def imports(path, module_level_only=False):
@@ -55,9 +55,10 @@ def imports(path, module_level_only=False):
 
 
 @pytest.mark.parametrize("path", (ROOT / "backends").glob("*.py"), ids=lambda path: path.name)
-def test_a_backend_knows_of_the_harness_only_the_contract(path):
+def test_a_backend_knows_only_the_contract_and_its_own_files(path):
     own = {name for name in imports(path) if name.split(".")[0] in ("harness", "reports", "experiments", "backends")}
-    assert own <= {"harness.trainer"} | ({"backends.lecture"} if path.name == "numpy.py" else set())
+    files = {f"backends.{file.stem}" for file in path.parent.glob(f"{path.stem.partition('_')[0]}*.py")}
+    assert own <= {"harness.trainer"} | files | ({"backends.lecture"} if path.name == "numpy.py" else set())
 
 
 @pytest.mark.parametrize("path", (ROOT / "reports").rglob("*.py"), ids=lambda path: path.name)

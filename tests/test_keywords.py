@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness.calls.agree import _GROUPS, take_over
+from harness.calls.controlled_calls import CONTROLLED_LINES
 from harness.calls.keywords import agree, controlled_call, native_call, sklearn_lacks
 from harness.calls.switches import _FAMILY, Switch, order
 from harness.conventions import CONVENTIONS
@@ -58,6 +59,9 @@ def _float32_again():
         sys.modules["keras"].config.set_dtype_policy("float32")
 
 
+# two adapters train stacks, and the lines a single network: other widths of a product, other roundings
+ROUNDING = {"torch": 1e-12, "keras": 1e-12}
+
 TRAININGS = {
     "sgd": settings(),
     "adam": settings("adam"),
@@ -91,8 +95,8 @@ def test_the_native_lines_are_the_native_fit_to_the_last_bit(backend, name):
 
 
 @pytest.mark.parametrize("name", TRAININGS)
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_the_controlled_lines_are_the_adapter_to_the_last_bit(backend, name):
+@pytest.mark.parametrize("backend", [name for name in CONTROLLED_LINES if find(name).missing() is None])
+def test_the_controlled_lines_are_the_adapter_to_rounding(backend, name):
     config = replace(TRAININGS[name], dtype="float64")
     if backend == "sklearn" and sklearn_lacks(config):
         return
@@ -100,7 +104,8 @@ def test_the_controlled_lines_are_the_adapter_to_the_last_bit(backend, name):
     trainer = load_trainer(find(backend).trainer)(config, start)
     trainer.train(digits().X, digits().y, batches, lambda epoch: False)
     names = {"X": digits().X, "y": digits().y, "config": config, "start": start, "batches": batches}
-    assert deviation(weights_of(backend, run(controlled_call(backend, config), **names)), trainer.weights()) == 0
+    measured = deviation(weights_of(backend, run(controlled_call(backend, config), **names)), trainer.weights())
+    assert measured <= ROUNDING.get(backend, 0)
 
 
 def regression(**changes):
@@ -136,7 +141,7 @@ def test_so_are_those_of_the_other_tasks(backend, name):
     trainer = load_trainer(find(backend).trainer)(config, start)
     trainer.train(X, y, batches, lambda epoch: False)
     space = run(controlled_call(backend, config), X=X, y=y, config=config, start=start, batches=batches)
-    assert deviation(weights_of(backend, space), trainer.weights()) == 0
+    assert deviation(weights_of(backend, space), trainer.weights()) <= ROUNDING.get(backend, 0)
 
 
 def test_what_scikit_learn_lacks_is_what_its_adapter_does_not_support():
@@ -219,15 +224,16 @@ def test_every_pair_has_a_line_for_every_convention_in_which_it_differs(optimize
 
 def sklearn_step(config, arguments):
     """The weights after one batch of an MLPClassifier with these arguments, from a given start."""
-    from backends.sklearn import Classifier
+    from backends.sklearn import Classifier, checked_targets
 
+    y = checked_targets(config, digits().y)
     model = Classifier(
         hidden_layer_sizes=config.hidden, activation="logistic", solver="sgd", shuffle=False, **arguments
     )
     model.know(np.arange(10))
     model.build(config.layers, draw_start(config, Recipe(), 0, 0))
     for first in (0, 100):
-        model.partial_fit(digits().X[first : first + 100], digits().y[first : first + 100])
+        model.partial_fit(digits().X[first : first + 100], y[first : first + 100])
     return tuple({"W": W, "b": b} for W, b in zip(model.coefs_, model.intercepts_, strict=True))
 
 

@@ -9,11 +9,13 @@ from experiments.datasets import DATASETS
 from harness.data import Dataset, prepare
 from harness.draws import draw_split, native_seed
 from harness.metrics import quick
+from harness.native import NATIVE
 from harness.parity import deviation
 from harness.registry import BUILT_IN, load_trainer
 from harness.trainer import Config
 
-BACKENDS = [backend for backend in BUILT_IN if backend.missing() is None]
+# torch-manual has no native mode: PyTorch's own way is that of the backend torch
+BACKENDS = [backend for backend in BUILT_IN if backend.name in NATIVE and backend.missing() is None]
 
 # A learning rate at which each backend's own SGD learns the digits in ten epochs: their conventions differ that much.
 LEARNING_RATE = {"numpy": 0.01, "sklearn": 0.1, "tensorflow": 1.0, "keras": 1.0, "torch": 1.0}

@@ -1,6 +1,7 @@
 """Trial ids: made of all that decides a result, and of nothing else."""
 
 import copy
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +9,8 @@ import pytest
 
 from harness.data import load_datasets
 from harness.errors import RequestError
-from harness.experiment import parse
-from harness.plan import plan
+from harness.experiment import load, parse
+from harness.plan import make_config, plan
 from tests.conftest import small_table
 
 IRIS = load_datasets(parse(small_table()))["iris"]
@@ -210,3 +211,31 @@ def test_a_fault_in_a_far_cell_is_found_when_it_is_planned():
     experiment = parse(table)
     with pytest.raises(RequestError, match="2 names for 1 hidden layers"):
         plan(experiment, load_datasets(experiment))
+
+
+PINNED = {  # both modes, two repeats: SHA-256 of all ids and reference ids, its first 16 digits
+    "gates": "7a68885d0fe05374",
+    "optimizers": "c2ec6ab5dac42e5f",
+    "digits-grid": "a52efede1ddb7f38",
+    "activations": "af7734f9d532567c",
+    "polynomial": "ebd51ba810603256",
+    "notebook-2018": "59a5ea69ecd80f38",
+    "digits-deep": "4df066ed3d5d0108",
+}
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_ids_are_those_of_the_stores_that_people_have(name):
+    experiment = load(name).override(modes=("controlled", "native"), seeds=2)
+    planned = plan(experiment, load_datasets(experiment))
+    text = "".join(trial.id + trial.reference_id for trial in planned)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == PINNED[name]
+
+
+def test_cells_that_are_planned_together_have_the_configs_that_they_would_have_alone():
+    axes = {"optimizer": ["sgd", "momentum", "adam"], "momentum": [0.5, 0.9], "l1": [0.0, 0.1], "dropout": [0.0, 0.5]}
+    experiment = parse(small_table() | {"sweep": {"learning_rate": [0.1, 0.5], **axes}})
+    planned = plan(experiment, {"iris": IRIS})
+    assert len({trial.position for trial in planned}) == 2 * 3 * 2 * 2 * 2
+    for trial in planned:
+        assert trial.config == make_config(experiment.at(trial.cell), IRIS, 90)

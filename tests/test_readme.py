@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.checks import CHECKS, run_check
 from harness.experiment import suites
+from harness.registry import load_trainer
 from harness.sections import SECTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,3 +113,14 @@ def test_every_link_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def test_the_stack_backend_of_the_docs_passes_every_check_as_it_stands(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/stacks.md").read_text(), flags=re.DOTALL)
+    (tmp_path / "einsum_stack.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    trainer = load_trainer("einsum_stack:EinsumStack")
+    statuses = {name: run_check(name, trainer) for name in CHECKS}
+    assert {name: result.message for name, result in statuses.items() if result.status == "failed"} == {}
+    stacks = {name for name, result in statuses.items() if name.startswith("stack_") and result.status == "passed"}
+    assert len(stacks) == 6  # all but the regularisers, which it says that it has not

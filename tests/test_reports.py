@@ -50,6 +50,7 @@ def make(axes=None, backends=("numpy", "torch"), modes=MODES, seeds=1, title="A 
                     "deviation": math.nan if native else 3e-15,
                     "floor": math.nan if native else 1e-15,
                     "verdict": None if native else "agrees",
+                    "stack_size": 1,
                     "build_seconds": 0.01,
                     "train_seconds": 0.2,
                     "predict_seconds": 0.001,
@@ -379,11 +380,13 @@ def test_a_time_is_the_median_of_the_trials_that_finished():
     def edit(row, position):
         seconds = times[position]
         row.update(build_seconds=seconds, train_seconds=2 * seconds, predict_seconds=3 * seconds)
+        row["stack_size"] = 1 + 2 * position[1]
         if position == (1, 1):
             row["status"] = "diverged"
 
     table = tables.timing_table(make(edit=edit))
     assert list(table["trials"]) == [3] * 4
+    assert list(table["largest_stack"]) == [3] * 4
     for name, median in {"build": 0.5, "train": 1.0, "predict": 1.5}.items():
         assert list(table[f"median_{name}_seconds"]) == [median] * 4
 

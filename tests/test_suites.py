@@ -10,12 +10,13 @@ import pytest
 import harness
 from harness.data import load_datasets
 from harness.experiment import Experiment, suites
+from harness.floor import train_reference
 from harness.metrics import right
 from harness.parity import judge
 from harness.plan import plan
 from harness.reference import Reference
 from harness.registry import BUILT_IN, load_trainer
-from harness.training import train_controlled, train_reference
+from harness.training import train_controlled
 
 INSTALLED = [backend for backend in BUILT_IN if backend.missing() is None]
 

@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from harness.native import NATIVE
 from harness.parity import deviation
 from harness.recording import read, write
 from harness.registry import BUILT_IN, load_trainer
@@ -13,7 +14,7 @@ from harness.trainer import Config
 from tests.test_native import TASKS, prepared
 from tests.watch import watch
 
-BACKENDS = [backend.name for backend in BUILT_IN if backend.missing() is None]
+BACKENDS = [backend.name for backend in BUILT_IN if backend.name in NATIVE and backend.missing() is None]
 SEED, L2 = 3, 0.01
 
 # What each framework adds to the gradient that its optimizer is given, as a factor of L2 * W in a batch of n rows, and

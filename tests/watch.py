@@ -184,14 +184,14 @@ def watch_torch(trainer: Trainer, tape: Tape) -> Iterator[None]:
         return iterate(loader)
 
     def after_forward(module, inputs, output):
-        if module is trainer.model:
+        if module is trainer.native.model:
             noted["logits"] = output.detach().numpy().copy()
         elif isinstance(module, torch.nn.modules.loss._Loss):
             noted["loss"] = output.item()
 
     def before_step(optimizer, arguments, options):
         tape.before(trainer.weights())
-        parameters = list(trainer.model.parameters())
+        parameters = list(trainer.native.model.parameters())
         noted["gradients"] = layers([W.grad.T for W in parameters[::2]], [b.grad for b in parameters[1::2]])
 
     def after_step(optimizer, arguments, options):
@@ -234,7 +234,7 @@ def as_arrays(noted: dict) -> dict:
 def watch_tensorflow(trainer: Trainer, tape: Tape) -> Iterator[None]:
     import tensorflow as tf
 
-    import backends.tensorflow as module
+    import backends.tensorflow_native as module
 
     noted = {}
     forward, function = module.forward, tf.function
@@ -282,7 +282,7 @@ def watch_keras(trainer: Trainer, tape: Tape) -> Iterator[None]:
 
     def noting_loss(model, x, y, y_pred, sample_weight, training):
         noted["loss"] = compute_loss(model, x, y, y_pred, sample_weight, training)
-        if model is trainer.network:  # else an activation follows on the logits
+        if model is trainer.native.network:  # else an activation follows on the logits
             noted["logits"] = y_pred
         return noted["loss"]
 

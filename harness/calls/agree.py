@@ -276,7 +276,7 @@ def _form(s: Switch, name: str) -> Lines:
             return [f"model._optimizer.epsilon = {s.row.epsilon!r} * {root}  # before step t"]
     helper = {"adam": "PaperAdam", "adagrad": "PaperAdagrad", "rmsprop": "PaperRMSprop"}.get(s.row.optimizer)
     if name == "epsilon_place" and value == "outside" and s.backend in ("keras", "tensorflow") and helper:
-        return [no_keyword(s, name, f"see {helper} in backends/keras.py")]
+        return [no_keyword(s, name, f"see {helper} in backends/keras_optimizers.py")]
     return [no_keyword(s, name)]
 
 

@@ -71,22 +71,23 @@ def _sklearn(config: Config) -> list[str]:
         momentum = 0.0 if config.optimizer == "sgd" else config.momentum
         heavy: dict[str, Any] = {"momentum": momentum, "nesterov": config.optimizer == "nesterov"}
         constants = keywords({"learning_rate_init": 1, **heavy})
-    rows = "y.reshape(-1)[rows]" if config.n_outputs == 1 else "y[rows]"
     return [
         "from itertools import groupby",
         "import numpy as np",
-        f"from backends.sklearn import {name}, {optimizer}, every_class, gradient_scale",
+        f"from backends.sklearn import {name}, {optimizer}",
+        "from backends.sklearn import checked_targets, every_class, gradient_scale",
         *call(f"model = {name}(", arguments),
         *([] if regression else ["model.know(every_class(config))"]),
         f"model.build({config.layers}, start)",
         *call(f"model._optimizer = {optimizer}(", ["model.coefs_ + model.intercepts_", *constants]),
+        "y = checked_targets(config, y)",
         "for e in range(len(batches)):",
         "    model._optimizer.step_rates = iter(batches[e].learning_rate.tolist())",
         "    for n, run in groupby(batches[e].batches(), key=len):",
         "        rows, scale = np.concatenate(list(run)), gradient_scale(config, n)",
         f"        model.batch_size, model.alpha = n, {config.l2!r} * (n / scale)",
         "        model._optimizer.gradient_scale = scale",
-        f"        model.partial_fit(X[rows], {rows})",
+        "        model.partial_fit(X[rows], y[rows])",
     ]
 
 
@@ -126,6 +127,7 @@ def _keras(config: Config) -> list[str]:
         *_beyond(config, "keras"),
         "import numpy as np",
         "from backends.keras import *",
+        "from backends.keras_optimizers import *",
         "import keras",
         f"keras.config.set_floatx({code(config.dtype)})",
         f"keras.config.set_dtype_policy({code(config.dtype)})",
@@ -151,15 +153,19 @@ def _keras(config: Config) -> list[str]:
     ]
 
 
-def _torch_controlled_activation(config: Config, name: str) -> str:
+_TORCH_LOSS = {"cross_entropy": "cross_entropy", "binary_cross_entropy": "binary_cross_entropy_with_logits"}
+_TORCH_LOSS |= {"mse": "mse_loss", "mae": "l1_loss", "huber": "huber_loss"}
+
+
+def _torch_activation(config: Config, name: str) -> str:
     constants = {"leaky_relu": config.leaky_slope, "elu": config.elu_alpha}
     given = repr(constants[name]) if name in constants else "threshold=40" if name == "softplus" else ""
     return f"{TORCH_ACTIVATION[name]}({given})"
 
 
-def _torch(config: Config) -> list[str]:
-    name = config.optimizer
-    rate = {"lr": config.learning_rate}
+def _torch_optimizer(config: Config) -> list[str]:
+    """Two groups, because `weight_decay` reaches the biases of a single one."""
+    name, rate = config.optimizer, {"lr": config.learning_rate}
     if name in ("sgd", "momentum", "nesterov"):
         heavy = {} if name == "sgd" or config.momentum == 0 else {"momentum": config.momentum}
         constants: dict[str, Any] = heavy | ({"nesterov": True} if name == "nesterov" and heavy else {})
@@ -167,31 +173,42 @@ def _torch(config: Config) -> list[str]:
         constants = {"betas": (config.beta_1, config.beta_2), "eps": config.epsilon}
     else:
         constants = {TORCH_NAME.get(key, key): getattr(config, key) for key in OPTIMIZER_CONSTANTS[name]}
-    kind = "AdagradMomentum" if name == "adagrad_momentum" else f"torch.optim.{CLASS.get(name, 'SGD')}"
-    output = config.output_activation if config.task == "regression" else "identity"
     groups = f'[{{"params": weights, "weight_decay": {config.l2!r}}}, {{"params": biases, "weight_decay": 0.0}}]'
+    return call(f"optimizer = torch.optim.{CLASS.get(name, 'SGD')}(", [groups, *keywords(rate | constants)])
+
+
+def _torch_batch_loss(config: Config) -> str:
+    """The loss of a batch; its mean over the outputs has to be asked for in a sum over the rows."""
+    output = config.output_activation if config.task == "regression" else "identity"
+    outputs = "model(X[rows])" if output == "identity" else f"{_torch_activation(config, output)}(model(X[rows]))"
+    options = {"reduction": config.reduction} | ({"delta": config.huber_delta} if config.loss == "huber" else {})
+    divided = f" / {config.n_outputs}" if config.reduction == "sum" and config.loss != "cross_entropy" else ""
+    return f"F.{_TORCH_LOSS[config.loss]}({', '.join([outputs, 'y[rows]', *keywords(options)])}){divided}"
+
+
+def _torch(config: Config) -> list[str]:
+    """Plain PyTorch, which ends where the adapter's stacks end, to rounding."""
+    if config.optimizer == "adagrad_momentum":  # torch.optim has none
+        return _by_hand("torch", "TorchTrainer")(config)
+    labels = "int64" if config.task == "multiclass" else config.dtype
     return [
         *_beyond(config, "torch"),
         "import torch",
+        "import torch.nn.functional as F",
         "from torch import nn",
-        "from backends.torch import AdagradMomentum, batch_loss, own_tensor, within_range",
-        *torch_model(config, config.dtype, _torch_controlled_activation),
+        *torch_model(config, config.dtype, _torch_activation),
         "weights, biases = [layer.weight for layer in model[::2]], [layer.bias for layer in model[::2]]",
         "with torch.no_grad():",
         "    for weight, bias, given in zip(weights, biases, start):",
-        '        weight.T.copy_(own_tensor(given["W"], weight.dtype))',
-        '        bias.copy_(own_tensor(given["b"], bias.dtype))',
-        *call(f"optimizer = {kind}(", [groups, *keywords(rate | constants)]),
-        f"output = {_torch_controlled_activation(config, output)}",
-        f"X, y = own_tensor(X, torch.{config.dtype}), own_tensor(y, "
-        f"torch.{'int64' if config.task == 'multiclass' else config.dtype})",
+        '        weight.T.copy_(torch.tensor(given["W"]))',
+        '        bias.copy_(torch.tensor(given["b"]))',
+        *_torch_optimizer(config),
+        f"X, y = torch.tensor(X, dtype=torch.{config.dtype}), torch.tensor(y, dtype=torch.{labels})",
         "for e in range(len(batches)):",
-        f"    rates = within_range(batches[e].learning_rate, torch.{config.dtype})",
-        "    for rows, rate in zip(batches[e].batches(), rates):",
+        "    for rows, rate in zip(batches[e].batches(), batches[e].learning_rate.tolist()):",
         "        for group in optimizer.param_groups:",
         '            group["lr"] = rate',
-        "        rows = torch.from_numpy(rows)",
-        f"        loss = batch_loss(config, output, model(X[rows]), y[rows])  # {config.loss}, {config.reduction}",
+        f"        loss = {_torch_batch_loss(config)}",
         "        optimizer.zero_grad()",
         "        loss.backward()",
         "        optimizer.step()",
@@ -204,5 +221,6 @@ CONTROLLED_LINES: dict[str, Callable[[Config], list[str]]] = {
     "tensorflow": _by_hand("tensorflow", "TensorFlowTrainer"),
     "keras": _keras,
     "torch": _torch,
+    "torch-manual": _by_hand("torch_manual", "TorchManualTrainer"),
 }
 """Backend -> what writes its lines for a config."""

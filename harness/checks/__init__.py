@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
 
-from harness.checks import arithmetic, contract, parts
+from harness.checks import arithmetic, contract, parts, stacks
 from harness.checks.problem import CheckFailed, TrainerClass, Unsupported
 from harness.errors import describe
 
@@ -33,6 +33,7 @@ CHECKS: dict[str, Callable[[TrainerClass], str]] = {
     **_checks_of(arithmetic),
     **_checks_of(parts),
     **parts.PARTS,
+    **_checks_of(stacks),
     **arithmetic.FIVE_EPOCHS,
 }
 """Every check by name, in the order in which they are run."""

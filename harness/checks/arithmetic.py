@@ -22,8 +22,8 @@ from harness.checks.problem import (
     start_of,
 )
 from harness.draws import Recipe
+from harness.floor import train_reference
 from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS
-from harness.training import train_reference
 
 
 def check_one_step(trainer_class: TrainerClass) -> str:

@@ -22,10 +22,11 @@ from harness.checks.problem import (
     start_of,
     train,
 )
+from harness.floor import train_reference
 from harness.parity import deviation
 from harness.reference import Reference
 from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config, Diverged, Epoch, Trainer, Weights
-from harness.training import is_finite, train_reference, validate_native_fit
+from harness.training import is_finite, validate_native_fit
 
 
 def check_declaration(trainer_class: TrainerClass) -> str:

@@ -18,9 +18,11 @@ import numpy as np
 
 from harness.checks.arithmetic import RATES
 from harness.checks.problem import N_ROWS, SMALL, TrainerClass, problem
+from harness.checks.stacks import siblings
 from harness.data import Part, Prepared
 from harness.draws import SCHEDULES, Recipe, draw_batches, draw_start
 from harness.errors import describe
+from harness.floor import train_reference
 from harness.parity import Verdict, deviation, judge
 from harness.trainer import (
     ACTIVATIONS,
@@ -30,8 +32,9 @@ from harness.trainer import (
     REDUCTIONS,
     TASKS,
     Config,
+    StackTrainer,
 )
-from harness.training import EarlyStopping, train_controlled, train_reference
+from harness.training import EarlyStopping, train_stack
 
 Changes = dict[str, Any]
 _OUTPUTS = {"multiclass": "softmax", "binary": "sigmoid", "multilabel": "sigmoid", "regression": "identity"}
@@ -159,8 +162,13 @@ def measure(case: Case, trainer_class: TrainerClass) -> Measured:
     prepared = _prepared(config)
     start, batches = draw_start(config, recipe, 0, 0), draw_batches(config, recipe, N_ROWS, 0, 0)
     reference = train_reference(config, start, batches, prepared.train, prepared.validation, stopping)
+    # a stack is tried with others beside the case: two that differ in all numbers, and one that overflows
+    others = [*siblings(config)[1:3], replace(config, learning_rate=1e200)]
+    configs = [config, *(others if issubclass(trainer_class, StackTrainer) else ())]
+    starts = [draw_start(other, recipe, 0, repeat) for repeat, other in enumerate(configs)]
+    drawn = [draw_batches(other, recipe, N_ROWS, 0, 0) for other in configs]
     try:
-        outcome = train_controlled(trainer_class, config, start, batches, prepared, stopping=stopping)
+        outcome = train_stack(trainer_class, configs, starts, drawn, prepared, stopping=stopping)[0]
     except Exception as error:
         return Measured(case, "differs", reason=describe(error))
     measured = deviation(outcome.weights, reference.weights)

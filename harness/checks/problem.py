@@ -10,10 +10,10 @@ import numpy as np
 
 from harness.data import Part
 from harness.draws import Recipe, draw_batches, draw_start, generator
+from harness.floor import train_reference
 from harness.parity import deviation, largest, tolerance
 from harness.reference import Reference, sigmoid
 from harness.trainer import Batches, Config, Trainer, Weights
-from harness.training import train_reference
 
 TrainerClass = type[Trainer]
 Part_ = TypeVar("Part_")

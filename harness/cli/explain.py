@@ -1,7 +1,6 @@
 """`harness explain`."""
 
 import sys
-import tempfile
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import CellOption, ExperimentArgument, pick_cell
+from harness.cli.options import CellOption, ExperimentArgument, make_folder, pick_cell
 from harness.cli.trace import shown
 from harness.conventions import CONVENTIONS
 from harness.data import load_datasets
@@ -66,7 +65,7 @@ def command(
         chosen = list(asked.cells())
     check_sides(a, b)
     folder = out or Path("results") / asked.name
-    _make(folder)
+    make_folder(folder)
     explanations = explain_cells(asked, a, b, chosen, SEEDS if seeds is None else seeds)
     show(explanations)
     for path in write(explanations, folder):
@@ -81,16 +80,6 @@ def _check_options(a: str, b: str | None, given: dict[str, bool], ladder: bool) 
         raise RequestError(f"{', '.join(idle)}: needs A and B, and has no meaning for the recording {a}; leave it out")
     if b is not None and ladder and "--seeds" in idle:
         raise RequestError("--seeds: stands beside --ladder, which shows repeat 0; leave one of them out")
-
-
-def _make(folder: Path) -> None:
-    """Before minutes of training, not after them: can anything be written there?"""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise RequestError(f"--out {folder}: cannot be written: {error.strerror}; give another folder") from None
 
 
 def show(explanations: Sequence[Explanation]) -> None:
@@ -119,7 +108,7 @@ def _climb(experiment: Experiment, a: str, b: str, cell: str, out: Path | None) 
         raise RequestError(f"--cell {cell!r}: stands beside --ladder, which shows every cell; leave one of them out")
     check_sides(a, b)
     folder = out or Path("results") / experiment.name
-    _make(folder)
+    make_folder(folder)
     found = climb(experiment, a, b)
     print(found.text())
     for path in found.write(folder):

@@ -1,6 +1,8 @@
 """Arguments and options that several subcommands share, and how their text is read."""
 
 import re
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +24,16 @@ STORE = DEFAULT_STORE
 def names(text: str | None) -> tuple[str, ...] | None:
     """`"a,b"` as `("a", "b")`."""
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def make_folder(folder: Path) -> None:
+    """Before minutes of training, not after them: can anything be written there? Raises `RequestError` if not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RequestError(f"--out {folder}: cannot be written: {error.strerror}; give another folder") from None
 
 
 def pick_cell(experiment: Experiment, text: str) -> Cell:

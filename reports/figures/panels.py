@@ -343,7 +343,8 @@ def colour_bar(ax: Axes, scale: Scale) -> None:
     bar.outline.set_visible(False)
     bar.set_label(scale.label, size=9)
     if scale.logarithmic:
-        bar.set_ticks(ticks := list(range(math.ceil(scale.low / 4) * 4, int(scale.high) + 1, 4)))
+        apart = 4 if scale.high - scale.low > 8 else 1
+        bar.set_ticks(ticks := list(range(math.ceil(scale.low / apart) * apart, int(scale.high) + 1, apart)))
         bar.set_ticklabels([style.magnitude(10.0**tick) for tick in ticks])
     ax.grid(False)
 

@@ -1,0 +1,96 @@
+"""Keras the way its own tutorial trains: `Dense` layers, `compile` and `fit`, with Keras's own defaults."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from harness.trainer import OPTIMIZER_CONSTANTS, Config, NativeFit, Weights
+
+KERAS_NAME = {"initial_accumulator": "initial_accumulator_value"}  # of the constants that have another name there
+
+
+@contextlib.contextmanager
+def precision(dtype: str) -> Iterator[None]:
+    """Keras reads its dtype from two globals, a layer's `dtype` alone is not enough: set both, and put them back."""
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+
+
+def loss_of(config: Config, binary_cross_entropy: type = keras.losses.BinaryCrossentropy, **reduction: str | None):
+    """Keras's own loss of that name; the mean over a row's outputs is ours."""
+    if config.loss == "cross_entropy":
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, **reduction)
+    if config.loss == "binary_cross_entropy":
+        return binary_cross_entropy(from_logits=True, **reduction)
+    if config.loss == "huber":
+        return keras.losses.Huber(delta=config.huber_delta, **reduction)
+    return {"mse": keras.losses.MeanSquaredError, "mae": keras.losses.MeanAbsoluteError}[config.loss](**reduction)
+
+
+class NativeKeras:
+    """A `keras.Sequential` that `fit` makes and trains; then `logits` and `weights` answer, as in `Trainer`."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def fit(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
+        """`Trainer.fit_native`."""
+        config = self.config
+        keras.utils.clear_session(free_memory=False)  # what Keras kept for earlier models; living ones go on unharmed
+        # beside the loss Keras logs how often the largest logit, or the sign of the only one, is right
+        metrics = {"multiclass": ["accuracy"], "binary": [keras.metrics.BinaryAccuracy("accuracy", threshold=0)]}
+        with precision(config.dtype if "dtype" in config.written else "float32"):
+            keras.utils.set_random_seed(seed)
+            activations = [native_activation(name, config) for name in (*config.activation, "identity")]
+            layers = [
+                keras.layers.Dense(units, activation, kernel_regularizer=keras.regularizers.L2(config.l2))
+                for units, activation in zip(config.layers[1:], activations, strict=True)
+            ]
+            self.network = model = keras.Sequential([keras.Input((config.n_inputs,)), *layers])
+            if config.task == "regression" and config.output_activation != "identity":
+                output = keras.layers.Activation(native_activation(config.output_activation, config))
+                model = keras.Sequential([self.network, output])
+            model.compile(optimizer=native_optimizer(config), loss=loss_of(config), metrics=metrics.get(config.task))
+            history = model.fit(X, y, batch_size=config.batch_size, epochs=config.epochs, verbose=0)
+        curves = {name: [float(value) for value in values] for name, values in history.history.items()}
+        return NativeFit(epochs_run=len(history.epoch), curves=curves)
+
+    def logits(self, X: np.ndarray) -> np.ndarray:
+        dtype = self.network.dtype
+        with precision(dtype):
+            return self.network(tf.constant(X, dtype), training=False).numpy()
+
+    def weights(self) -> Weights:
+        return tuple({"W": np.array(W), "b": np.array(b)} for W, b in (layer.weights for layer in self.network.layers))
+
+
+def native_activation(name: str, config: Config) -> str | Callable:
+    """Keras's own, with its own slope (0.2) and alpha (1) unless the experiment writes another."""
+    if name == "leaky_relu" and "leaky_slope" in config.written:
+        return functools.partial(keras.activations.leaky_relu, negative_slope=config.leaky_slope)
+    if name == "elu" and "elu_alpha" in config.written:
+        return functools.partial(keras.activations.elu, alpha=config.elu_alpha)
+    return {"identity": "linear"}.get(name, name)
+
+
+def native_optimizer(config: Config) -> keras.optimizers.Optimizer:
+    """Keras's own optimizer with its own defaults; only constants that the experiment writes are handed over."""
+    if config.optimizer == "adagrad_momentum":
+        raise NotImplementedError("Keras's Adagrad has no momentum")
+    if config.optimizer in ("sgd", "momentum", "nesterov"):
+        momentum = 0.0 if config.optimizer == "sgd" else config.momentum
+        return keras.optimizers.SGD(config.learning_rate, momentum, nesterov=config.optimizer == "nesterov")
+    own = {"adagrad": keras.optimizers.Adagrad, "rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
+    written = [name for name in OPTIMIZER_CONSTANTS[config.optimizer] if name in config.written]
+    constants = {KERAS_NAME.get(name, name): getattr(config, name) for name in written}
+    return own[config.optimizer](learning_rate=config.learning_rate, **constants)

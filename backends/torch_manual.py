@@ -1,0 +1,103 @@
+"""PyTorch's tensors with gradients written by hand: the stack of `backends/torch.py` without autograd.
+
+Modules, optimizers and the loop over batches are those of that backend. Only what leaves a gradient in `.grad` is
+written out here: beside it, the time of a training tells what autograd costs.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from backends.torch import BatchNorm, Dropout, Linear, TorchTrainer, activation, centred
+from harness.trainer import SELU_ALPHA, SELU_SCALE, Config, Trainer
+
+
+class TorchManualTrainer(TorchTrainer):
+    """The same stack, back propagation by hand. The way of PyTorch itself, native mode, is that of backend `torch`."""
+
+    name = "torch-manual"
+    arithmetic = ("torch.addmm", "torch.baddbmm", "torch.bmm", "torch.softmax")
+
+    fit_native = Trainer.fit_native
+
+    @torch.no_grad()
+    def back_propagate(self, X: torch.Tensor, y: torch.Tensor) -> None:
+        passed, a = [], X
+        for module in self.model:
+            x, a = a, module(a)
+            passed.append((module, x, a))
+        delta = output_error(self.config, a, y)
+        first = int(isinstance(self.model[0], Dropout))  # what stands before has no weights
+        for module, x, a in passed[:first:-1]:
+            delta = BACK[type(module)](module, delta, x, a)
+        linear_gradients(*passed[first][:2], delta)
+
+
+def output_error(config: Config, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The derivative of the batch's loss by the logits, `(members, n_outputs, rows)`."""
+    rows = y.shape[-1] if config.reduction == "mean" else 1
+    if config.loss == "cross_entropy":
+        certain = torch.eye(config.n_outputs, dtype=logits.dtype)[:, y]
+        return torch.softmax(logits, dim=1).sub_(certain).div_(rows)
+    if config.loss == "binary_cross_entropy":
+        e = torch.sigmoid(logits).sub_(y)  # the loss cancels the derivative of the logistic unit
+    else:
+        output = activation(config, config.output_activation)
+        o = output(logits)
+        e = BACK[type(output)](output, error(config, o - y), logits, o)
+    return e.div_(config.n_outputs * rows)
+
+
+def error(config: Config, e: torch.Tensor) -> torch.Tensor:
+    """The derivative of a regression's loss by the output, from `e = o - y`."""
+    if config.loss == "mse":
+        return 2 * e
+    if config.loss == "mae":
+        return e.sign()
+    return e.clamp(-config.huber_delta, config.huber_delta)
+
+
+def linear_gradients(layer: Linear, x: torch.Tensor, delta: torch.Tensor) -> None:
+    """Leave the gradients of weight and bias: `delta x^T`, and the sum of `delta` over the rows."""
+    members, n_out, rows = delta.shape
+    if x.ndim == 2:  # shared by all members: one wide product
+        layer.weight.grad = torch.mm(delta.view(members * n_out, rows), x.T).view_as(layer.weight)
+    else:
+        layer.weight.grad = torch.bmm(delta, x.transpose(1, 2))
+    if layer.bias is not None:
+        layer.bias.grad = delta.sum(dim=2, keepdim=True)
+
+
+def linear_back(layer: Linear, delta: torch.Tensor, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """Leave the gradients; the error of the inputs is `W^T delta`."""
+    linear_gradients(layer, x, delta)
+    return torch.bmm(layer.weight.transpose(1, 2), delta)
+
+
+def batch_norm_back(layer: BatchNorm, delta: torch.Tensor, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """The batch's moments depend on every row, so each row's error spreads."""
+    x, _, variance = centred(x)
+    deviation = (variance + layer.eps).sqrt_()
+    normalised = x / deviation
+    layer.weight.grad = (delta * normalised).sum(dim=2, keepdim=True)
+    layer.bias.grad = delta.sum(dim=2, keepdim=True)
+    delta = delta * layer.weight
+    spread = delta.mean(dim=2, keepdim=True) + normalised * (delta * normalised).mean(dim=2, keepdim=True)
+    return (delta - spread) / deviation
+
+
+# The error before a module from the error after it, its input and its output. At a kink the derivative is the left one.
+BACK: dict[type[nn.Module], Callable[..., torch.Tensor]] = {
+    Linear: linear_back,
+    BatchNorm: batch_norm_back,
+    Dropout: lambda module, delta, x, a: delta.mul_(module.mask),
+    nn.Identity: lambda module, delta, z, a: delta,
+    nn.Sigmoid: lambda module, delta, z, a: delta.mul_(a).mul_(1 - a),
+    nn.Tanh: lambda module, delta, z, a: delta.mul_(1 - a * a),
+    nn.ReLU: lambda module, delta, z, a: delta.mul_(a.sign()),
+    nn.LeakyReLU: lambda module, delta, z, a: torch.where(a > 0, delta, delta * module.negative_slope),
+    nn.ELU: lambda module, delta, z, a: torch.where(a > 0, delta, delta * (a + module.alpha)),
+    nn.SELU: lambda module, delta, z, a: delta.mul_(torch.where(a > 0, SELU_SCALE, a + SELU_SCALE * SELU_ALPHA)),
+    nn.Softplus: lambda module, delta, z, a: delta.mul_(-torch.expm1(-a)),
+}
