@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "conventions": "conventions",
     "explain": "explain",
     "trace": "trace",
+    "bench": "bench",
 }
 """Subcommand -> the module of this package that has its `command` and its `EXAMPLES`."""
 

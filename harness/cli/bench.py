@@ -1,0 +1,161 @@
+"""`harness bench`."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from harness import registry
+from harness.cli.options import make_folder, names
+from harness.environment import harness_version, machine, numpy_version
+from harness.errors import RequestError, unknown
+from harness.progress import make_progress
+from harness.registry import Backend
+from harness.timing.cases import Case, grid
+from harness.timing.protocol import Bench, Measurement
+from harness.trainer import DTYPES
+
+EXAMPLES = (
+    "harness bench                                     # some minutes on two cores",
+    "harness bench --backends numpy,torch --widths 32,128,512,2048 --threads both",
+    "harness bench --modes controlled,native --batch-sizes 32,128 --rows 1000,10000",
+    "harness bench --widths 64 --rows 1000 --threads 1 --repeats 15 --out results/quick",
+)
+
+FEWEST_REPEATS = 7
+MODES = ("controlled", "native")
+THREADS = ("1", "all", "both")
+
+T = TypeVar("T")
+
+
+def command(
+    backends: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Which (default: all, numpy first: others are compared with it).")
+    ] = None,
+    modes: Annotated[str, typer.Option(metavar="A,B", help="controlled, native or both.")] = "controlled",
+    widths: Annotated[str, typer.Option(metavar="N,N", help="Units of each hidden layer.")] = "32,128,512",
+    depths: Annotated[str, typer.Option(metavar="N,N", help="Hidden layers.")] = "1",
+    batch_sizes: Annotated[str, typer.Option(metavar="N,N", help="Rows of a batch.")] = "128",
+    rows: Annotated[str, typer.Option(metavar="N,N", help="Rows of the training set.")] = "1000",
+    repeats: Annotated[int, typer.Option(metavar="N", help=f"At least {FEWEST_REPEATS}.")] = FEWEST_REPEATS,
+    threads: Annotated[str, typer.Option(metavar="1|all|both", help="Threads of a process: 1, all cores.")] = "both",
+    dtype: Annotated[str, typer.Option(help=" or ".join(DTYPES) + ".")] = "float32",
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where everything is written.")] = Path(
+        "results/bench"
+    ),
+    seed: Annotated[int, typer.Option(metavar="N", help="Of data, start, batches and the order of timings.")] = 0,
+) -> int:
+    """Time every backend on a grid of sizes, fairly, and say which differences are real.
+
+    Import, build, first step (trace and compile), steady epoch and prediction are timed apart. A backend that does not
+    agree with the reference in a case gets no timing in it. Backends take turns, in random order, in processes of
+    their own; a median stands with its interval, and where the interval of a ratio includes 1 there is no difference.
+
+    Exit code: 0; 1 a backend crashed, ran out of time or does not agree; 2 the request itself was wrong.
+    """
+    chosen = _backends(backends)
+    asked = tuple(dict.fromkeys(_each("--modes", modes, lambda text: _one_of("mode", text, MODES))))
+    if repeats < FEWEST_REPEATS:
+        raise RequestError(f"--repeats {repeats}: at least {FEWEST_REPEATS}, or no interval reaches 95 %")
+    if seed < 0:
+        raise RequestError(f"--seed {seed}: 0 or more")
+    cases = _cases(widths, depths, batch_sizes, rows, _one_of("dtype", dtype, DTYPES), seed)
+    counts = _threads(threads)
+    make_folder(out)
+
+    absent = {backend.name: backend.missing() for backend in chosen if backend.missing()}
+    timed = {backend.name: backend.trainer for backend in chosen if backend.name not in absent}
+    if not timed:
+        raise RequestError(f"--backends: none is installed: {'; '.join(map(str, absent.values()))}")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    progress = make_progress(True)
+    bench = Bench(timed, cases, asked, counts, repeats, seed)
+    progress.start(dict.fromkeys(timed, bench.steps), 0)
+    try:
+        measured = list(bench.measure(progress.finished))
+    finally:
+        progress.close()
+    measured += [
+        Measurement(name, mode, count, dtype, status="not_installed", reason=str(reason))
+        for name, reason in absent.items()
+        for mode in asked
+        for count in counts
+    ]
+    _write(measured, {backend.name: backend.version() for backend in chosen}, repeats, load, out)
+    return int(any(row.status in ("crashed", "timeout", "differs", "chaotic") for row in measured))
+
+
+def _backends(text: str | None) -> list[Backend]:
+    known = registry.backends()
+    given = names(text) or tuple(known)
+    for name in given:
+        if name not in known:
+            raise RequestError("--backends: " + unknown("backend", name, known))
+    return [known[name] for name in dict.fromkeys(given)]
+
+
+def _one_of(kind: str, text: str, allowed: tuple[str, ...]) -> str:
+    if text not in allowed:
+        raise RequestError(f"--{kind}: " + unknown(kind, text, allowed))
+    return text
+
+
+def _each(option: str, text: str, read: Callable[[str], T]) -> list[T]:
+    found = [read(item) for item in names(text) or ()]
+    if not found:
+        raise RequestError(f"{option} {text!r}: names nothing; give values with commas between them")
+    return found
+
+
+def _cases(widths: str, depths: str, batch_sizes: str, rows: str, dtype: str, seed: int) -> list[Case]:
+    given = {"--widths": widths, "--depths": depths, "--batch-sizes": batch_sizes, "--rows": rows}
+
+    def sizes(option: str) -> list[int]:
+        def read(text: str) -> int:
+            if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10**7:
+                raise RequestError(f"{option} {given[option]!r}: {text!r} is not a whole number from 1 to 10000000")
+            return int(text)
+
+        return sorted(set(_each(option, given[option], read)))
+
+    found = grid(sizes("--widths"), sizes("--depths"), sizes("--batch-sizes"), sizes("--rows"), dtype, seed)
+    for case in found:
+        if case.batch_size > case.rows:
+            raise RequestError(f"--batch-sizes: a batch of {case.batch_size} is more than the {case.rows} of --rows")
+    return found
+
+
+def _threads(text: str) -> tuple[int, ...]:
+    _one_of("threads", text, THREADS)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return tuple(dict.fromkeys({"1": (1,), "all": (cores,), "both": (1, cores)}[text]))
+
+
+def _write(measured: list[Measurement], versions: dict[str, str], repeats: int, load: float, out: Path) -> None:
+    """The CSV, the page and its pictures; the tables of ratios on standard output."""
+    from harness.timing.summary import base_of, frame, summarise
+    from reports.speed import page, pictures, tables
+
+    made_on = {key: value for key, value in machine().items() if "threads" not in key}
+    made_on |= {"harness": harness_version(), "NumPy": numpy_version(), "load at the start": f"{load:.1f}"}
+    rows = frame(measured)
+    base = base_of(list(dict.fromkeys(rows["backend"])))
+    summary = summarise(rows, base)
+    columns = {key.lower(): value for key, value in made_on.items()} | {
+        "backend_version": rows["backend"].map(versions)
+    }
+    written = [out / "bench.csv", out / "bench.md"]
+    rows.assign(**columns).to_csv(written[0], index=False)
+    drawn = pictures(summary, base)
+    for name, figure in drawn.items():
+        written.append(out / name)
+        figure.savefig(written[-1], dpi=160)
+    written[1].write_text(page(summary, base, repeats, made_on, versions, list(drawn)), encoding="utf-8")
+    print(tables(summary, base))
+    sys.stdout.flush()
+    for path in written:
+        print(f"wrote {path}", file=sys.stderr)
