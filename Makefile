@@ -5,13 +5,14 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help install demo test suites lint clean
+.PHONY: help install demo test suites benchmark lint clean
 
 help:
 	@echo "make demo      install, run the digits grid on all five backends, and say where the report is"
 	@echo "make test      install, run all tests"
 	@echo "make install   make .venv with the pinned versions of everything"
 	@echo "make suites    the figures of the suites in every backend: some minutes more"
+	@echo "make benchmark our sweep against what people run today, into docs/benchmarks.md: half an hour"
 	@echo "make lint      ruff and mypy"
 	@echo "make clean     remove .venv, results and caches"
 
@@ -32,6 +33,10 @@ test: install
 
 suites: install
 	$(BIN)/python -m pytest -n 2 -m suite
+
+benchmark: install
+	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[benchmark]"
+	$(BIN)/python -m benchmarks
 
 lint: install
 	$(BIN)/ruff check .
