@@ -312,7 +312,7 @@ def test_what_has_no_timing_is_said_with_its_reason():
     ("arguments", "told"),
     [
         (["--backends", "nunpy"], "did you mean 'numpy'"),
-        (["--modes", "fair"], "--mode: unknown mode 'fair'"),
+        (["--modes", "fair"], "--modes: unknown mode 'fair'"),
         (["--dtype", "float16"], "did you mean 'float64'"),
         (["--threads", "3"], "(allowed: 1, all, both)"),
         (["--repeats", "6"], "at least 7"),

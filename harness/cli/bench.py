@@ -58,12 +58,12 @@ def command(
     Exit code: 0; 1 a backend crashed, ran out of time or does not agree; 2 the request itself was wrong.
     """
     chosen = _backends(backends)
-    asked = tuple(dict.fromkeys(_each("--modes", modes, lambda text: _one_of("mode", text, MODES))))
+    asked = tuple(dict.fromkeys(_each("--modes", modes, lambda text: _one_of("--modes", text, MODES))))
     if repeats < FEWEST_REPEATS:
         raise RequestError(f"--repeats {repeats}: at least {FEWEST_REPEATS}, or no interval reaches 95 %")
     if seed < 0:
         raise RequestError(f"--seed {seed}: 0 or more")
-    cases = _cases(widths, depths, batch_sizes, rows, _one_of("dtype", dtype, DTYPES), seed)
+    cases = _cases(widths, depths, batch_sizes, rows, _one_of("--dtype", dtype, DTYPES), seed)
     counts = _threads(threads)
     make_folder(out)
 
@@ -98,9 +98,9 @@ def _backends(text: str | None) -> list[Backend]:
     return [known[name] for name in dict.fromkeys(given)]
 
 
-def _one_of(kind: str, text: str, allowed: tuple[str, ...]) -> str:
+def _one_of(option: str, text: str, allowed: tuple[str, ...]) -> str:
     if text not in allowed:
-        raise RequestError(f"--{kind}: " + unknown(kind, text, allowed))
+        raise RequestError(f"{option}: " + unknown(option.strip("-").replace("modes", "mode"), text, allowed))
     return text
 
 
@@ -130,7 +130,7 @@ def _cases(widths: str, depths: str, batch_sizes: str, rows: str, dtype: str, se
 
 
 def _threads(text: str) -> tuple[int, ...]:
-    _one_of("threads", text, THREADS)
+    _one_of("--threads", text, THREADS)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return tuple(dict.fromkeys({"1": (1,), "all": (cores,), "both": (1, cores)}[text]))
 

@@ -34,16 +34,17 @@ def ratio_heatmaps(summary: pd.DataFrame, base: str) -> Figure:
     ratios = epochs["ratio"].dropna()
     reach = max(1, math.ceil(max((abs(math.log10(ratio)) for ratio in ratios), default=1)))
     bands = []
-    for fixed in _combinations(epochs, others):
+    combinations = _combinations(epochs, others)
+    for fixed in combinations:
         here = epochs[_at(epochs, fixed) | epochs[axis].isna()]
         panels = []
         for (mode, threads), group in here.groupby(["mode", "threads"], sort=False):
             tiles = [[_tile(group, backend, axis, value, base) for value in values] for backend in backends]
             panels.append(Panel(f"{mode}, {style.count(threads, 'thread')}", tiles))
-        bands.append(Band(panels, _named(fixed) if len(_combinations(epochs, others)) > 1 else ""))
+        bands.append(Band(panels, _named(fixed, _varying(combinations))))
     return draw(
         f"Time of an epoch, {base} = 1",
-        f"{_title(epochs, others)}“=”: no difference; below, the median",
+        f"{_title(combinations)}“=”: no difference; below, the median",
         bands,
         Ticks("backend", backends, SIZES[axis], style.labels(values)),
         Scale(style.DIFFERENCE, -reach, reach, f"times {base}", logarithmic=True),
@@ -73,7 +74,7 @@ def scaling_curves(summary: pd.DataFrame) -> Figure:
     """Operations a second against size, both axes logarithmic, one line a backend; dashed, what the machine can do.
 
     Counted are the operations of the matrix products. The limit is the most that NumPy's BLAS reached in a product of
-    two large matrices, with these threads. Bars are the intervals of the medians.
+    two matrices, with these threads. Bars are the intervals of the medians.
     """
     epochs = _of_epochs(summary)
     axis, others = across(epochs)
@@ -85,7 +86,7 @@ def scaling_curves(summary: pd.DataFrame) -> Figure:
     speeds = ok["gflops"] / ok["high"]
     low, high = float(speeds.min()) / 1.6, max(float(ok["peak"].max()), float((ok["gflops"] / ok["low"]).max())) * 1.8
     width, height = _PANEL
-    total_width = max(0.75 + len(groups) * width + (len(groups) - 1) * _GAP + 0.15, 6.2)
+    total_width = max(0.75 + len(groups) * width + (len(groups) - 1) * _GAP + 0.15, 6.9, 0.95 * len(backends) + 1.4)
     top = 1.15
     total_height = top + len(combinations) * (height + 0.75) - 0.2
     with matplotlib.rc_context(style.RC):
@@ -97,7 +98,7 @@ def scaling_curves(summary: pd.DataFrame) -> Figure:
 
         write(0.12, 0.26, "Speed against size", size=13, weight="bold")
         about = "operations of the matrix products of an epoch; bars: interval of the median"
-        write(0.12, 0.5, _title(epochs, others) + about, size=8.5, color=style.MUTED)
+        write(0.12, 0.5, _title(combinations) + about, size=8.5, color=style.MUTED)
         lines = [Line2D([], [], color=colours[name], marker="o", markersize=4, label=name) for name in backends]
         lines.append(Line2D([], [], color=style.INK, linestyle="--", linewidth=1, label="GEMM peak"))
         figure.legend(handles=lines, loc="center left", bbox_to_anchor=(0.02, 1 - 0.75 / total_height), frameon=False,
@@ -110,9 +111,8 @@ def scaling_curves(summary: pd.DataFrame) -> Figure:
             here = ok[_at(ok, fixed) & (ok["mode"] == mode) & (ok["threads"] == threads)]
             _curves(ax, here, axis, backends, colours)
             name = f"{mode}, {style.count(threads, 'thread')}"
-            ax.set_title(
-                name if len(combinations) == 1 else f"{name}: {_named(fixed)}", loc="left", size=9.5, weight="bold"
-            )
+            name = ", ".join(filter(None, [name, _named(fixed, _varying(combinations))]))
+            ax.set_title(name, loc="left", size=9.5, weight="bold")
             ax.set_ylim(low, high)
             ax.tick_params(labelleft=j == 0)
             ax.set_xlabel(SIZES[axis], size=9)
@@ -130,11 +130,12 @@ def _curves(ax: Axes, rows: pd.DataFrame, axis: str, backends: list[str], colour
         ax.errorbar(x, y, yerr=[below, above], color=colours[name], marker="o", linewidth=1.4,
                     markersize=max(7 - 0.9 * place, 3), elinewidth=1.0, capsize=2)  # fmt: skip
     if len(rows):
+        values = sorted(rows[axis].unique())
+        ax.set_xlim(0.85 * float(values[0]), float(values[-1]) / 0.85)  # one value alone has no limits of its own
         peak = float(rows["peak"].max())
         ax.axhline(peak, color=style.INK, linestyle="--", linewidth=1)
-        ax.annotate(f"{style.number(peak, 3)} GFLOP/s", (1, peak), xycoords=("axes fraction", "data"), size=8,
-                    xytext=(-2, 3), textcoords="offset points", ha="right", color=style.INK)  # fmt: skip
-        values = sorted(rows[axis].unique())
+        ax.annotate(f"{style.number(peak, 3)} GFLOP/s", (0, peak), xycoords=("axes fraction", "data"), size=8,
+                    xytext=(3, 3), textcoords="offset points", ha="left", color=style.INK)  # fmt: skip
         ax.set_xticks([float(value) for value in values], style.labels([int(value) for value in values]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_minor_locator(NullLocator())
@@ -161,11 +162,17 @@ def _at(rows: pd.DataFrame, fixed: dict[str, int]) -> pd.Series:
     return (rows[list(fixed)] == list(fixed.values())).all(axis=1).fillna(False)
 
 
-def _named(fixed: dict[str, int]) -> str:
-    return ", ".join(f"{_NAMES[name]} {value}" for name, value in fixed.items())
+def _named(fixed: dict[str, int], names: list[str]) -> str:
+    return ", ".join(f"{_NAMES[name]} {value}" for name, value in fixed.items() if name in names)
 
 
-def _title(epochs: pd.DataFrame, others: list[str]) -> str:
+def _varying(combinations: list[dict[str, int]]) -> list[str]:
+    """The sizes that tell the panels apart."""
+    return [name for name in combinations[0] if len({fixed[name] for fixed in combinations}) > 1]
+
+
+def _title(combinations: list[dict[str, int]]) -> str:
     """What all panels have in common."""
-    combinations = _combinations(epochs, others)
-    return f"{_named(combinations[0])} · " if len(combinations) == 1 else ""
+    varying = _varying(combinations)
+    common = _named(combinations[0], [name for name in combinations[0] if name not in varying])
+    return f"{common} · " if common else ""
