@@ -56,6 +56,11 @@ def main(
     found = read(results)
     backends = [name for name in dict.fromkeys(row.ours for row in COMPARISONS) if missing(name) is None]
     load = round(os.getloadavg()[0], 1)  # what other programs do to the figures
+    if set(chosen) - {"page"}:
+        stamp(found)
+    for folder in (results.parent, docs):
+        if not folder.is_dir():
+            raise RequestError(f"{folder}: there is no such folder; make it first")
     for dtype in wanted:
         if "verify" in chosen:
             tell(f"{dtype}: parity of {', '.join(backends)}")
@@ -74,7 +79,6 @@ def main(
         if "cold" in chosen:
             tell(f"{dtype}: cold")
             replace(found, "cold", dtype, [once(dtype) for _ in range(cold)])
-        results.parent.mkdir(parents=True, exist_ok=True)
         results.write_text(json.dumps(found, indent=1) + "\n")
     if "page" in chosen:
         write(found, docs)
@@ -82,16 +86,20 @@ def main(
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What was timed before, or nothing yet; machine and versions are those of now."""
+    """What was timed before, or nothing yet."""
     parts: dict[str, Any] = {key: [] for key in KEYS}
     empty = {"settings": {"rounds": 0, "cells": 0, "seed": 0, "load": 0.0}, **parts}
-    found = json.loads(path.read_text()) if path.is_file() else empty
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else empty
+    return found
+
+
+def stamp(found: dict[str, Any]) -> None:
+    """Say what new timings are made on."""
     found["machine"] = machine()
     found["versions"] = {
         name: version(name) for name in ("numpy", "scikit-learn", "torch", "tensorflow-cpu", "keras", "skorch")
     }
     found["settings"] |= {"epochs": EPOCHS, "few_epochs": FEW_EPOCHS}
-    return found
 
 
 def version(distribution: str) -> str:

@@ -68,6 +68,7 @@ class Trial:
     draws: str = "harness"
     stopping: EarlyStopping | None = None
     given_start: GivenStart | None = None
+    n_rows: int = 0  # of the dataset
 
     @cached_property
     def id(self) -> str:
@@ -171,6 +172,7 @@ def plan(experiment: Experiment, datasets: Datasets) -> list[Trial]:
             shared[others] = {
                 "data": settings.data,
                 "fingerprint": fingerprints[key],
+                "n_rows": len(datasets[key].y),
                 **_training(experiment, settings, datasets[key], counted[settings.data]),
             }
         config = shared[others]["config"]

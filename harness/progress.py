@@ -106,7 +106,7 @@ class Lines:
         """Count, and print where the last line is some seconds old."""
         self.done[lane] += 1
         if status in _FAILURES:
-            self.failures[status] += 1
+            self.failures[f"{status} of the references" if lane == "reference" else status] += 1
         finished = self.done.total() == sum(self.totals.values())
         if finished or time.monotonic() - self.last >= _SECONDS_BETWEEN_LINES:
             self.last = time.monotonic()

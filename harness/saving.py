@@ -60,16 +60,18 @@ class Writer:
         )
         return "ok"
 
-    def save(self, trials: Sequence[Trial], outcomes: Sequence[Outcome], stack_size: int = 1) -> None:
-        """Write the rows of trials that were trained together, `stack_size` of them, in one transaction."""
-        rows = [self._row(trial, outcome, stack_size) for trial, outcome in zip(trials, outcomes, strict=True)]
-        heavy = self._with_weights(trials, outcomes, rows)
+    def save(self, trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
+        """Write the rows of some trials in one transaction."""
+        rows = [self._row(trial, outcome) for trial, outcome in zip(trials, outcomes, strict=True)]
+        heavy, superseded = self._with_weights(trials, outcomes, rows)
         payloads = [
             self._payloads(trial, outcome, trial.id in heavy) for trial, outcome in zip(trials, outcomes, strict=True)
         ]
         self.store.save_results(zip(rows, payloads, strict=True))
+        for trial_id in superseded:
+            self.store.drop_artefacts(trial_id, _HEAVY)
 
-    def _row(self, trial: Trial, outcome: Outcome, stack_size: int) -> dict[str, Any]:
+    def _row(self, trial: Trial, outcome: Outcome) -> dict[str, Any]:
         installed = registry.backend(trial.backend)
         return {
             "trial_id": trial.id,
@@ -80,7 +82,7 @@ class Writer:
             **dict.fromkeys(("deviation", "deviation_first_epoch", "floor", "verdict")),
             **self._parity_of(trial, outcome),
             "epochs_run": outcome.epochs_run,
-            "stack_size": None if outcome.train_seconds is None else stack_size,
+            "stack_size": outcome.stack_size,
             "build_seconds": outcome.build_seconds,
             "train_seconds": outcome.train_seconds,
             "predict_seconds": outcome.predict_seconds,
@@ -110,12 +112,13 @@ class Writer:
 
     def _with_weights(
         self, trials: Sequence[Trial], outcomes: Sequence[Outcome], rows: Sequence[dict[str, Any]]
-    ) -> set[str]:
+    ) -> tuple[set[str], set[str]]:
         """The trials whose weights are to be kept: the best of its backend, mode and seed so far, or all.
 
-        What was the best before, and was written by this run, loses them: an older one may be that of an experiment
-        that shares it.
+        And those that lose theirs: what was the best before, and was written by this run. An older one may be that of
+        an experiment that shares it.
         """
+        dropped: set[str] = set()
         trained = [k for k, outcome in enumerate(outcomes) if outcome.weights is not None]
         heavy = {trials[k].id for k in trained} if self.save_weights else set()
         for k in trained:
@@ -128,10 +131,9 @@ class Writer:
             heavy.add(trial.id)
             if not self.save_weights:
                 heavy.discard(superseded)
-                if superseded in self.kept:
-                    self.store.drop_artefacts(superseded, _HEAVY)
+                dropped |= {superseded} & self.kept
         self.kept |= heavy
-        return heavy
+        return heavy, dropped
 
     def _payloads(self, trial: Trial, outcome: Outcome, heavy: bool) -> dict[str, bytes]:
         """Curves and confusion matrices always; weights and predictions where they are `heavy`."""

@@ -1,6 +1,6 @@
 """One run of a plan against a store: skip what is there, train the rest chunk by chunk, write one row a trial."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -140,11 +140,15 @@ class Sweep:
         controlled = (trial for trial in chunk.trials if trial.mode == "controlled")
         return frozenset(trial.reference_id for trial in controlled) & self.references.keys()
 
+    def missing(self, chunk: Chunk) -> list[bool]:
+        """Which trials of a chunk have no result that stands."""
+        return [trial.id in self.todo for trial in chunk.trials]
+
     def save(self, chunk: Chunk, outcomes: list[Outcome]) -> list[str]:
         """Store what was missing of a chunk, and give its statuses."""
-        missing = [trial.id in self.todo for trial in chunk.trials]
+        missing = self.missing(chunk)
         outcomes = list(compress(outcomes, missing))
-        self.writer.save(list(compress(chunk.trials, missing)), outcomes, len(chunk.trials))
+        self.writer.save(list(compress(chunk.trials, missing)), outcomes)
         return [outcome.status for outcome in outcomes]
 
 
@@ -157,6 +161,7 @@ class Lanes:
         self.progress = progress
         self.new = deque(names)  # backends that have not said yet whether they train stacks
         self.queues: dict[str, deque[Queued]] = {}
+        self.left: Counter[str] = Counter()  # trials in each queue
         self.references = deque(reversed(sweep.references.values()))
         self.waiting = set(sweep.references)  # references that are not there yet
         self.running: dict[Future[Any], tuple[str, Callable[[Future[Any]], None]]] = {}
@@ -177,16 +182,12 @@ class Lanes:
             self._submit_reference(self.references.popleft())
         while self.new and len(self.running) < workers:
             self._ask(self.new.popleft())
-        for name in sorted(self.queues, key=self._left):
+        for name in sorted(self.queues, key=lambda name: -self.left[name]):
             if len(self.running) >= workers:
                 return
             queued = None if name in busy else self._next_ready(self.queues[name])
             if queued is not None:
                 self._submit(name, queued)
-
-    def _left(self, name: str) -> int:
-        """How many trials of a backend are still in its queue, as a key to sort by: most come first."""
-        return -sum(len(queued.chunk.trials) for queued in self.queues[name])
 
     def _next_ready(self, queue: deque[Queued]) -> Queued | None:
         """The first chunk whose references are there."""
@@ -203,7 +204,9 @@ class Lanes:
         path = registry.backend(name).trainer
 
         def take(future: Future[bool]) -> None:
-            self.queues[name] = self.sweep.queue(name, stacks=future.exception() is None and future.result())
+            queue = self.sweep.queue(name, stacks=future.exception() is None and future.result())
+            self.queues[name] = queue
+            self.left[name] = sum(len(queued.chunk.trials) for queued in queue)
 
         future = self.executor.submit(name, path, worker.trains_stacks, path, timeout=WARM_UP_SECONDS)
         self.running[future] = (name, take)
@@ -219,28 +222,23 @@ class Lanes:
 
     def _submit(self, name: str, queued: Queued) -> None:
         chunk = queued.chunk
+        self.left[name] -= len(chunk.trials)
 
         def take(future: Future[list[Outcome]]) -> None:
             error = future.exception()
             if error is not None and len(chunk.trials) > 1:  # one by one, so that only the guilty one pays
-                alone = (Queued(each, queued.references) for each in chunk.alone())
-                self.queues[name].extendleft(each for each in alone if each.chunk.trials[0].id in self.sweep.todo)
+                alone = [Queued(each, queued.references) for each in compress(chunk.alone(), self.sweep.missing(chunk))]
+                self.queues[name].extendleft(alone)
+                self.left[name] += len(alone)
                 return
             outcomes = future.result() if error is None else [failed(error, chunk.trials[0])]
             for status in self.sweep.save(chunk, outcomes):
                 self.progress.finished(name, status)
 
         path = registry.backend(name).trainer
-        future = self.executor.submit(
-            name,
-            path,
-            worker.run_chunk,
-            chunk.trials,
-            path,
-            chunk.width,
-            self.sweep.best_only,
-            timeout=chunk.time_limit,
-        )
+        light = self.sweep.missing(chunk) if self.sweep.best_only else None
+        arguments = (chunk.trials, path, chunk.width, light)
+        future = self.executor.submit(name, path, worker.run_chunk, *arguments, timeout=chunk.time_limit)
         self.running[future] = (name, take)
 
 

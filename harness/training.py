@@ -26,6 +26,7 @@ class Outcome:
     metrics: dict[str, float] = field(default_factory=dict)
     curves: Curves = field(default_factory=dict)
     epochs_run: int | None = None
+    stack_size: int | None = None
     build_seconds: float | None = None
     train_seconds: float | None = None
     predict_seconds: float | None = None
@@ -127,7 +128,7 @@ class Watcher:
     def __call__(self, epoch: int) -> np.ndarray:
         """Look at the training after `epoch` epochs: which of the members that are left have to leave, `(members,)`."""
         started = time.perf_counter()
-        weights = self.trainer.stack_weights()
+        weights = self.weights()
         for i, finite in zip(self.still, finite_members(weights), strict=True):
             self.members[i].epochs_run = epoch
             if not finite:
@@ -143,10 +144,26 @@ class Watcher:
         self.seconds += time.perf_counter() - started
         return leave
 
+    def weights(self) -> Weights:
+        """The weights of the members that are still there; `RuntimeError` where there are more, or fewer."""
+        weights = self.trainer.stack_weights()
+        held = {len(value) for layer in weights for value in layer.values()}
+        if held != {len(self.still)}:
+            raise RuntimeError(f"stack_weights() holds {max(held, default=0)} members, expected {len(self.still)}")
+        return weights
+
+    def logits(self, X: np.ndarray, members: int | None = None) -> np.ndarray:
+        """Their logits, or those of all members; `RuntimeError` where the shape is not the contract's."""
+        logits = np.asarray(self.trainer.stack_logits(X))
+        expected = (len(self.still) if members is None else members, len(X), self.config.n_outputs)
+        if logits.shape != expected:
+            raise RuntimeError(f"stack_logits() has shape {logits.shape}, expected {expected}")
+        return logits
+
     def _out_of_patience(self, weights: Weights) -> np.ndarray:
         """Tell each member's patience of its validation loss."""
         validation = self.prepared.validation
-        logits = None if self.wants_curves else self.trainer.stack_logits(validation.X)
+        logits = None if self.wants_curves else self.logits(validation.X)
         out = np.zeros(len(self.still), bool)
         for k, i in enumerate(self.still):
             watch = self.members[i]
@@ -164,7 +181,7 @@ class Watcher:
     def _record(self, epoch: int) -> None:
         """Add an epoch to the curves of every member that has finite weights."""
         ends = np.cumsum([len(part.y) for part in self.parts.values()])[:-1]
-        logits = dict(zip(self.parts, np.split(self.trainer.stack_logits(self.X), ends, axis=1), strict=True))
+        logits = dict(zip(self.parts, np.split(self.logits(self.X), ends, axis=1), strict=True))
         for i, metrics in zip(self.still, evaluate_stack(self.config, logits, self.prepared), strict=True):
             if self.members[i].fault is None:
                 self.members[i].record(epoch, metrics)
@@ -235,7 +252,7 @@ def _finish_stack(watcher: Watcher, seconds: dict[str, float], count: int) -> li
         logits: dict[str, np.ndarray] = {}
         for name, part in watcher.parts.items():  # the test rows come last, where there are any: theirs is the time
             before = time.perf_counter()
-            logits[name] = watcher.trainer.stack_logits(part.X)[present]
+            logits[name] = watcher.logits(part.X, len(finals))[present]
             seconds["predict_seconds"] = (time.perf_counter() - before) / count
         metrics = evaluate_stack(watcher.config, logits, watcher.prepared, full=True)
         tables = {name: confusion_stack(watcher.config, z, watcher.parts[name].y) for name, z in logits.items()}
@@ -251,7 +268,12 @@ def _finish_stack(watcher: Watcher, seconds: dict[str, float], count: int) -> li
         fault = watch.fault
         if i in results and not all(map(math.isfinite, results[i]["metrics"].values())):
             fault = "loss not finite at the end"
-        common: dict[str, Any] = {"curves": watch.curves, "epochs_run": watch.epochs_run, **seconds}
+        common: dict[str, Any] = {
+            "curves": watch.curves,
+            "epochs_run": watch.epochs_run,
+            "stack_size": count,
+            **seconds,
+        }
         common["first_epoch_weights"] = watch.first_epoch_weights
         if fault is not None:
             outcomes.append(Outcome("diverged", fault, **common))
@@ -263,7 +285,7 @@ def _finish_stack(watcher: Watcher, seconds: dict[str, float], count: int) -> li
 def _final_weights(watcher: Watcher) -> list[Weights | None]:
     """What each member ended with: the weights of its best epoch, or the last ones; None where they are not finite."""
     if watcher.still:  # else all have been told to leave, and their weights are known
-        last = watcher.trainer.stack_weights()
+        last = watcher.weights()
         for k, (i, finite) in enumerate(zip(watcher.still, finite_members(last), strict=True)):
             watch = watcher.members[i]
             watch.weights = member(last, k)
@@ -312,7 +334,7 @@ def _finish(
 ) -> Outcome:
     """The outcome of a native fit."""
     weights = trainer.weights()
-    common: dict[str, Any] = {"curves": curves, "epochs_run": epochs_run}
+    common: dict[str, Any] = {"curves": curves, "epochs_run": epochs_run, "stack_size": 1}
     if not is_finite(weights):
         return Outcome("diverged", "weights not finite at the end", **common, **seconds)
     logits: dict[str, np.ndarray] = {}

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from itertools import compress
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -74,30 +75,39 @@ def trains_stacks(trainer: str) -> bool:
     return issubclass(load_trainer(trainer), StackTrainer)
 
 
-def run_chunk(trials: Sequence[Trial], trainer: str, width: int = 1, best_weights_only: bool = False) -> list[Outcome]:
+def run_chunk(
+    trials: Sequence[Trial], trainer: str, width: int = 1, light: Sequence[bool] | None = None
+) -> list[Outcome]:
     """Train the trials of a chunk together, and give an outcome for each; see `harness.cohorts`.
 
     A stack that an adapter's own exception has ended is trained again one by one, so that only the guilty one pays.
-    Weights and logits are most of what has to be sent back: `best_weights_only` leaves out all but the best trial's.
+    Weights and logits are most of what has to be sent back. With `light`, which says of each trial whether it is
+    wanted, only those of the best wanted one are.
     """
     trainer_class = load_trainer(trainer)
     reasons = [unsupported(trial, trainer_class) for trial in trials]
     able = [trial for trial, reason in zip(trials, reasons, strict=True) if reason is None]
-    if len(able) == 1 or not able:
-        trained = iter([run_trial(trial, trainer) for trial in able])
-    else:
-        try:
-            trained = iter(_train_together(able, trainer_class, width))
-        except Exception:
-            trained = iter([run_trial(trial, trainer) for trial in able])
+    trained = iter(_train_all(able, trainer, width))
     outcomes = [next(trained) if reason is None else Outcome("unsupported", reason) for reason in reasons]
-    if not best_weights_only:
+    if light is None:
         return outcomes
-    best = max(outcomes, key=lambda outcome: score_of(outcome.metrics))
+    best = max(compress(outcomes, light), key=lambda outcome: score_of(outcome.metrics))
     return [
         outcome if outcome is best else replace(outcome, weights=None, first_epoch_weights=None, test_logits=None)
         for outcome in outcomes
     ]
+
+
+def _train_all(trials: Sequence[Trial], trainer: str, width: int) -> list[Outcome]:
+    """Several together; or, where that fails, one by one, which their reason then says."""
+    why = None
+    if len(trials) > 1:
+        try:
+            return _train_together(trials, load_trainer(trainer), width)
+        except Exception as error:
+            why = f"trained alone, since the stack failed: {describe(error)}"
+    alone = [run_trial(trial, trainer) for trial in trials]
+    return [replace(outcome, reason=outcome.reason or why) for outcome in alone]
 
 
 def prepared_for(trial: Trial) -> Prepared:
