@@ -69,7 +69,7 @@ def sigmoid(z):
 def elu(z, alpha: float, scale: float = 1.0):
     """`scale * z` above 0, else `scale * alpha * (exp(z) - 1)`, with a derivative of `a + scale * alpha` there.
 
-    TensorFlow's SELU has the right derivative at 0, and its ELU no alpha.
+    TensorFlow's SELU has the right-hand derivative at 0, and its ELU no alpha.
     """
 
     @ops.custom_gradient

@@ -64,7 +64,7 @@ def sigmoid(z: tf.Tensor):
 def elu(z: tf.Tensor, alpha: float, scale: float = 1.0) -> tf.Tensor:
     """`scale * z` above 0, else `scale * alpha * (exp(z) - 1)`, with a derivative of `a + scale * alpha` there.
 
-    `tf.nn.elu` has no alpha, and `tf.nn.selu` has the right derivative at 0.
+    `tf.nn.elu` has no alpha, and `tf.nn.selu` has the right-hand derivative at 0.
     """
 
     @tf.custom_gradient

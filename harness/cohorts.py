@@ -1,8 +1,8 @@
 """Which trials are trained together: cohorts, and their chunks.
 
-A cohort are the trials of one backend, mode and repeat that share data, batches and shapes, and differ in numbers only
-(`harness.trainer.MEMBER_NUMBERS`, the start, the schedule). It is cut into chunks that fit the processor's cache. Which
-trials share a chunk follows from the plan alone, never from what is stored already: the bits of a matrix product
+A cohort is all trials of one backend, mode and repeat that share data, batches and structure, and differ in numbers
+only (`harness.trainer.MEMBER_NUMBERS`, the start, the schedule). It is cut into chunks that fit a processor's cache.
+Which trials share a chunk follows from the plan alone, never from what is stored already: the bits of a matrix product
 depend on its width, so a sweep that was interrupted ends with the bits of one that was not.
 """
 
@@ -17,7 +17,7 @@ from harness.plan import Trial
 from harness.trainer import Config, structure_of
 
 CACHE = 1 << 20
-"""Bytes that the weights and activations of a chunk may take: with what else a step needs they stay in the cache."""
+"""Bytes that the weights and activations of a chunk may take: about half of a core's own cache."""
 
 FEWEST_MEMBERS, MOST_MEMBERS = 2, 512
 
@@ -73,13 +73,13 @@ def _cohort(trial: Trial, structure: Config) -> Hashable:
 
 
 def _cut(cohort: list[Trial]) -> list[Chunk]:
-    count = math.ceil(len(cohort) / members_of(cohort[0].config, cohort[0].n_rows))
+    count = math.ceil(len(cohort) / most_members(cohort[0].config, cohort[0].n_rows))
     width = math.ceil(len(cohort) / count)
     ends = [round(part) for part in np.linspace(0, len(cohort), count + 1)]
     return [Chunk(tuple(cohort[begin:end]), width) for begin, end in pairwise(ends)]
 
 
-def members_of(config: Config, n_rows: int = 0) -> int:
+def most_members(config: Config, n_rows: int = 0) -> int:
     """The most members of a chunk: those whose weights and activations fit the cache together.
 
     With many rows fewer: metrics are taken from the predictions of all of them.

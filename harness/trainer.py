@@ -248,7 +248,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def __init__(self, config: Config, start: Weights | None) -> None:
-        """Build the network with the weights of `start` (None only before `fit_native`)."""
+        """Build the network with the weights of `start`: None before `fit_native`, and before `build_stack`."""
 
     @abstractmethod
     def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:
@@ -346,7 +346,7 @@ class StackTrainer(Trainer):
         belong to the members that the stack was built of, in that order, those that have left included. Where
         `after_epoch` gives True the member leaves: it must neither slow nor disturb the others from then on, and
         `stack_weights` and `stack_logits` no longer speak of it. When all that are left are told so, training ends
-        and they stay.
+        and they stay. It is called once.
         """
 
     @abstractmethod

@@ -119,11 +119,12 @@ def _findings(summary: pd.DataFrame, base: str) -> list[str]:
     found = []
     for mode, threads, group in _groups(summary):
         verdicts = group.loc[group["phase"] == "epoch", "verdict"].value_counts()
-        counted = [f"{verdicts[word]} {word}" for word in ("faster", "slower", "no difference") if word in verdicts]
+        words = {"faster": f"faster than {base}", "slower": f"slower than {base}", "no difference": "no difference"}
+        counted = [f"{verdicts[word]} {text}" for word, text in words.items() if word in verdicts]
         if counted:
             found.append(
                 f"{_heading(mode, threads).capitalize()}: {style.count(int(verdicts.sum()), 'comparison')} of an "
-                f"epoch's time with {base}: {style.listed(counted)}."
+                f"epoch's time: {style.listed(counted)}."
             )
     return found
 

@@ -9,16 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness import cohorts, registry
-from harness.cohorts import chunks, members_of
+from harness import cohorts, registry, worker
+from harness.cohorts import chunks, most_members
 from harness.data import load_datasets
 from harness.experiment import parse
 from harness.linting.findings import LintWarning
+from harness.metrics import score_of
 from harness.plan import plan
 from harness.registry import Backend
 from harness.trainer import structure_of
+from harness.training import train_stack
 from tests import faults
 from tests.conftest import small_table
+from tests.mutants_of_stacks import CorrectStack
 
 
 @pytest.fixture
@@ -94,6 +97,11 @@ def test_a_trainer_of_one_network_gets_one_trial_at_a_time():
     assert {len(chunk.trials) for chunk in chunks(planned(), stacks=False)} == {1}
 
 
+def iris():
+    """The data of `TRIALS`."""
+    return load_datasets(parse(small_table()))[TRIALS[0].data.key]
+
+
 TRIALS = planned({"learning_rate": {"linspace": [0.1, 1.0, 40]}, "l2": [0.0, 0.1]})
 
 
@@ -113,8 +121,9 @@ def test_chunks_hold_every_trial_once_in_at_most_two_shapes(count, most):
 def test_a_chunk_fits_the_cache():
     wide = planned({"learning_rate": [0.1]}, network={"hidden": [2000, 2000]})[0].config
     small = TRIALS[0].config
-    assert members_of(wide) == cohorts.FEWEST_MEMBERS
-    assert members_of(small) == cohorts.MOST_MEMBERS
+    assert most_members(wide) == cohorts.FEWEST_MEMBERS
+    assert most_members(small) == cohorts.MOST_MEMBERS
+    assert most_members(small, n_rows=1_000_000) == 128 * 2**20 // (8 * 1_000_000 * 7)
 
 
 def stacked_table(sweep, **run):
@@ -206,3 +215,49 @@ def test_a_trainer_that_compiles_sees_stacks_of_one_width(store, monkeypatch):
     assert frame["status"].tolist() == ["ok"] * 5, frame["reason"].tolist()
     assert set(frame["verdict"]) == {"agrees"}
     assert sorted(frame["stack_size"]) == [2, 2, 3, 3, 3]  # copies that fill up are nobody's result
+
+
+@pytest.mark.usefixtures("stack_backends")
+def test_a_stack_that_fails_is_told_of_in_every_row_that_it_should_have_made(store):
+    experiment = stacked_table({"momentum": [faults.FINE, faults.RAISE, 0.9]}, backends=["faulty-stack"])
+    frame = sweep(experiment, store).set_index("momentum")
+    assert frame["status"].to_dict() == {faults.FINE: "ok", faults.RAISE: "crashed", 0.9: "ok"}
+    assert set(frame["stack_size"].dropna()) == {1}
+    for momentum in (faults.FINE, 0.9):
+        assert frame.loc[momentum, "reason"].startswith("trained alone, since the stack failed: RuntimeError: one of")
+
+
+class ForgetsOne(CorrectStack):
+    def stack_weights(self):
+        return tuple({key: value[1:] for key, value in layer.items()} for layer in super().stack_weights())
+
+
+class OneLogitTooFew(CorrectStack):
+    def stack_logits(self, X):
+        return super().stack_logits(X)[..., 1:]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "told"),
+    [
+        (ForgetsOne, r"stack_weights\(\) holds 1 members, expected 2"),
+        (OneLogitTooFew, r"stack_logits\(\) has shape \(2, 30, 2\), expected \(2, 30, 3\)"),
+    ],
+)
+def test_a_stack_of_another_shape_is_said_to_be_one(trainer, told):
+    trials = TRIALS[:2]
+    prepared = trials[0].prepare(iris())
+    batches = [trial.batches(len(prepared.train.y)) for trial in trials]
+    with pytest.raises(RuntimeError, match=told):
+        train_stack(trainer, [t.config for t in trials], [t.start() for t in trials], batches, prepared)
+
+
+def test_only_the_best_of_the_wanted_trials_brings_its_weights(monkeypatch):
+    monkeypatch.setattr(worker, "_datasets", {TRIALS[0].data.key: iris()})
+    path = "tests.mutants_of_stacks:CorrectStack"
+    every = worker.run_chunk(TRIALS[:6], path)
+    assert all(outcome.weights is not None for outcome in every)
+    best = max(range(3), key=lambda i: score_of(every[i].metrics))
+    light = worker.run_chunk(TRIALS[:6], path, light=[True] * 3 + [False] * 3)
+    assert [outcome.weights is not None for outcome in light] == [i == best for i in range(6)]
+    assert [outcome.metrics for outcome in light] == [outcome.metrics for outcome in every]

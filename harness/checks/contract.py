@@ -37,6 +37,8 @@ def check_declaration(trainer_class: TrainerClass) -> str:
         value = getattr(trainer_class, key)
         if not (isinstance(value, tuple) and all(isinstance(item, str) for item in value)):
             raise CheckFailed(f"`{key}` is {value!r}, expected a tuple of texts")
+    if missing := sorted(getattr(trainer_class, "__abstractmethods__", ())):
+        raise CheckFailed(f"{', '.join(missing)} not implemented")
     reason = trainer_class.unsupported(SMALL)
     if not (reason is None or (isinstance(reason, str) and reason)):
         raise CheckFailed(f"`unsupported` gave {reason!r}, expected None, or the reason as a text")

@@ -94,21 +94,28 @@ class Stack:
         """The `i`-th member trained alone."""
         return train_reference(self.configs[i], self.starts[i], self.batches[i], rows_of(self.configs[i]))
 
-    def expect(self, indices: Sequence[int]) -> str:
-        """Fail unless the stack holds just these members, each where it would be alone."""
+    def weights(self, count: int, when: str) -> Weights:
+        """The weights of all members that are held; fail unless there are `count` of them."""
         weights = self.trainer.stack_weights()
-        held = {key: value.shape[0] for layer in weights for key, value in layer.items()}
-        if set(held.values()) != {len(indices)}:
-            raise CheckFailed(f"stack_weights() holds {held} members, expected {len(indices)}")
-        messages = []
-        for k, i in enumerate(indices):
-            alone = self.reference(i)
-            try:
-                messages.append(expect_close(member(weights, k), alone.weights, alone.floor, self.configs[i].dtype))
-            except CheckFailed as failure:
-                raise CheckFailed(f"member {i + 1} of {len(self.configs)}: {failure}") from None
+        held = {len(value) for layer in weights for value in layer.values()}
+        if held != {count}:
+            raise CheckFailed(f"stack_weights() holds {', '.join(map(str, sorted(held)))} members {when}, not {count}")
+        return weights
+
+    def expect(self, indices: Sequence[int], when: str = "after training") -> str:
+        """Fail unless the stack holds just these members, each where it would be alone."""
+        weights = self.weights(len(indices), when)
+        messages = [self.expect_alone(i, member(weights, k)) for k, i in enumerate(indices)]
         self.expect_logits(indices, weights)
         return messages[0]
+
+    def expect_alone(self, i: int, weights: Weights) -> str:
+        """Fail unless the `i`-th member has the weights that it has when it is trained alone."""
+        alone = self.reference(i)
+        try:
+            return expect_close(weights, alone.weights, alone.floor, self.configs[i].dtype)
+        except CheckFailed as failure:
+            raise CheckFailed(f"member {i + 1} of {len(self.configs)}: {failure}") from None
 
     def expect_logits(self, indices: Sequence[int], weights: Weights) -> None:
         """Fail unless the logits are those of `weights`, member by member."""
@@ -181,19 +188,19 @@ def check_stack_member_leaves(trainer_class: TrainerClass) -> str:
     def check(config: Config) -> str:
         stack = Stack(trainer_class, siblings(config))
         stack.train({1: 2, 3: 3})
-        message = stack.expect([0, 2])
+        message = stack.expect([0, 2], "when two of four have left")
         stack.trainer.set_stack_weights(stacked(stack.starts))
-        if deviation(stack.trainer.stack_weights(), stacked(stack.starts)) != 0:
+        if deviation(stack.weights(4, "when all four are set again"), stacked(stack.starts)) != 0:
             raise CheckFailed("set_stack_weights() of all members after two had left: other weights come back")
         stack.expect_logits(range(4), stacked(stack.starts))
         last = Stack(trainer_class, siblings(config))
         last.train({0: 1, 2: 1, 1: 2, 3: 2})
-        if (left := len(last.trainer.stack_weights()[0]["W"])) != 2:
-            raise CheckFailed(f"the last two were told to leave together, and {left} are there")
+        last.weights(2, "when the last two were told to leave together, and so stay")
         return message
 
     slow = replace(TWO_LAYERS, learning_rate=0.02)
-    others: tuple[dict[str, Any], ...] = ({}, {"optimizer": "adam", "dropout": (0.2, 0.3, 0.0)}, {"batch_norm": True})
+    adam = {"optimizer": "adam", "dropout": (0.2, 0.3, 0.0)}
+    others: tuple[dict[str, Any], ...] = ({}, {"optimizer": "momentum"}, adam, {"batch_norm": True})
     return each((replace(slow, **other) for other in others), check)
 
 
@@ -205,12 +212,11 @@ def check_stack_member_diverges(trainer_class: TrainerClass) -> str:
         configs[1] = replace(configs[1], learning_rate=1e200, l2=1.0)
         stays, leaves = Stack(trainer_class, configs), Stack(trainer_class, configs)
         stays.train()
-        weights = stays.trainer.stack_weights()
+        weights = stays.weights(4, "when none was told to leave")
         if all(np.isfinite(value[1]).all() for layer in weights for value in layer.values()):
             raise CheckFailed("a learning rate of 1e200 ended with finite weights")
         for i in (0, 2, 3):
-            alone = stays.reference(i)
-            expect_close(member(weights, i), alone.weights, alone.floor, config.dtype)
+            stays.expect_alone(i, member(weights, i))
         leaves.train({1: 1})
         return leaves.expect([0, 2, 3])
 

@@ -91,7 +91,7 @@ def command(
 
 def _backends(text: str | None) -> list[Backend]:
     known = registry.backends()
-    given = names(text) or tuple(known)
+    given = tuple(known) if text is None else tuple(_each("--backends", text, str))
     for name in given:
         if name not in known:
             raise RequestError("--backends: " + unknown("backend", name, known))

@@ -123,12 +123,12 @@ def scaling_curves(summary: pd.DataFrame) -> Figure:
 
 def _curves(ax: Axes, rows: pd.DataFrame, axis: str, backends: list[str], colours: dict[str, str]) -> None:
     ax.set(xscale="log", yscale="log")
-    for place, name in enumerate(backends):
+    for name in backends:
         mine = rows[rows["backend"] == name].sort_values(axis)
         x, y = mine[axis].astype(float), mine["speed"].astype(float)
         below, above = y - mine["gflops"] / mine["high"], mine["gflops"] / mine["low"] - y
         ax.errorbar(x, y, yerr=[below, above], color=colours[name], marker="o", linewidth=1.4,
-                    markersize=max(7 - 0.9 * place, 3), elinewidth=1.0, capsize=2)  # fmt: skip
+                    markersize=4, elinewidth=1.0, capsize=2)  # fmt: skip
     if len(rows):
         values = sorted(rows[axis].unique())
         ax.set_xlim(0.85 * float(values[0]), float(values[-1]) / 0.85)  # one value alone has no limits of its own
