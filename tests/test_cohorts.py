@@ -241,7 +241,7 @@ class OneLogitTooFew(CorrectStack):
     ("trainer", "told"),
     [
         (ForgetsOne, r"stack_weights\(\) holds 1 members, expected 2"),
-        (OneLogitTooFew, r"stack_logits\(\) has shape \(2, 30, 2\), expected \(2, 30, 3\)"),
+        (OneLogitTooFew, r"stack_logits\(\) has shape \(2, 90, 2\), expected \(2, 90, 3\)"),
     ],
 )
 def test_a_stack_of_another_shape_is_said_to_be_one(trainer, told):
