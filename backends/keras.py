@@ -55,6 +55,10 @@ if keras.backend.backend() != "tensorflow":
 tf.get_logger().setLevel("ERROR")
 
 
+NUMBERS = tuple(name for name in MEMBER_NUMBERS if name not in ("learning_rate", "dropout"))
+"""The numbers of a member that the graph reads; learning rates and masks come with the batches."""
+
+
 @ops.custom_gradient
 def sigmoid(z):
     """`1 / (1 + exp(-z))`, with the gradient `a * (1 - a)` that `keras.activations.sigmoid` has too.
@@ -270,7 +274,7 @@ def built(structure: Config, members: int) -> Stack:
     """A stack whose variables are all 0."""
     keras.utils.clear_session(free_memory=False)  # what Keras kept for earlier models; living ones go on unharmed
     with precision(structure.dtype):
-        numbers = {name: tf.Variable(np.zeros((members, 1, 1)), trainable=False) for name in MEMBER_NUMBERS}
+        numbers = {name: tf.Variable(np.zeros((members, 1, 1)), trainable=False) for name in NUMBERS}
         learning_rate = EpochTable(structure.dtype)
         network = StackedNetwork(structure, members, numbers)
         optimizer = paper_optimizer(structure, network.trainable_variables, learning_rate, numbers)
@@ -307,9 +311,8 @@ class KerasTrainer(StackTrainer):
         waiting = idle(structure, len(configs))
         self.stack = waiting.pop() if waiting else built(structure, len(configs))
         weakref.finalize(self, waiting.append, self.stack)
-        for name in set(self.stack.numbers) - {"dropout"}:
-            numbers = [getattr(config, name) or 0.0 for config in configs]
-            self.stack.numbers[name].assign(np.reshape(numbers, (-1, 1, 1)))
+        for name, variable in self.stack.numbers.items():
+            variable.assign(np.reshape([getattr(config, name) or 0.0 for config in configs], (-1, 1, 1)))
         reset(self.stack.optimizer, self.stack.numbers)
         self.set_stack_weights(start)
 

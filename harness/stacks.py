@@ -1,37 +1,11 @@
-"""Between single networks and stacks: the batches of several members, and a plain trainer as a stack of one."""
+"""A plain trainer as a stack of one, so that the harness sees stacks only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from harness.trainer import AfterStackedEpoch, Batches, Config, Epoch, StackTrainer, Trainer, Weights
-
-
-def stacked(members: Sequence[Weights]) -> Weights:
-    """The weights of several networks of the same shapes, along a leading member axis."""
-    layers = zip(*members, strict=True)
-    return tuple({key: np.stack([layer[key] for layer in same]) for key in same[0]} for same in layers)
-
-
-def member(weights: Weights, i: int) -> Weights:
-    """The weights of one member of a stack."""
-    return tuple({key: value[i] for key, value in layer.items()} for layer in weights)
-
-
-@dataclass(frozen=True)
-class StackedBatches:
-    """The batches of members that share their rows: learning rates and masks have a leading member axis."""
-
-    members: tuple[Batches, ...]
-
-    def __len__(self) -> int:
-        return len(self.members[0])
-
-    def __getitem__(self, epoch: int) -> Epoch:
-        drawn = [batches[epoch] for batches in self.members]
-        masks = zip(*(each.masks for each in drawn), strict=True)
-        return Epoch(drawn[0].rows, np.stack([each.learning_rate for each in drawn]), tuple(map(np.stack, masks)))
+from harness.trainer import AfterStackedEpoch, Batches, Config, Epoch, StackTrainer, Trainer, Weights, member, stacked
 
 
 def lifted(trainer_class: type[Trainer]) -> type[StackTrainer]:

@@ -302,14 +302,40 @@ def structure_of(config: Config) -> Config:
     On or off are L1, the dropout of each layer and both kinds of clipping: a stack has a part in all members or in
     none. L2 is everywhere, with 0 for none.
     """
-    numbers: dict[str, Any] = dict.fromkeys(MEMBER_NUMBERS, 0.0)
-    on_or_off = {
+    shared: dict[str, Any] = {
+        **dict.fromkeys(MEMBER_NUMBERS, 0.0),
         "l1": float(config.l1 > 0),
         "dropout": tuple(float(rate > 0) for rate in config.dropout),
         "clip_norm": None if config.clip_norm is None else 1.0,
         "clip_value": None if config.clip_value is None else 1.0,
     }
-    return replace(config, **{**numbers, **on_or_off}, written=frozenset())
+    return replace(config, **shared, written=frozenset())
+
+
+def stacked(members: Sequence[Weights]) -> Weights:
+    """The weights of several networks of the same shapes, along a leading member axis."""
+    layers = zip(*members, strict=True)
+    return tuple({key: np.stack([layer[key] for layer in same]) for key in same[0]} for same in layers)
+
+
+def member(weights: Weights, i: int) -> Weights:
+    """The weights of one member of a stack."""
+    return tuple({key: value[i] for key, value in layer.items()} for layer in weights)
+
+
+@dataclass(frozen=True)
+class StackedBatches:
+    """The batches of members that share their rows: learning rates and masks have a leading member axis."""
+
+    members: tuple[Batches, ...]
+
+    def __len__(self) -> int:
+        return len(self.members[0])
+
+    def __getitem__(self, epoch: int) -> Epoch:
+        drawn = [batches[epoch] for batches in self.members]
+        masks = zip(*(each.masks for each in drawn), strict=True)
+        return Epoch(drawn[0].rows, np.stack([each.learning_rate for each in drawn]), tuple(map(np.stack, masks)))
 
 
 class StackTrainer(Trainer):
@@ -318,13 +344,10 @@ class StackTrainer(Trainer):
     A sweep of small networks spends its time in dispatch, not in arithmetic; a stack pays for the dispatch once. Its
     members share the rows of every batch and `structure_of(config)`, and differ in `MEMBER_NUMBERS` and their starts.
     Each must end where it would alone, to rounding, whatever becomes of the others: a member may diverge, and leaves.
-
     Weights of a stack are `Weights` whose arrays begin with the member axis: `"W"` is `(members, n_in, n_out)`. An
     adapter implements the five methods with `stack` in their names, and is a trainer of one network, too: a stack of
-    one. `Diverged` has no place in them: numbers that are not finite are for `after_epoch` to see.
-
-    `compiles` says that each new number of members costs a compilation: the harness then pads a shorter stack with
-    copies of its last member.
+    one. `Diverged` has no place in them: numbers that are not finite are for `after_epoch` to see. `compiles` says
+    that each new number of members costs a compilation: a shorter stack is then padded with copies of its last member.
     """
 
     compiles: ClassVar[bool] = False
@@ -332,7 +355,7 @@ class StackTrainer(Trainer):
     def __init__(self, config: Config, start: Weights | None) -> None:
         self.config = config
         if start is not None:
-            self.build_stack((config,), _with_member_axis(start))
+            self.build_stack((config,), stacked([start]))
 
     @abstractmethod
     def build_stack(self, configs: Sequence[Config], start: Weights) -> None:
@@ -365,32 +388,14 @@ class StackTrainer(Trainer):
         """
 
     def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:  # noqa: D102
-        self.train_stack(X, y, _BatchesOfOne(batches), lambda epoch: np.array([after_epoch(epoch)]))
+        self.train_stack(X, y, StackedBatches((batches,)), lambda epoch: np.array([after_epoch(epoch)]))
 
     def logits(self, X: np.ndarray) -> np.ndarray:  # noqa: D102
         logits: np.ndarray = self.stack_logits(X)[0]
         return logits
 
     def weights(self) -> Weights:  # noqa: D102
-        return tuple({key: value[0] for key, value in layer.items()} for layer in self.stack_weights())
+        return member(self.stack_weights(), 0)
 
     def set_weights(self, weights: Weights) -> None:  # noqa: D102
-        self.set_stack_weights(_with_member_axis(weights))
-
-
-def _with_member_axis(weights: Weights) -> Weights:
-    return tuple({key: value[None] for key, value in layer.items()} for layer in weights)
-
-
-@dataclass(frozen=True)
-class _BatchesOfOne:
-    """The batches of one network in the form of a stack's."""
-
-    batches: Batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, epoch: int) -> Epoch:
-        drawn = self.batches[epoch]
-        return Epoch(drawn.rows, drawn.learning_rate[None], tuple(mask[None] for mask in drawn.masks))
+        self.set_stack_weights(stacked([weights]))

@@ -10,8 +10,20 @@ import numpy as np
 
 from harness.data import Prepared
 from harness.metrics import confusion, confusion_stack, evaluate, evaluate_stack, loss
-from harness.stacks import StackedBatches, lifted, member, stacked
-from harness.trainer import NATIVE_CURVES, Batches, Config, Diverged, NativeFit, StackTrainer, Trainer, Weights
+from harness.stacks import lifted
+from harness.trainer import (
+    NATIVE_CURVES,
+    Batches,
+    Config,
+    Diverged,
+    NativeFit,
+    StackedBatches,
+    StackTrainer,
+    Trainer,
+    Weights,
+    member,
+    stacked,
+)
 
 Curves = dict[str, list[float]]
 """Metric -> one value an epoch; `"epoch"` holds the epochs' numbers, from 0, before training."""

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from harness.reference import Reference
-from harness.stacks import member, stacked
-from harness.trainer import Epoch, StackTrainer
+from harness.trainer import Epoch, StackTrainer, member, stacked
 
 
 class OneEpoch:

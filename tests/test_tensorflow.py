@@ -7,7 +7,7 @@ import pytest
 
 from harness.checks.problem import SMALL, batches_of, problem, start_of
 from harness.registry import backend
-from harness.stacks import StackedBatches, stacked
+from harness.trainer import StackedBatches, stacked
 
 tf = pytest.importorskip("tensorflow", reason=backend("tensorflow").missing())
 

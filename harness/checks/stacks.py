@@ -24,8 +24,7 @@ from harness.draws import Recipe
 from harness.floor import ReferenceOutcome, train_reference
 from harness.parity import deviation
 from harness.reference import Reference
-from harness.stacks import StackedBatches, member, stacked
-from harness.trainer import DTYPES, OPTIMIZER_CONSTANTS, Config, StackTrainer, Weights
+from harness.trainer import DTYPES, OPTIMIZER_CONSTANTS, Config, StackedBatches, StackTrainer, Weights, member, stacked
 
 
 def siblings(config: Config) -> list[Config]:
