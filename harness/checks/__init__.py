@@ -1,17 +1,21 @@
 """The conformance suite: what a trainer must do, as small named checks against the reference.
 
-`harness check NAME` runs them, and so do our tests and those of third-party adapters. A check raises `CheckFailed`
-with what was seen and what was expected; `CHECKS` holds all of them by name.
+`harness check NAME` runs them, and so do our tests and those of third-party adapters (`parametrize`). A check raises
+`CheckFailed` with what was seen and what was expected; `CHECKS` holds all of them by name.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.checks import arithmetic, contract, parts, stacks
 from harness.checks.problem import CheckFailed, TrainerClass, Unsupported
 from harness.errors import describe
+
+if TYPE_CHECKING:
+    import pytest
 
 
 @dataclass(frozen=True)
@@ -49,3 +53,31 @@ def run_check(name: str, trainer_class: TrainerClass) -> CheckResult:
         return CheckResult(name, "failed", str(failure))
     except Exception as error:
         return CheckResult(name, "failed", describe(error))
+
+
+def parametrize(trainer_class: TrainerClass) -> "pytest.MarkDecorator":
+    """A decorator that makes of one pytest function a test for each check, which it is given ready to be called.
+
+        @parametrize(MylibTrainer)
+        def test_conformance(check):
+            check()
+
+    What the backend says that it does not support is skipped, with its reason. As with `harness check`, a backend that
+    supports no network at all fails: the test `trains_something`.
+    """
+    import pytest  # which only tests need
+
+    def run(name: str) -> None:
+        try:
+            CHECKS[name](trainer_class)
+        except Unsupported as reason:
+            pytest.skip(str(reason))
+
+    tests = {name: partial(run, name) for name in CHECKS} | {"trains_something": partial(_trains, trainer_class)}
+    return pytest.mark.parametrize("check", [pytest.param(test, id=name) for name, test in tests.items()])
+
+
+def _trains(trainer_class: TrainerClass) -> None:
+    results = (run_check(name, trainer_class) for name in arithmetic.FIVE_EPOCHS)
+    if not any(result.status == "passed" for result in results):
+        raise CheckFailed("not one network could be trained")

@@ -1,8 +1,12 @@
 """The command line: one file a subcommand. Data go to standard output, all else to standard error."""
 
+import ast
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -11,42 +15,80 @@ from harness.packages import check_not_shadowed
 
 COMMANDS: dict[str, str] = {
     "list": "listing",
+    "init": "init",
     "run": "run",
     "status": "status",
     "report": "report",
     "export": "export",
     "dump": "dump",
     "check": "check",
+    "new-backend": "new_backend",
     "conventions": "conventions",
     "explain": "explain",
     "trace": "trace",
     "bench": "bench",
+    "doctor": "doctor",
 }
 """Subcommand -> the module of this package that has its `command` and its `EXAMPLES`."""
 
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C has ended
 
+_COMPLETE = "_HARNESS_COMPLETE"  # set by the shell that asks for completions; the words so far stand in one of:
+_WORDS = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
 
-def make_app(names: Iterable[str]) -> typer.Typer:
-    """The application with these subcommands. Only their modules are imported: `list` need not wait for pandas."""
+
+def make_app(names: Iterable[str] = ()) -> typer.Typer:
+    """The application with these subcommands; or, where none is named, with what `--help` shows of all of them.
+
+    Only the modules of `names` are imported: `list` need not wait for pandas, nor a completion for anything.
+    """
     app = typer.Typer(
         name="harness",
         help="Train the same network, from the same start, on the same batches, through any backend; "
         "show the results side by side; and where two backends differ, see by how much.",
-        epilog=_examples(("harness list", "harness run digits-quick")),
+        epilog=_examples(
+            (
+                "harness doctor                 # does everything work here?",
+                "harness run digits-quick       # a first comparison, a minute or two",
+                "harness init my.toml           # an experiment of one's own",
+                "harness --install-completion   # names of suites and backends by the tab key",
+            )
+        ),
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
 
     @app.callback()
-    def harness() -> None:  # its presence keeps a single subcommand a subcommand
+    def harness(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        ] = False,
+    ) -> None:  # its presence keeps a single subcommand a subcommand
         pass
 
-    for name in names:
-        module = import_module(f"harness.cli.{COMMANDS[name]}")
+    imported = {name: import_module(f"harness.cli.{COMMANDS[name]}") for name in names}
+    for name, module in imported.items():
         app.command(name, epilog=_examples(module.EXAMPLES))(module.command)
+    for name in () if imported else COMMANDS:
+        app.command(name, short_help=_summary(name))(lambda: None)
     return app
+
+
+def _summary(name: str) -> str:
+    """The first line of what a subcommand says of itself, read from its source."""
+    source = Path(__file__).with_name(f"{COMMANDS[name]}.py").read_text(encoding="utf-8")
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    told = ast.get_docstring(next(node for node in functions if node.name == "command")) or name
+    return told.splitlines()[0]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from harness import __version__
+
+        print(f"harness {__version__}")
+        raise typer.Exit
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -56,16 +98,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def invoke(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code: 0, 1 for results that failed, 2 for a request that is wrong."""
+    if _COMPLETE in os.environ:
+        return _complete()
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if given[0] not in COMMANDS and not given[0].startswith("-"):
-        return _refuse(unknown("command", given[0], COMMANDS))
+    name = given[0] if given[0] in COMMANDS else None
+    if name is None and not given[0].startswith("-"):
+        return _refuse(unknown("command", given[0], COMMANDS) + "; see: harness --help")
     try:
         check_not_shadowed()
-        app = make_app([given[0]] if given[0] in COMMANDS else COMMANDS)
-        code = app(args=given, standalone_mode=False, prog_name="harness")
+        code = make_app([name] if name else ())(args=given, standalone_mode=False, prog_name="harness")
         print(end="", flush=True)  # a full disk shows itself here, not when the process ends
     except typer.TyperException as error:
-        return _refuse(error.format_message())
+        return _refuse(f"{error.format_message().rstrip('.')}; see: harness {name + ' ' if name else ''}--help")
     except RequestError as error:
         return _refuse(str(error))
     except (KeyboardInterrupt, typer.Abort):
@@ -77,8 +121,21 @@ def invoke(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return _refuse(f"standard output cannot be written: {error.strerror}")
     if code == INTERRUPTED:
-        print("interrupted; what is finished is stored, run the same command again to go on", file=sys.stderr)
+        kept = "; what is finished is stored, run the same command again to go on" if name == "run" else ""
+        print(f"interrupted{kept}", file=sys.stderr)
     return int(code or 0)
+
+
+def _complete() -> int:
+    """Answer the shell with what could stand next. Whatever is wrong shows when the command is run, not now."""
+    words = next((os.environ[name] for name in _WORDS if name in os.environ), "").split()[1:]
+    try:
+        make_app([name for name in words[:1] if name in COMMANDS])(prog_name="harness")
+    except SystemExit as end:
+        return int(end.code or 0)
+    except Exception:
+        return 1
+    return 0
 
 
 def _examples(commands: Iterable[str]) -> str:

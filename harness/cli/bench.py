@@ -1,15 +1,16 @@
 """`harness bench`."""
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from harness import registry
-from harness.cli.options import make_folder, names
+from harness.cli import completion
+from harness.cli.options import JsonOption, QuietOption, make_folder, names
+from harness.cli.output import Output
 from harness.environment import harness_version, machine, numpy_version
 from harness.errors import RequestError, unknown
 from harness.progress import make_progress
@@ -28,15 +29,23 @@ EXAMPLES = (
 FEWEST_REPEATS = 7
 MODES = ("controlled", "native")
 THREADS = ("1", "all", "both")
+_FAULTS = ("crashed", "timeout", "differs", "chaotic")
 
 T = TypeVar("T")
 
 
 def command(
     backends: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Which (default: all, numpy first: others are compared with it).")
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Which (default: all, numpy first: others are compared with it).",
+            autocompletion=completion.backend_names,
+        ),
     ] = None,
-    modes: Annotated[str, typer.Option(metavar="A,B", help="controlled, native or both.")] = "controlled",
+    modes: Annotated[
+        str, typer.Option(metavar="A,B", help="controlled, native or both.", autocompletion=completion.mode_names)
+    ] = "controlled",
     widths: Annotated[str, typer.Option(metavar="N,N", help="Units of each hidden layer.")] = "32,128,512",
     depths: Annotated[str, typer.Option(metavar="N,N", help="Hidden layers.")] = "1",
     batch_sizes: Annotated[str, typer.Option(metavar="N,N", help="Rows of a batch.")] = "128",
@@ -48,6 +57,8 @@ def command(
         "results/bench"
     ),
     seed: Annotated[int, typer.Option(metavar="N", help="Of data, start, batches and the order of timings.")] = 0,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Time every backend on a grid of sizes, fairly, and say which differences are real.
 
@@ -60,9 +71,9 @@ def command(
     chosen = _backends(backends)
     asked = tuple(dict.fromkeys(_each("--modes", modes, lambda text: _one_of("--modes", text, MODES))))
     if repeats < FEWEST_REPEATS:
-        raise RequestError(f"--repeats {repeats}: at least {FEWEST_REPEATS}, or no interval reaches 95 %")
+        raise RequestError(f"--repeats {repeats}: must be at least {FEWEST_REPEATS}, or no interval reaches 95 %")
     if seed < 0:
-        raise RequestError(f"--seed {seed}: 0 or more")
+        raise RequestError(f"--seed {seed}: must be at least 0")
     cases = _cases(widths, depths, batch_sizes, rows, _one_of("--dtype", dtype, DTYPES), seed)
     counts = _threads(threads)
     make_folder(out)
@@ -72,7 +83,8 @@ def command(
     if not timed:
         raise RequestError(f"--backends: none is installed: {'; '.join(map(str, absent.values()))}")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    progress = make_progress(True)
+    output = Output("bench", quiet, as_json)
+    progress = make_progress(not quiet)
     bench = Bench(timed, cases, asked, counts, repeats, seed)
     progress.start(dict.fromkeys(timed, bench.steps), 0)
     try:
@@ -85,8 +97,8 @@ def command(
         for mode in asked
         for count in counts
     ]
-    _write(measured, {backend.name: backend.version() for backend in chosen}, repeats, load, out)
-    return int(any(row.status in ("crashed", "timeout", "differs", "chaotic") for row in measured))
+    result = _write(measured, {backend.name: backend.version() for backend in chosen}, repeats, load, out, output)
+    return output.finish(result, int(any(row.status in _FAULTS for row in measured)))
 
 
 def _backends(text: str | None) -> list[Backend]:
@@ -117,7 +129,8 @@ def _cases(widths: str, depths: str, batch_sizes: str, rows: str, dtype: str, se
     def sizes(option: str) -> list[int]:
         def read(text: str) -> int:
             if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10**7:
-                raise RequestError(f"{option} {given[option]!r}: {text!r} is not a whole number from 1 to 10000000")
+                told = f"{text!r} is not a whole number; allowed: 1 to 10000000"
+                raise RequestError(f"{option} {given[option]!r}: {told}")
             return int(text)
 
         return sorted(set(_each(option, given[option], read)))
@@ -125,7 +138,8 @@ def _cases(widths: str, depths: str, batch_sizes: str, rows: str, dtype: str, se
     found = grid(sizes("--widths"), sizes("--depths"), sizes("--batch-sizes"), sizes("--rows"), dtype, seed)
     for case in found:
         if case.batch_size > case.rows:
-            raise RequestError(f"--batch-sizes: a batch of {case.batch_size} is more than the {case.rows} of --rows")
+            told = f"a batch of {case.batch_size} is more than the {case.rows} of --rows"
+            raise RequestError(f"--batch-sizes: {told}; give smaller batches, or more rows")
     return found
 
 
@@ -135,8 +149,10 @@ def _threads(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys({"1": (1,), "all": (cores,), "both": (1, cores)}[text]))
 
 
-def _write(measured: list[Measurement], versions: dict[str, str], repeats: int, load: float, out: Path) -> None:
-    """The CSV, the page and its pictures; the tables of ratios on standard output."""
+def _write(
+    measured: list[Measurement], versions: dict[str, str], repeats: int, load: float, out: Path, output: Output
+) -> dict[str, Any]:
+    """The CSV, the page and its pictures; prints the tables of ratios, and gives what `--json` writes."""
     from harness.timing.summary import base_of, frame, summarise
     from reports.speed import page, pictures, tables
 
@@ -155,7 +171,7 @@ def _write(measured: list[Measurement], versions: dict[str, str], repeats: int, 
         written.append(out / name)
         figure.savefig(written[-1], dpi=160)
     written[1].write_text(page(summary, base, repeats, made_on, versions, list(drawn)), encoding="utf-8")
-    print(tables(summary, base))
-    sys.stdout.flush()
+    output.say(tables(summary, base))
     for path in written:
-        print(f"wrote {path}", file=sys.stderr)
+        output.note(f"wrote {path}")
+    return {"base": base, "made_on": made_on, "timings": summary.to_dict("records"), "files": written}

@@ -1,15 +1,19 @@
 """`harness check`."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from harness import registry, worker
-from harness.checks import CHECKS
+from harness.checks import CHECKS, CheckResult
 from harness.checks.covering import Measured
 from harness.checks.matrix import Coverage, to_markdown
+from harness.cli import completion
+from harness.cli.options import JsonOption, QuietOption
+from harness.cli.output import Output
 from harness.environment import harness_version, machine, numpy_version
 from harness.errors import RequestError, describe
 from harness.executor import LocalExecutor
@@ -19,6 +23,7 @@ EXAMPLES = (
     "harness check torch",
     "harness check numpy keras --full",
     "harness check --full -o parity.md      # every installed backend, as a page",
+    "harness check torch --json",
 )
 
 _SECONDS = 300.0
@@ -26,7 +31,12 @@ _SECONDS = 300.0
 
 def command(
     backend: Annotated[
-        list[str] | None, typer.Argument(metavar="[BACKEND]...", help="Their names (default: all that are installed).")
+        list[str] | None,
+        typer.Argument(
+            metavar="[BACKEND]...",
+            help="Their names (default: all that are installed).",
+            autocompletion=completion.backend_name,
+        ),
     ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="And train every pair of parts together: a covering array.")
@@ -34,6 +44,8 @@ def command(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE.md", help="With --full: write the matrix there.")
     ] = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Prove that backends do what the contract says: each check by name, against the reference.
 
@@ -48,16 +60,24 @@ def command(
     chosen = asked or [found for found in registry.backends().values() if found.missing() is None]
     if output is not None:
         _writable(output)
+    told = Output("check", quiet, as_json)
     if not full:
-        return max(_check(found)[0] for found in chosen)
-    coverages = [_cover(found) for found in chosen]
+        checked = {found.name: _check(found, told) for found in chosen}
+        result = [{"backend": name, "checks": [vars(each) for each in results]} for name, results in checked.items()]
+        return told.finish(result, int(not all(map(_passed, checked.values()))))
+    coverages = [_cover(found, told) for found in chosen]
     if output is not None:
         made_on = {"harness": harness_version(), "NumPy": numpy_version(), **machine()}
         output.write_text(to_markdown(coverages, made_on), encoding="utf-8")
-        print(f"wrote {output}")
+        told.note(f"wrote {output}")
     for coverage in coverages:
-        print(coverage.sentence)
-    return int(any(coverage.failed for coverage in coverages))
+        told.say(coverage.sentence)
+    return told.finish(list(map(_plain, coverages)), int(any(coverage.failed for coverage in coverages)))
+
+
+def _plain(coverage: Coverage) -> dict[str, Any]:
+    checks = [{"name": name, "status": status} for name, status in coverage.checks.items()]
+    return {"backend": coverage.backend, "checks": checks, "cases": [vars(case) for case in coverage.measured]}
 
 
 def _writable(path: Path) -> None:
@@ -66,50 +86,57 @@ def _writable(path: Path) -> None:
         with path.open("a", encoding="utf-8"):
             pass
     except OSError as error:
-        raise RequestError(f"-o {path}: cannot be written: {error.strerror}") from None
+        raise RequestError(f"-o {path}: cannot be written: {error.strerror}; give another file") from None
 
 
-def _check(found: Backend) -> tuple[int, dict[str, str]]:
-    """Run every check on one backend, a line each: the exit code, and the status of each."""
-    statuses: dict[str, str] = {}
+def _check(found: Backend, told: Output) -> list[CheckResult]:
+    """Run every check on one backend, a line each."""
+    results: list[CheckResult] = []
     with LocalExecutor() as executor:
-        if not _usable(executor, found):
-            return 1, dict.fromkeys(CHECKS, "failed")
+        unusable = _unusable(executor, found)
+        if unusable is not None:
+            told.tell(f"failed: {unusable}")
+            return [CheckResult(name, "failed", unusable) for name in CHECKS]
         for name in CHECKS:
             future = executor.submit(found.name, None, worker.check, name, found.trainer, timeout=_SECONDS)
             error = future.exception()
-            if error is not None:
-                status, message = "failed", describe(error)
-            else:
-                status, message = future.result().status, future.result().message
-            statuses[name] = status
-            print(f"{status:<12} {name:<42} {message}", flush=True)
-    counts = Counter(statuses.values())
-    trained = any(status == "passed" for name, status in statuses.items() if name.startswith("five_epochs"))
-    told = ", ".join(f"{counts[status]} {status}" for status in ("passed", "unsupported", "failed") if counts[status])
-    print(f"{found.name}: {told}, of {len(CHECKS)} checks")
-    if not trained:
-        print(f"{found.name}: not one network could be trained")
-    return int(counts["failed"] > 0 or not trained), statuses
+            results.append(future.result() if error is None else CheckResult(name, "failed", describe(error)))
+            told.tell(f"{results[-1].status:<12} {name:<42} {results[-1].message}")
+    counts = Counter(result.status for result in results)
+    words = [f"{counts[status]} {status}" for status in ("passed", "unsupported", "failed") if counts[status]]
+    told.tell(f"{found.name}: {', '.join(words)}, of {len(CHECKS)} checks")
+    if not _trained(results):
+        told.tell(f"{found.name}: not one network could be trained")
+    return results
 
 
-def _usable(executor: LocalExecutor, found: Backend) -> bool:
+def _trained(results: Sequence[CheckResult]) -> bool:
+    return any(result.status == "passed" for result in results if result.name.startswith("five_epochs"))
+
+
+def _passed(results: Sequence[CheckResult]) -> bool:
+    return _trained(results) and all(result.status != "failed" for result in results)
+
+
+def _unusable(executor: LocalExecutor, found: Backend) -> str | None:
+    """Why no check can be run at all, or None."""
     named = executor.submit(found.name, None, worker.warm_up, found.trainer, timeout=_SECONDS)
-    unusable = named.exception()
-    if unusable is not None:
-        print(f"failed: {found.trainer} cannot be imported: {describe(unusable)}")
-    elif named.result() != found.name:
-        print(f"failed: {found.trainer} calls itself {named.result()!r}, and its entry point {found.name!r}")
-    return unusable is None and named.result() == found.name
+    error = named.exception()
+    if error is not None:
+        return f"{found.trainer} cannot be imported: {describe(error)}"
+    if named.result() != found.name:
+        return f"{found.trainer} calls itself {named.result()!r}, and its entry point {found.name!r}"
+    return None
 
 
-def _cover(found: Backend) -> Coverage:
+def _cover(found: Backend, told: Output) -> Coverage:
     """Every check, and then the covering array, a line each."""
-    _, statuses = _check(found)
+    statuses = {result.name: result.status for result in _check(found, told)}
     measured: list[Measured] = []
     with LocalExecutor() as executor:
-        if not _usable(executor, found):
-            raise RequestError(f"backend {found.name!r} cannot be used")
+        unusable = _unusable(executor, found)
+        if unusable is not None:
+            raise RequestError(f"backend {found.name!r} cannot be used: {unusable}; mend its package first")
         lane = (found.name, None)
         cases, reasons = executor.submit(*lane, worker.covering_cases, found.trainer, timeout=_SECONDS).result()
         for number, case in enumerate(cases, start=1):
@@ -117,11 +144,11 @@ def _cover(found: Backend) -> Coverage:
             error = future.exception()
             result = future.result() if error is None else Measured(case, "differs", reason=describe(error))
             measured.append(result)
-            _print_case(found.name, f"{number}/{len(cases)}", result)
+            told.tell(_case_line(found.name, f"{number}/{len(cases)}", result))
     return Coverage(found.name, found.version(), tuple(measured), reasons, statuses)
 
 
-def _print_case(backend: str, number: str, result: Measured) -> None:
+def _case_line(backend: str, number: str, result: Measured) -> str:
     numbers = "" if result.deviation is None else f"deviation {result.deviation:.1e}, floor {result.floor or 0:.1e}"
     told = numbers if result.verdict in ("agrees", "chaotic") else f"{numbers} {result.reason or ''}".strip()
-    print(f"{backend} {number:<8} {result.verdict:<8} {told:<36} {', '.join(result.case.values())}", flush=True)
+    return f"{backend} {number:<8} {result.verdict:<8} {told:<36} {', '.join(result.case.values())}"

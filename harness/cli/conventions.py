@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.calls.keywords import agree, controlled_call, native_call
+from harness.cli import completion
 from harness.cli.options import CellOption, pick_cell
 from harness.conventions import CONVENTIONS, GIVEN, Convention, Row
 from harness.data import load_datasets
@@ -78,7 +79,11 @@ class Entry:
 def command(
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[EXP] [A B]", help="An experiment or a suite; backends, profiles or 'controlled'."),
+        typer.Argument(
+            metavar="[EXP] [A B]",
+            help="An experiment or a suite; backends, profiles or 'controlled'.",
+            autocompletion=completion.experiment_or_side,
+        ),
     ] = None,
     cell: CellOption = "",
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.text,
@@ -101,7 +106,7 @@ def command(
     try:
         output.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise RequestError(f"-o {output}: cannot be written: {error.strerror}") from None
+        raise RequestError(f"-o {output}: cannot be written: {error.strerror}; give another file") from None
 
 
 def _asked(what: Sequence[str]) -> tuple[tuple[str, ...], str | None]:

@@ -1,14 +1,16 @@
 """`harness explain`."""
 
-import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.cli.options import CellOption, ExperimentArgument, make_folder, pick_cell
+from harness.cli import completion
+from harness.cli.options import CellOption, ExperimentArgument, JsonOption, QuietOption, make_folder, pick_cell
+from harness.cli.output import Output
 from harness.cli.trace import shown
 from harness.conventions import CONVENTIONS
 from harness.data import load_datasets
@@ -35,8 +37,18 @@ EXAMPLES = (
 
 def command(
     experiment: ExperimentArgument,
-    a: Annotated[str, typer.Argument(metavar="A", help="A backend, a profile, controlled, or a recording (.npz).")],
-    b: Annotated[str | None, typer.Argument(metavar="[B]", help="What A is compared with.")] = None,
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="A backend, a profile, controlled, or a recording (.npz).",
+            autocompletion=completion.side_name,
+        ),
+    ],
+    b: Annotated[
+        str | None,
+        typer.Argument(metavar="[B]", help="What A is compared with.", autocompletion=completion.side_name),
+    ] = None,
     cell: CellOption = "",
     seeds: Annotated[
         int | None, typer.Option(metavar="N", help=f"Repeats 0 to N-1, at least 2 (default: {SEEDS}).")
@@ -48,29 +60,38 @@ def command(
         Path | None,
         typer.Option("-o", "--out", metavar="DIR", help="Where picture and JSON go (default: results/NAME/)."),
     ] = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Name the conventions that make two backends differ: how large the gap is, whose share is whose, what closes it.
 
     Without --cell five telling cells are explained. Exit code: 0, also where nothing differs; 1 a training crashed or
     timed out; 2 the request itself was wrong.
     """
+    output = Output("explain", quiet, as_json)
     asked = load(experiment)
     _check_options(a, b, {"--seeds": seeds is not None, "--ladder": ladder, "--out": out is not None}, ladder)
     if b is None:
-        return _identify(asked, Path(a), cell)
+        return _identify(asked, Path(a), cell, output)
     if ladder:
-        return _climb(asked, a, b, cell, out)
+        return _climb(asked, a, b, cell, out, output)
     chosen = [pick_cell(asked, cell)] if cell else None
     if chosen is None and len(list(asked.cells())) == 1:
         chosen = list(asked.cells())
     check_sides(a, b)
     folder = out or Path("results") / asked.name
     make_folder(folder)
-    explanations = explain_cells(asked, a, b, chosen, SEEDS if seeds is None else seeds)
-    show(explanations)
-    for path in write(explanations, folder):
-        print(f"wrote {path}", file=sys.stderr)
-    return int(any(explanation.failed for explanation in explanations))
+    explanations = explain_cells(asked, a, b, chosen, SEEDS if seeds is None else seeds, progress=not quiet)
+    show(explanations, output)
+    files = _wrote(write(explanations, folder), output)
+    cells = [explanation.to_dict() for explanation in explanations]
+    return output.finish({"cells": cells, "files": files}, int(any(found.failed for found in explanations)))
+
+
+def _wrote(files: list[Path], output: Output) -> list[Path]:
+    for path in files:
+        output.note(f"wrote {path}")
+    return files
 
 
 def _check_options(a: str, b: str | None, given: dict[str, bool], ladder: bool) -> None:
@@ -82,41 +103,39 @@ def _check_options(a: str, b: str | None, given: dict[str, bool], ladder: bool) 
         raise RequestError("--seeds: stands beside --ladder, which shows repeat 0; leave one of them out")
 
 
-def show(explanations: Sequence[Explanation]) -> None:
-    """Everything that was found, on standard output; sentences are broken into lines."""
+def show(explanations: Sequence[Explanation], output: Output = Output("explain")) -> None:
+    """Everything that was found, for a person; sentences are broken into lines."""
     for number, explanation in enumerate(explanations):
         if number:
-            print("\n" + "-" * WIDTH)
+            output.say("\n" + "-" * WIDTH)
         for paragraph in explanation.text.splitlines():
-            print(textwrap.fill(paragraph, WIDTH, break_on_hyphens=False, break_long_words=False))
+            output.say(textwrap.fill(paragraph, WIDTH, break_on_hyphens=False, break_long_words=False))
         table = table_lines(explanation)
         if table:
-            print("", *table, sep="\n")
+            output.say("\n".join(["", *table]))
         for framework, lines in explanation.keywords.items():
-            print(f"\nto agree, in {framework}:")
-            print(*(f"  {line}" for line in lines), sep="\n")
+            output.say(f"\nto agree, in {framework}:")
+            output.say("\n".join(f"  {line}" for line in lines))
         codes = [name for name in dict.fromkeys((explanation.a, explanation.b)) if name not in NATIVE]
         if codes and explanation.findings is not None and explanation.findings.closing:
             where = f"harness conventions EXP {explanation.a} {explanation.b}"
-            print(f"\nto agree, in {' and '.join(codes)}: no framework, so no keyword arguments; see {where}")
-    sys.stdout.flush()
+            output.say(f"\nto agree, in {' and '.join(codes)}: no framework, so no keyword arguments; see {where}")
 
 
-def _climb(experiment: Experiment, a: str, b: str, cell: str, out: Path | None) -> int:
+def _climb(experiment: Experiment, a: str, b: str, cell: str, out: Path | None, output: Output) -> int:
     """The heatmaps from A to B, all cells of repeat 0."""
     if cell:
         raise RequestError(f"--cell {cell!r}: stands beside --ladder, which shows every cell; leave one of them out")
     check_sides(a, b)
     folder = out or Path("results") / experiment.name
     make_folder(folder)
-    found = climb(experiment, a, b)
-    print(found.text())
-    for path in found.write(folder):
-        print(f"wrote {path}", file=sys.stderr)
-    return 0
+    found = climb(experiment, a, b, progress=not output.quiet)
+    output.say(found.text())
+    files = _wrote(found.write(folder), output)
+    return output.finish({"a": a, "b": b, "rungs": found.table().to_dict("records"), "files": files})
 
 
-def _identify(experiment: Experiment, path: Path, cell: str) -> int:
+def _identify(experiment: Experiment, path: Path, cell: str, output: Output) -> int:
     """Print under which row of the table the replay follows a recording, or how near it comes."""
     if path.suffix != ".npz":
         raise RequestError(
@@ -127,19 +146,19 @@ def _identify(experiment: Experiment, path: Path, cell: str) -> int:
     single = experiment.override(backends=("numpy",), modes=("native",), seeds=1)
     trial = next(trial for trial in plan(single, load_datasets(single)) if trial.cell == asked)
     found = identify(recording, config_of(recording, trial.config))
-    print(f"{path}: {found.steps} of {found.of} steps walked")
+    output.say(f"{path}: {found.steps} of {found.of} steps walked")
     for cause in found.causes:
         guess = " (a guess)" if cause.guess else ""
-        print(f"  {cause.title}: {shown(cause.found)} (assumed: {shown(cause.assumed)}){guess}: {cause.evidence}")
+        output.say(f"  {cause.title}: {shown(cause.found)} (assumed: {shown(cause.assumed)}){guess}: {cause.evidence}")
     apart = f", but for {listed([CONVENTIONS[name].title for name in found.differs])}" if found.differs else ""
     deviation, floor = (_number(value) for value in (found.deviation, found.floor))
     if found.followed:
-        print(f"The row with most in common with it: {found.nearest}{apart}.")
-        print(f"The replay follows the recording to the floor: deviation {deviation}, floor {floor}.")
+        output.say(f"The row with most in common with it: {found.nearest}{apart}.")
+        output.say(f"The replay follows the recording to the floor: deviation {deviation}, floor {floor}.")
     else:
-        print(f"The replay does not follow the recording; no row of the table does: {found.unnamed}.")
-        print(f"The nearest row: {found.nearest}{apart}; deviation {deviation}, floor {floor}.")
-    return 0
+        output.say(f"The replay does not follow the recording; no row of the table does: {found.unnamed}.")
+        output.say(f"The nearest row: {found.nearest}{apart}; deviation {deviation}, floor {floor}.")
+    return output.finish(asdict(found))
 
 
 def _number(value: float | None) -> str:

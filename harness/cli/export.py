@@ -9,7 +9,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from harness.cli.options import STORE, StoreOption
+from harness.cli.options import STORE, StoredOption, StoreOption
 from harness.errors import RequestError
 from harness.results import open_results
 from harness.store import Store
@@ -30,7 +30,7 @@ class Format(StrEnum):
 
 def command(
     store: StoreOption = STORE,
-    experiment: Annotated[str | None, typer.Option(metavar="NAME", help="Only this experiment.")] = None,
+    experiment: StoredOption = None,
     format: Annotated[Format, typer.Option("--format", help="csv, json or parquet.")] = Format.csv,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Instead of the screen.")
@@ -41,8 +41,12 @@ def command(
     frames = [results.export() for results in open_results(opened, [experiment] if experiment else None)]
     opened.close()
     if not frames:
-        raise RequestError(f"store {store}: no experiment in it yet")
-    data = _render(pd.concat(frames, ignore_index=True), format)
+        raise RequestError(f"store {store}: no experiment in it yet; harness run EXP adds one")
+    write(table_bytes(pd.concat(frames, ignore_index=True), format), output)
+
+
+def write(data: bytes, output: Path | None) -> None:
+    """To a file, or to standard output. Raises `RequestError` for a file that cannot be written."""
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
@@ -50,13 +54,14 @@ def command(
     try:
         output.write_bytes(data)
     except OSError as error:
-        raise RequestError(f"-o {output}: cannot be written: {error.strerror}") from None
+        raise RequestError(f"-o {output}: cannot be written: {error.strerror}; give another file") from None
 
 
-def _render(frame: pd.DataFrame, format: Format) -> bytes:
-    if format is Format.csv:
+def table_bytes(frame: pd.DataFrame, format: str) -> bytes:
+    """A table as "csv", "json" or "parquet"; what is missing is empty in CSV and null elsewhere."""
+    if format == Format.csv:
         return str(frame.to_csv(index=False)).encode()
-    if format is Format.json:
+    if format == Format.json:
         return _json(frame).encode()
     try:
         return bytes(frame.to_parquet(index=False))

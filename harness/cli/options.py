@@ -3,21 +3,42 @@
 import re
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import completion
 from harness.errors import RequestError, unknown
-from harness.experiment import Cell, Experiment, single_cell
 from harness.store import DEFAULT_STORE
 
+if TYPE_CHECKING:
+    from harness.experiment import Cell, Experiment
+
 ExperimentArgument = Annotated[
-    str, typer.Argument(metavar="EXP", help="An experiment file (.toml), or the name of a suite (see: harness list).")
+    str,
+    typer.Argument(
+        metavar="EXP",
+        help="An experiment file (.toml), or the name of a suite (see: harness list).",
+        autocompletion=completion.experiment_names,
+    ),
+]
+StoredOption = Annotated[
+    str | None,
+    typer.Option(
+        "--experiment",
+        metavar="NAME",
+        help="Which of the experiments in the store.",
+        autocompletion=completion.stored_names,
+    ),
 ]
 StoreOption = Annotated[str, typer.Option("--store", metavar="URL", help="Where results are kept.")]
 CellOption = Annotated[
     str, typer.Option("--cell", metavar="KEY=VALUE,...", help="Which cell, such as learning_rate=0.1,l2=0.001.")
 ]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress, warnings or notes: standard error is for errors only.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="The result as one JSON object, for programs.")]
 STORE = DEFAULT_STORE
 
 
@@ -36,23 +57,25 @@ def make_folder(folder: Path) -> None:
         raise RequestError(f"--out {folder}: cannot be written: {error.strerror}; give another folder") from None
 
 
-def pick_cell(experiment: Experiment, text: str) -> Cell:
+def pick_cell(experiment: "Experiment", text: str) -> "Cell":
     """The one cell that `KEY=VALUE,...` singles out, values compared at 12 significant digits.
 
     Raises `RequestError` that lists the cells when there is none, or more than one.
     """
+    from harness.experiment import single_cell
+
     wanted: dict[str, str] = {}
     # a comma parts only where a new KEY= follows: there are some in [8,8], and in the names of cases
     for item in filter(None, map(str.strip, re.split(r",(?=\s*\w+\s*=)", text))):
         key, equals, value = item.partition("=")
         axes = ", ".join(experiment.sweep) or "none: nothing is swept"
         if not equals:
-            raise RequestError(f"--cell {text!r}: {item!r} is not AXIS=VALUE (axes: {axes})")
+            raise RequestError(f"--cell {text!r}: {item!r} must be AXIS=VALUE (axes: {axes})")
         if key.strip() not in experiment.sweep:
             told = unknown("axis", key.strip(), experiment.sweep) if experiment.sweep else f"(axes: {axes})"
             raise RequestError(f"--cell {text!r}: {item!r} is not AXIS=VALUE: {told}")
         if key.strip() in wanted:
-            raise RequestError(f"--cell {text!r}: {key.strip()} stands there twice")
+            raise RequestError(f"--cell {text!r}: {key.strip()} stands there twice; leave one out")
         wanted[key.strip()] = value.strip()
     asked = f"--cell {text!r}: singles out" if text else "give --cell AXIS=VALUE,…: none singles out"
     return single_cell(experiment, wanted, asked)

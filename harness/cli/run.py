@@ -3,34 +3,42 @@
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
 
 from harness import registry
-from harness.cli.options import STORE, ExperimentArgument, StoreOption, names
-from harness.cli.show import show_summary, warnings_as_lines
-from harness.data import load_datasets
+from harness.cli import completion
+from harness.cli.options import STORE, ExperimentArgument, JsonOption, QuietOption, StoreOption, names
+from harness.cli.output import Output
 from harness.errors import RequestError
-from harness.experiment import Experiment, load
-from harness.linting.findings import warn
-from harness.linting.linter import lint_plan
-from harness.plan import plan
-from harness.runner import prepare_request, read_published, run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.experiment import Experiment
 
 EXAMPLES = (
     "harness run digits-quick",
     "harness run digits-quick --backends numpy,sklearn --modes controlled",
     "harness run my.toml --store sqlite:///my.db --out my-report",
     "harness run digits-grid --dry-run",
+    "harness run digits-quick --quiet --json > result.json",
 )
 
 
 def command(
     experiment: ExperimentArgument,
-    backends: Annotated[str | None, typer.Option(metavar="A,B", help="These backends instead of the file's.")] = None,
-    modes: Annotated[str | None, typer.Option(metavar="A,B", help="controlled, native, or both.")] = None,
+    backends: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B", help="These backends instead of the file's.", autocompletion=completion.backend_names
+        ),
+    ] = None,
+    modes: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="controlled, native, or both.", autocompletion=completion.mode_names),
+    ] = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Repeats 0 to N-1 instead of the file's.")] = None,
     store: StoreOption = STORE,
     out: Annotated[
@@ -44,20 +52,29 @@ def command(
         bool, typer.Option("--save-weights", help="Keep final weights and test logits of every trial.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Run an experiment, or what is still missing of it, and write its report.
+
+    While it trains, each backend's best score so far is shown: accuracy (or R²) of the validation rows, or of the
+    training rows where there are none. Interrupted and run again, it goes on where it was.
 
     Exit code: 0 every trial has a result; 1 some trial crashed or timed out, or a controlled trial that is not
     chaotic does not agree with the reference; 2 the request itself was wrong.
     """
+    from harness.cli.show import show_summary, warnings_as_lines
+    from harness.experiment import load
+    from harness.runner import prepare_request, read_published, run
+
+    output = Output("run", quiet, as_json)
     asked = prepare_request(load(experiment), names(backends), names(modes), seeds)
     read_published(asked)
     if dry_run:
-        _print_plan(asked)
-        return 0
+        return output.finish(_show_plan(asked, output))
     folder = out or Path("results") / asked.name
     make_folder(folder)
-    with warnings_as_lines() as told:
+    with warnings_as_lines(output) as told:
         results = run(
             asked,
             store=store,
@@ -66,24 +83,43 @@ def command(
             refresh=refresh,
             save_weights=save_weights,
             retrain=retrain,
+            progress=not quiet,
         )
-    show_summary(results, folder, results.report(folder), told)
+    output.note("writing the report …")
+    result = show_summary(results, folder, results.report(folder), output, told)
     rows, wanted = results.frame(), asked.run
     requested = rows["backend"].isin(wanted.backends) & rows["mode"].isin(wanted.modes) & (rows["seed"] < wanted.seeds)
-    return exit_code(rows[requested])
+    return output.finish(result, exit_code(rows[requested]))
 
 
-def _print_plan(experiment: Experiment) -> None:
+def _show_plan(experiment: "Experiment", output: Output) -> dict[str, object]:
+    """Print what would be trained; gives the same as plain data."""
+    from harness.cli.show import warnings_as_lines
+    from harness.data import load_datasets
+    from harness.linting.findings import warn
+    from harness.linting.linter import lint_plan
+    from harness.plan import plan
+
     datasets = load_datasets(experiment)
     trials = plan(experiment, datasets)
-    with warnings_as_lines():
+    with warnings_as_lines(output) as warnings:
         warn(lint_plan(experiment, datasets, trials))
     axes = " x ".join(f"{len(values)} {key}" for key, values in experiment.sweep.items()) or "nothing swept"
     planned = f"{len(trials)} trial" + ("s" if len(trials) > 1 else "")
-    print(f"{experiment.name}: {planned} ({axes}; seeds: {experiment.run.seeds})")
+    output.say(f"{experiment.name}: {planned} ({axes}; seeds: {experiment.run.seeds})")
+    lanes = []
     for (backend, mode), count in Counter((trial.backend, trial.mode) for trial in trials).items():
         missing = registry.backend(backend).missing()
-        print(f"  {backend:<12} {mode:<12} {count:>6}" + (f"   {missing}" if missing else ""))
+        output.say(f"  {backend:<12} {mode:<12} {count:>6}" + (f"   {missing}" if missing else ""))
+        lanes.append({"backend": backend, "mode": mode, "trials": count, "missing": missing})
+    return {
+        "experiment": experiment.name,
+        "trials": len(trials),
+        "axes": dict(experiment.sweep),
+        "seeds": experiment.run.seeds,
+        "plan": lanes,
+        "warnings": warnings,
+    }
 
 
 def make_folder(folder: Path) -> None:
@@ -99,7 +135,7 @@ def make_folder(folder: Path) -> None:
         raise RequestError(f"--out {folder}: cannot be written: {error.strerror}; give another folder") from None
 
 
-def exit_code(rows: pd.DataFrame) -> int:
+def exit_code(rows: "pd.DataFrame") -> int:
     """1 where a trial crashed, timed out or does not agree, else 0."""
     failed = rows["status"].isin(["crashed", "timeout", "pending"]) | (rows["verdict"] == "differs")
     return int(failed.any())

@@ -1,18 +1,18 @@
 """How commands show tables: plain columns that survive a pipe."""
 
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
+from harness.cli.output import Output
 from harness.linting.findings import LintWarning
 from harness.results import Results
+from harness.terminal import console
 
 
 def show_table(frame: pd.DataFrame) -> None:
@@ -22,10 +22,7 @@ def show_table(frame: pd.DataFrame) -> None:
         table.add_column(str(column), justify="right" if pd.api.types.is_numeric_dtype(frame[column]) else "left")
     for row in frame.itertuples(index=False):
         table.add_row(*(_text(value) for value in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:  # a pipe or a file has no width to fit
-        console = Console(highlight=False, width=1000)
-    console.print(table)
+    console().print(table)
 
 
 def _text(value: object) -> str:
@@ -42,8 +39,8 @@ def _brief(parity: pd.DataFrame) -> pd.DataFrame:
 
 
 @contextmanager
-def warnings_as_lines() -> Iterator[list[str]]:
-    """Each finding of the lint as one line on standard error, at once; gives those that were told so far."""
+def warnings_as_lines(output: Output) -> Iterator[list[str]]:
+    """Each finding of the lint as one note, at once; gives those that were told so far."""
     told: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("always", LintWarning)  # whatever a user's own filters make of warnings
@@ -59,7 +56,7 @@ def warnings_as_lines() -> Iterator[list[str]]:
         ) -> None:
             if issubclass(category, LintWarning):
                 told.append(str(message))
-                print(f"warning: {message}", file=sys.stderr, flush=True)
+                output.note(f"warning: {message}")
             else:
                 others(message, category, filename, lineno, file, line)
 
@@ -67,21 +64,36 @@ def warnings_as_lines() -> Iterator[list[str]]:
         yield told
 
 
-def show_summary(results: Results, folder: Path, page: Path, told: Sequence[str] = ()) -> None:
-    """What a run found, in sentences and one table, and where everything is. `told` are warnings already given."""
+def show_summary(
+    results: Results, folder: Path, page: Path, output: Output, told: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What a run found, in sentences and one table, and where everything is; gives the same as plain data.
+
+    `told` are warnings already given.
+    """
     from reports import tables
 
     study = results.study()
-    print()
-    for sentence in tables.summary_sentences(study):
-        print(sentence)
-    if "controlled" in study.modes:
-        print()
-        show_table(_brief(tables.parity_table(study)))
-    print(flush=True)
+    parity = tables.parity_table(study) if "controlled" in study.modes else pd.DataFrame()
+    sentences = tables.summary_sentences(study)
+    if not output.as_json:
+        print("", *sentences, sep="\n")
+        if len(parity):
+            print()
+            show_table(_brief(parity))
+        print(flush=True)
     for warning in [warning for warning in study.warnings if warning not in told]:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(f"report   {page}", file=sys.stderr)
-    print(f"pictures {folder / 'figures'}", file=sys.stderr)
-    print(f"tables   {folder / 'tables'}", file=sys.stderr)
-    print(f"store    {results.store_url}", file=sys.stderr)
+        output.note(f"warning: {warning}")
+    files = {"report": page, "pictures": folder / "figures", "tables": folder / "tables"}
+    for name, path in {**files, "store": results.store_url}.items():
+        output.note(f"{name:<8} {path}")
+    return {
+        "experiment": results.name,
+        "title": results.title,
+        "summary": sentences,
+        "trials": tables.status_table(study).to_dict("records"),
+        "parity": parity.to_dict("records"),
+        "warnings": study.warnings,
+        "store": results.store_url,
+        "files": files,
+    }

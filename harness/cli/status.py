@@ -1,33 +1,44 @@
 """`harness status`."""
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
-from harness.cli.options import STORE, StoreOption
-from harness.cli.show import show_table
-from harness.results import open_results
-from harness.store import Store
+from harness.cli.options import STORE, JsonOption, StoreOption
+from harness.cli.output import Output
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXAMPLES = (
     "harness status",
     "harness status --store sqlite:///my.db",
+    "harness status --json",
 )
 
 
-def command(store: StoreOption = STORE) -> None:
+def command(store: StoreOption = STORE, as_json: JsonOption = False) -> int:
     """Show how far each experiment in a store has come: trials by status, per backend and mode."""
+    import pandas as pd
+
+    from harness.cli.show import show_table
+    from harness.results import open_results
+    from harness.store import Store
+
+    output = Output("status", as_json=as_json)
     opened = Store(store, must_exist=True)
     counts = [_counts(results.frame()) for results in open_results(opened)]
     opened.close()
     if not counts:
-        print("no experiment in this store yet")
-        return
+        output.say("no experiment in this store yet; harness run EXP adds one")
+        return output.finish([])
     frame = pd.concat(counts, ignore_index=True)
     totals = [column for column in frame.columns if pd.api.types.is_numeric_dtype(frame[column])]
     frame[totals] = frame[totals].fillna(0).astype(int)
-    show_table(frame)
+    if not as_json:
+        show_table(frame)
+    return output.finish(frame.to_dict("records"))
 
 
-def _counts(rows: pd.DataFrame) -> pd.DataFrame:
+def _counts(rows: "pd.DataFrame") -> "pd.DataFrame":
     groups = ["experiment", "backend", "mode"]
     counts = rows.pivot_table(index=groups, columns="status", values="trial_id", aggfunc="count", sort=False)
     counts["planned"] = rows.groupby(groups, sort=False).size()

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import fill
@@ -11,7 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.options import CellOption, pick_cell
+from harness.cli import completion
+from harness.cli.options import CellOption, JsonOption, QuietOption, pick_cell
+from harness.cli.output import Output
 from harness.errors import RequestError, unknown
 from harness.experiment import load
 from harness.recording import read
@@ -30,7 +31,12 @@ _MODES = ("native", "controlled")
 
 def command(
     given: Annotated[
-        list[str], typer.Argument(metavar="[EXP] A B", help="An experiment and two backends or profiles; or two files.")
+        list[str],
+        typer.Argument(
+            metavar="[EXP] A B",
+            help="An experiment and two backends or profiles; or two files.",
+            autocompletion=completion.experiment_or_side,
+        ),
     ],
     cell: CellOption = "",
     seed: Annotated[int, typer.Option(metavar="N", help="Which repeat, from 0.")] = 0,
@@ -39,7 +45,9 @@ def command(
     ] = "native",
     steps: Annotated[int, typer.Option(metavar="N", help="How many steps are walked.")] = MOST_STEPS,
     output: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE.json", help="Write it as JSON.")] = None,
-) -> None:
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> int:
     """Find the first step, phase and tensor in which two trainings part, and name the causes one by one."""
     if mode not in _MODES:
         raise RequestError(f"--mode: {unknown('mode', mode, _MODES)}")
@@ -54,9 +62,12 @@ def command(
         found = trace_names(asked, (given[1], given[2]), pick_cell(asked, cell), seed, mode, steps)
     else:
         raise RequestError(f"{len(given)} arguments; expected EXP A B, or two recordings A.npz B.npz")
-    print("\n".join(lines(found)))
+    told = Output("trace", quiet, as_json)
+    told.say("\n".join(lines(found)))
     if output is not None:
         _write(found, output)
+        told.note(f"wrote {output}")
+    return told.finish(_plain(asdict(found)))
 
 
 def _read(name: str) -> Any:
@@ -141,8 +152,7 @@ def _write(found: Trace, path: Path) -> None:
         text = json.dumps(_plain(asdict(found)), indent=1, allow_nan=False)
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise RequestError(f"--out {path}: cannot be written: {error.strerror}") from None
-    print(f"wrote {path}", file=sys.stderr)
+        raise RequestError(f"--out {path}: cannot be written: {error.strerror}; give another file") from None
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,81 @@
+"""`harness new-backend`."""
+
+import keyword
+import re
+import shlex
+import sys
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import make_folder
+from harness.errors import RequestError
+from harness.registry import backends
+
+EXAMPLES = ("harness new-backend mylib", "harness new-backend mylib --out packages")
+
+_TEMPLATES = {  # a file of harness/templates/backend -> what it is called in the package
+    "pyproject.toml.template": "pyproject.toml",
+    "adapter.py.template": "${name}_backend.py",
+    "test_adapter.py.template": "test_${name}_backend.py",
+    "README.md.template": "README.md",
+    "gitignore.template": ".gitignore",
+}
+
+
+def command(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The backend's name, such as that of the framework that it drives.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to make the folder NAME-backend.")] = Path(),
+) -> None:
+    """Write a small package with a new backend that works: adapter, entry point and conformance test."""
+    _check(name)
+    words = {
+        "name": name,
+        "class_name": "".join(word.capitalize() for word in name.split("_")) + "Trainer",
+        "distribution": f"{name.replace('_', '-')}-backend",
+    }
+    folder = out / words["distribution"]
+    _write(folder, words)
+    print(
+        f"wrote {folder}; next:\n"
+        f"  pip install -e {shlex.quote(str(folder))}\n"
+        f"  harness check {name}\n"
+        f"  harness run digits-quick --backends numpy,{name}\n"
+        f"It computes with NumPy. A TODO in {name}_backend.py marks each place for calls of your framework.",
+        file=sys.stderr,
+    )
+
+
+def _check(name: str) -> None:
+    """Refuse a name that no package can have, or that somebody else has."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
+        near = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789")
+        hint = "" if not near or keyword.iskeyword(near) else f": did you mean {near!r}?"
+        raise RequestError(
+            f"new backend {name!r}{hint} (allowed: a name for a Python module, of lower-case letters, digits and _)"
+        )
+    if name in {known.replace("-", "_") for known in backends()}:
+        taken = "is a backend already (see: harness list)"
+    elif name in sys.stdlib_module_names:
+        taken = "is a module of Python itself"
+    elif find_spec(f"{name}_backend") is not None:
+        taken = f"would hide a module {name}_backend that is installed"
+    else:
+        return
+    raise RequestError(f"new backend {name!r}: {name} {taken}; give another name, such as 'my_{name}'")
+
+
+def _write(folder: Path, words: dict[str, str]) -> None:
+    """The package, with `words` filled in, in a folder that there was not."""
+    if folder.exists():
+        raise RequestError(f"{folder}: is there already, and nothing is overwritten; remove it, or give another --out")
+    make_folder(folder)
+    for template, name in _TEMPLATES.items():
+        text = (files("harness") / "templates" / "backend" / template).read_text(encoding="utf-8")
+        (folder / Template(name).substitute(words)).write_text(Template(text).substitute(words), encoding="utf-8")

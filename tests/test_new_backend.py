@@ -1,0 +1,296 @@
+"""A new backend: the package that `harness new-backend` writes, and one that somebody else has written."""
+
+import csv
+import importlib.util
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from harness.checks import CHECKS, run_check
+from harness.cli import invoke
+
+ROOT = Path(__file__).resolve().parent.parent
+AUTOGRAD = ROOT / "tests/third_party/autograd_backend"
+PAGE = (ROOT / "docs/adding-a-backend.md").read_text()
+PIECES = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
+(MODULE,) = [text for language, text in PIECES if language == "python"]
+
+
+class Environment:
+    """A virtual environment that sees what is installed in this one, and in which the commands of a page are run."""
+
+    def __init__(self, folder):
+        venv.create(folder / "env", symlinks=True)
+        self.folder, self.python = folder, folder / "env/bin/python"
+        site = self.run(self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+        Path(site, "outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+
+    def type(self, line, **options):
+        """Run a line as a user types it, without the network: packages are built with what is there."""
+        command, *arguments = (word.strip("'\"") for word in re.findall(r"\"[^\"]*\"|\S+", line))
+        if command == "pip":
+            pip = (sys.executable, "-m", "pip", "--python", self.python)
+            return self.run(*pip, *arguments, "--no-deps", "--no-build-isolation", **options)
+        module = () if command == "python" else ("-m", command)
+        return self.run(self.python, *module, *arguments, **options)
+
+    def run(self, *command, code=0, env=None):
+        env = {**os.environ, **(env or {})}
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=self.folder, env=env)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory):
+    """An environment in which all of the page was done, from top to bottom, and what the commands said."""
+    environment, told = Environment(tmp_path_factory.mktemp("page")), ""
+    for language, text in PIECES:
+        if language == "console":
+            told += "".join(environment.type(line) for line in text.splitlines())
+        elif language == "toml":
+            path = environment.folder / "autograd-backend/pyproject.toml"
+            path.write_text(re.sub(r"^dependencies = .*\n", text, path.read_text(), flags=re.MULTILINE))
+        elif language == "python":
+            (environment.folder / "autograd-backend/autograd_backend.py").write_text(text)
+    return environment, told.splitlines()
+
+
+def write(name, *options):
+    assert invoke(["new-backend", name, *options]) == 0
+
+
+def load(path):
+    """The module in this file, imported anew."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_leads_from_nothing_to_passing_checks(walked):
+    _, told = walked
+    shown = [line for language, text in PIECES if language == "text" for line in text.splitlines()]
+    totals = [line for line in shown if "checks" in line]
+    assert [line.split(":")[0] for line in totals] == ["mylib", "autograd"]
+    assert [line for line in told if re.match(r"(mylib|autograd): ", line)] == totals
+
+
+def test_the_new_backend_is_known_by_its_version_and_agrees_in_every_cell(walked):
+    environment, _ = walked
+    exported = environment.type("harness export")
+    rows = [row for row in csv.DictReader(io.StringIO(exported)) if row["backend"] == "mylib"]
+    assert len(rows) == 9
+    assert {(row["status"], row["backend_version"]) for row in rows} == {("ok", "0.1")}
+    assert all(float(row["deviation"]) <= 100 * float(row["floor"]) for row in rows)
+
+
+def test_the_commands_that_it_prints_are_those_of_the_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write("mylib")
+    printed = re.findall(r"^  (.*)$", capsys.readouterr().err, flags=re.MULTILINE)
+    assert len(printed) == 3
+    assert all(f"\n{command}" in PAGE for command in printed)
+
+
+@pytest.fixture
+def package(tmp_path):
+    write("my_lib", "--out", str(tmp_path / "new"))
+    return tmp_path / "new/my-lib-backend"
+
+
+def test_what_it_supports_passes_and_the_rest_has_a_reason(package):
+    trainer = load(package / "my_lib_backend.py").MyLibTrainer
+    assert trainer.name == "my_lib"
+    results = [run_check(name, trainer) for name in CHECKS]
+    assert [result for result in results if result.status == "failed"] == []
+    passed = {result.name for result in results if result.status == "passed"}
+    assert {"own_arithmetic", "one_step", "l2", "divergence_is_reported", "mixed_activations"} <= passed
+    reasons = {result.message for result in results if result.status == "unsupported"}
+    assert all(re.search("this backend has no|one network at a time|no native mode", reason) for reason in reasons)
+
+
+def test_its_files_are_formatted_and_nothing_of_the_templates_is_left(package):
+    for command in (("check",), ("format", "--check")):
+        line = (sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", "--line-length", "120", ".")
+        done = subprocess.run(line, capture_output=True, text=True, cwd=package)
+        assert done.returncode == 0, done.stdout
+    names = {path.name for path in package.iterdir()}
+    assert names == {"pyproject.toml", "my_lib_backend.py", "test_my_lib_backend.py", "README.md", ".gitignore"}
+    assert not any("$" in path.read_text() for path in package.iterdir())
+
+
+def run_tests(package, selected):
+    line = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", selected, package)
+    done = subprocess.run(list(map(str, line)), capture_output=True, text=True, cwd=package)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "failing"),
+    [
+        ("delta /= len(y)", "delta /= self.config.batch_size", "partial_last_batch"),
+        ("layer[key] -= learning_rate", "layer[key] += learning_rate", "one_step"),
+        ("lacking = sorted(asked - known)", 'lacking = ["nothing"]', "trains_something"),
+    ],
+    ids=lambda value: value if value.isidentifier() else "",
+)
+def test_its_own_test_passes_until_the_adapter_is_wrong(package, right, wrong, failing):
+    adapter = package / "my_lib_backend.py"
+    selected = f"logits or {failing}"
+    code, told = run_tests(package, selected)
+    assert code == 0, told
+    assert "passed" in told
+    source = adapter.read_text()
+    assert source.count(right) == 1
+    adapter.write_text(source.replace(right, wrong))
+    code, told = run_tests(package, selected)
+    assert code == 1, told
+    assert f"FAILED test_my_lib_backend.py::test_conformance[{failing}]" in told
+
+
+def test_what_is_unsupported_is_skipped_with_the_reason(package):
+    code, told = run_tests(package, "dropout and not input")
+    assert code == 0
+    assert "1 skipped" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("1x", ["'1x'", "did you mean 'x'", "lower-case letters"]),
+        ("My-Lib", ["'My-Lib'", "did you mean 'my_lib'"]),
+        ("", ["''", "lower-case letters"]),
+        ("../x", ["'../x'", "did you mean 'x'"]),
+        ("class", ["'class'", "allowed"]),
+        ("torch", ["'torch'", "is a backend already", "harness list"]),
+        ("torch_manual", ["is a backend already"]),
+        ("json", ["is a module of Python itself"]),
+        ("taken", ["taken_backend", "is installed"]),
+    ],
+)
+def test_a_name_that_will_not_do_is_refused_in_one_line(name, expected, tmp_path, monkeypatch, capsys):
+    (tmp_path / "taken_backend.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    refused(capsys, expected, name, "--out", str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_is_overwritten(package, capsys):
+    before = {path.name: path.read_bytes() for path in package.iterdir()}
+    refused(capsys, [str(package), "is there already"], "my_lib", "--out", str(package.parent))
+    assert {path.name: path.read_bytes() for path in package.iterdir()} == before
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    refused(capsys, [str(tmp_path / "file"), "cannot be written"], "mylib", "--out", str(tmp_path / "file"))
+
+
+def refused(capsys, expected, *arguments):
+    assert invoke(["new-backend", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert all(text in captured.err for text in expected), captured.err
+
+
+# A backend of somebody else's: autograd
+
+
+def test_the_third_party_adapter_has_under_60_lines_and_is_the_one_of_the_page():
+    source = (AUTOGRAD / "autograd_backend.py").read_text()
+    code = [line for line in map(str.strip, source.splitlines()) if line and not line.startswith(("#", '"""'))]
+    assert len(code) < 60
+    assert f"in {len(code)} lines" in PAGE
+    assert source == MODULE
+
+
+def test_the_third_party_package_passes_every_check_through_its_entry_point_until_it_is_wrong(tmp_path):
+    environment = Environment(tmp_path)
+    shutil.copytree(AUTOGRAD, tmp_path / "autograd_backend", ignore=shutil.ignore_patterns("__pycache__"))
+    environment.type("pip install ./autograd_backend")
+    told = environment.type("harness check autograd").splitlines()
+    statuses = dict(reversed(line.split()[:2]) for line in told[:-1])
+    assert list(statuses) == list(CHECKS)
+    assert "failed" not in statuses.values()
+    supported = {name for name, status in statuses.items() if status == "passed"}
+    assert {"own_arithmetic", "l2", "task[binary]", "task[multilabel]", "task[regression]"} <= supported
+    assert "1 passed" in environment.type("pytest autograd_backend -q -k one_step")
+
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "wrong/autograd_backend.py").write_text(changed(MODULE, "c.l2 / 2", "c.l2"))
+    told = environment.type("harness check autograd", code=1, env={"PYTHONPATH": str(tmp_path / "wrong")})
+    assert re.search(r"^failed +l2 ", told, flags=re.MULTILINE)
+
+
+# the gradients of the reference, behind autograd's name
+BORROWED = """[
+    g[key] for g in gradients(self.config, self.weights(), forward(self.config, self.weights(), X[rows], ()), y[rows])
+    for key in ("W", "b")
+]"""
+RECIPE = re.findall(r"^\| `([^`]+)`", PAGE.partition("## 4.")[2].partition("## 5.")[0], flags=re.MULTILINE)
+FAULTS = {
+    "no copy": ("weights_round_trip", '"W": W.copy()', '"W": W'),
+    "transposed": ("logits", "np.dot(a, W)", "np.dot(a, W.T if W.shape[0] == W.shape[1] else W)"),
+    "mean over outputs": ("one_step", "- z[np.arange(len(y)), y]", "/ 4 - z[np.arange(len(y)), y] / 4"),
+    "float32": ("one_step", "p -= rate *", "p -= float(np.float32(rate)) *"),
+    "padded": ("partial_last_batch", "p -= rate *", "p -= rate * len(rows) / min(len(X), self.config.batch_size) *"),
+    "no half": ("biases_not_penalised", "c.l2 / 2", "c.l2"),
+    "biases": ("biases_not_penalised", "np.sum(W**2) for W in parameters[::2]", "np.sum(W**2) for W in parameters"),
+    "mean of the penalty": ("biases_not_penalised", "c.l2 / 2", "c.l2 / len(y) / 2"),
+    "goes on": ("stops_early", "if after_epoch(e + 1):\n                return", "after_epoch(e + 1)"),
+    "damped": ("five_epochs[momentum-tanh-mean-float64]", "v[:] = m * v + g", "v[:] = m * v + (1 - m) * g"),
+    "borrowed": ("own_arithmetic", "grad(self.loss)(self.parameters, X[rows], y[rows])", BORROWED),
+}
+
+
+def adapter(folder, right="", wrong=""):
+    """The class of the page, with one fault where `right` is given."""
+    path = folder / "autograd_backend.py"
+    source = changed(MODULE, right, wrong) if right else MODULE
+    path.write_text(f"from harness.reference import forward, gradients\n{source}")
+    return load(path).AutogradTrainer
+
+
+@pytest.mark.parametrize(("check", "right", "wrong"), FAULTS.values(), ids=FAULTS)
+def test_the_first_check_of_the_page_s_table_that_fails_is_the_one_that_names_the_fault(check, right, wrong, tmp_path):
+    assert {run_check(name, adapter(tmp_path)).status for name in RECIPE} == {"passed"}
+    trainer = adapter(tmp_path, right, wrong)
+    assert next(name for name in RECIPE if run_check(name, trainer).status == "failed") == check
+
+
+def test_every_row_of_the_page_s_table_was_tried():
+    assert {check for check, _, _ in FAULTS.values()} == set(RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("check", "right", "wrong"),
+    [
+        ("kinks", "np.where(z > 0, z, 0.0)", "np.maximum(z, 0.0)"),
+        ("extreme_logits", "logsumexp(z, axis=1)", "np.log(np.sum(np.exp(z), axis=1))"),
+        ("task[multilabel]", "np.mean(np.logaddexp(0.0, z) - y * z", "np.sum(np.logaddexp(0.0, z) - y * z"),
+        (
+            "set_weights_keeps_the_optimizer",
+            "self.parameters = [np.array(",
+            "self.velocity = [np.zeros_like(layer[key]) for layer in weights for key in 'Wb']\n"
+            "        self.parameters = [np.array(",
+        ),
+    ],
+)
+def test_what_the_page_says_of_the_last_digit_is_so(check, right, wrong, tmp_path):
+    assert run_check(check, adapter(tmp_path)).status == "passed"
+    assert run_check(check, adapter(tmp_path, right, wrong)).status == "failed"
+
+
+def changed(source, right, wrong):
+    assert source.count(right) == 1
+    return source.replace(right, wrong)
