@@ -16,6 +16,7 @@ from harness.errors import RequestError
 from harness.trainer import Batches, Config, Diverged, Epoch, NativeFit, StackTrainer, Trainer, Weights
 
 if TYPE_CHECKING:
+    from harness.estimators import NetworkClassifier, NetworkRegressor
     from harness.experiment import Experiment, load
     from harness.explaining.explainer import explain, explain_cells
     from harness.explaining.explanation import Explanation
@@ -36,6 +37,8 @@ __all__ = [
     "Finding",
     "LintWarning",
     "NativeFit",
+    "NetworkClassifier",
+    "NetworkRegressor",
     "RequestError",
     "Results",
     "StackTrainer",
@@ -50,7 +53,8 @@ __all__ = [
     "sweep",
 ]
 
-# These need pandas and SQLAlchemy, which an adapter in its worker, or `harness list`, should not have to wait for.
+# These need pandas, SQLAlchemy or scikit-learn, which an adapter in its worker, or `harness list`, should not have to
+# wait for.
 _ON_DEMAND = {
     "Experiment": "harness.experiment",
     "load": "harness.experiment",
@@ -60,6 +64,8 @@ _ON_DEMAND = {
     "lint": "harness.linting.linter",
     "Finding": "harness.linting.findings",
     "LintWarning": "harness.linting.findings",
+    "NetworkClassifier": "harness.estimators",
+    "NetworkRegressor": "harness.estimators",
     "Results": "harness.results",
     "run": "harness.runner",
     "sweep": "harness.runner",

@@ -39,7 +39,9 @@ def read_axis(given: Any, where: str, whole: bool) -> tuple[Any, ...]:
         raise RequestError(f"{where} = []: the axis is empty; give at least one value")
     values = tuple(tuple(v) if isinstance(v, list) else v for v in given)
     if len(set(map(canonical, values))) < len(values):
-        raise RequestError(f"{where} = {short(given)}: a value stands there twice (compared at 12 digits)")
+        raise RequestError(
+            f"{where} = {short(given)}: a value stands there twice (compared at 12 digits); leave one out"
+        )
     return values
 
 
@@ -67,7 +69,9 @@ def _space(given: dict[str, Any], where: str, whole: bool) -> list[float] | list
         # 12 digits: the value that people write (1e-05), and the one that trial ids are made of
         values = [float(f"{10.0**p if law == 'logspace' else p:.12g}") for p in points]
     except OverflowError:
-        raise RequestError(f"{where}.{law} = {arguments!r}: 10**{max(first, last)} is not a finite number") from None
+        raise RequestError(
+            f"{where}.{law} = {arguments!r}: 10**{max(first, last)} is not a finite number; give smaller exponents"
+        ) from None
     return [int(value) for value in values] if whole and all(value.is_integer() for value in values) else values
 
 
@@ -80,7 +84,7 @@ def read_cases(given: Any, where: str) -> list[dict[str, Any]]:
             raise RequestError(f"{where}.{number}.label = {short(case.get('label'))}: must be a text in quotes")
     labels = [case["label"] for case in given]
     if len(set(labels)) < len(labels):
-        raise RequestError(f"{where}: a label stands there twice ({short(labels)})")
+        raise RequestError(f"{where}: a label stands there twice ({short(labels)}); give each case its own")
     return [{key: tuple(v) if isinstance(v, list) else v for key, v in case.items()} for case in given]
 
 

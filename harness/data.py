@@ -127,7 +127,8 @@ def _load(data: "Data", source: str) -> Dataset:
     if data.path is not None:
         return _load_file(data, source)
     if data.name is None or data.name not in DATASETS:
-        raise RequestError(f"{source}: data.name = {data.name!r}: its arrays come from Python: harness.sweep(X, y, …)")
+        told = "its arrays come from Python: harness.sweep(X, y, …); name a dataset (see: harness list), or a path"
+        raise RequestError(f"{source}: data.name = {data.name!r}: {told}")
     origin = DATASETS[data.name]
     options = {key: getattr(data, key) for key in ("rows", "noise", "folder") if getattr(data, key) is not None}
     for key, value in options.items():

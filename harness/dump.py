@@ -37,7 +37,8 @@ def dump(experiment: Experiment, backend: str, cell: Cell, seed: int, path: Path
         future = executor.submit(backend, found.trainer, worker.run_trial, trial, found.trainer, timeout=limit)
         outcome = outcome_of(future, trial)
     if outcome.weights is None:
-        raise RequestError(f"backend {backend!r}, {cell}: no result to dump: {outcome.status}: {outcome.reason}")
+        why = f"{outcome.status}: {outcome.reason}"
+        raise RequestError(f"backend {backend!r}, {cell}: no result to dump: {why}; choose another --cell or --backend")
     prepared = trial.prepare(datasets[trial.data.key])
     batches = trial.batches(len(prepared.train.y))
     epochs = [batches[epoch] for epoch in range(len(batches))]
@@ -65,7 +66,7 @@ def dump(experiment: Experiment, backend: str, cell: Cell, seed: int, path: Path
         with path.open("wb") as file:
             np.savez_compressed(file, **arrays)
     except OSError as error:
-        raise RequestError(f"-o {path}: cannot be written: {error.strerror}") from None
+        raise RequestError(f"-o {path}: cannot be written: {error.strerror}; give another file") from None
 
 
 def _config(trial: Trial) -> dict[str, Any]:

@@ -41,7 +41,9 @@ class Experiment(Section):
     """
 
     name: Name
+    """What the store and the results folder call it: letters, digits, `.`, `_` and `-`."""
     title: StrictStr = ""
+    """What the report calls it. Default: the name."""
     data: Data
     network: Network
     training: Training
@@ -121,17 +123,23 @@ def load(experiment: str | Path) -> Experiment:
                 raise RequestError(unknown("suite", str(experiment), suites()) + "; or give the path of a .toml file")
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
-        raise RequestError(f"{path}: no such experiment file") from None
+        raise RequestError(
+            f"{path}: no such experiment file; harness list shows the suites, harness init writes a file"
+        ) from None
     except UnicodeDecodeError:
-        raise RequestError(f"{path}: not a TOML file: it is no UTF-8 text") from None
+        raise RequestError(f"{path}: not a TOML file: it is no UTF-8 text; save it as UTF-8") from None
     except OSError as error:
-        raise RequestError(f"{short(str(path))}: cannot be read: {error.strerror}") from None
+        raise RequestError(
+            f"{short(str(path))}: cannot be read: {error.strerror}; give a .toml file, or a suite (see: harness list)"
+        ) from None
     try:
         table = tomllib.loads(text)
     except RecursionError:
-        raise RequestError(f"{path}: not a TOML file: nested too deeply") from None
+        raise RequestError(
+            f"{path}: not a TOML file: nested too deeply; harness init writes one to begin with"
+        ) from None
     except ValueError as error:  # of tomllib, or of Python about a number with thousands of digits
-        raise RequestError(f"{path}: not a TOML file: {error}") from None
+        raise RequestError(f"{path}: not a TOML file: {error}; mend it there") from None
     return parse(table, str(path))
 
 
@@ -185,16 +193,24 @@ def parse_arguments(name: str, n: int, settings: Mapping[str, Any]) -> Experimen
         if section is None:
             known = [key for model in sections.values() for key in model.model_fields]
             raise RequestError(unknown("setting", key, known))
-        value = list(value) if isinstance(value, list | tuple | range) else value
+        value = as_written(value)
+        if key in ("backends", "modes") and isinstance(value, str):
+            value = [value]
         is_axis = isinstance(value, list) and key in _SWEEPABLE
-        if key == "hidden":  # a list of whole numbers is one network, a list of lists are several
-            is_axis = any(isinstance(item, list | tuple) for item in value)
-            value = [list(item) if isinstance(item, tuple) else item for item in value]
+        if key == "hidden" and is_axis:  # a list of whole numbers is one network, a list of lists are several
+            is_axis = any(isinstance(item, list) for item in value)
         if is_axis:
             table["sweep"][key] = value
         else:
             table.setdefault(section, {})[key] = value
     return parse(table, name)
+
+
+def as_written(value: Any) -> Any:
+    """A value from Python as a file has it: lists for tuples, ranges and arrays, plain numbers for NumPy's."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return [as_written(item) for item in value] if isinstance(value, list | tuple | range) else value
 
 
 _Axes = dict[str, list[dict[str, Any]]]

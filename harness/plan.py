@@ -155,7 +155,9 @@ def plan(experiment: Experiment, datasets: Datasets) -> list[Trial]:
     run = experiment.run
     planned = math.prod(map(len, (*experiment.sweep.values(), run.modes, run.backends))) * run.seeds
     if planned > MOST_TRIALS:
-        raise RequestError(f"{experiment.source}: {planned} trials planned; at most {MOST_TRIALS} in one experiment")
+        raise RequestError(
+            f"{experiment.source}: {planned} trials planned; at most {MOST_TRIALS} in one experiment; sweep less"
+        )
     fingerprints = {key: dataset.fingerprint for key, dataset in datasets.items()}
     counted: dict[Data, int] = {}
     shared: dict[Hashable, dict[str, Any]] = {}
@@ -290,8 +292,9 @@ def _training_rows(experiment: Experiment, data: Data, dataset: Dataset) -> int:
     if len(rows.train) < 1:
         raise RequestError(
             f"{experiment.source}: data.test_fraction = {data.test_fraction} and validation_fraction = "
-            f"{data.validation_fraction} leave no training rows of the {n} of {dataset.name!r}"
+            f"{data.validation_fraction} leave no training rows of the {n} of {dataset.name!r}; lower one of them"
         )
     if data.folds is not None and data.folds > len(rows.train) + len(rows.validation):
-        raise RequestError(f"{experiment.source}: data.folds = {data.folds}: more than the rows to cut into folds")
+        most = len(rows.train) + len(rows.validation)
+        raise RequestError(f"{experiment.source}: data.folds = {data.folds}: more than the rows; allowed: 2 to {most}")
     return len(rows.train)

@@ -105,7 +105,7 @@ def write(recording: Recording, path: Path) -> None:
         with path.open("wb") as file:
             np.savez_compressed(file, settings=json.dumps(dict(recording.settings)), **arrays)
     except OSError as error:
-        raise RequestError(f"{path}: cannot be written: {error.strerror}") from None
+        raise RequestError(f"{path}: cannot be written: {error.strerror}; give another file") from None
 
 
 def _flat(prefix: str, series: Series) -> dict[str, np.ndarray]:
@@ -121,10 +121,10 @@ def read(path: Path) -> Recording:
         with opened as file:
             arrays = {key: file[key] for key in file.files}
     except FileNotFoundError:
-        raise RequestError(f"{path}: no such file") from None
+        raise RequestError(f"{path}: no such file; give a recording (.npz)") from None
     # a zip whose entries are broken may end in an error of any of its libraries
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error):
-        raise RequestError(f"{path}: not an NPZ file of plain arrays") from None
+        raise RequestError(f"{path}: not an NPZ file of plain arrays; record it again") from None
     for key in ("X", "y", "rows", "epoch", "weights/0/W", "weights/0/b"):
         if key not in arrays:
             raise RequestError(f"{path}: has no array {key!r}; a recording holds X, y, rows, epoch, weights/0/W, …")
@@ -154,7 +154,7 @@ def _whole(path: Path, key: str, array: np.ndarray, axes: int) -> np.ndarray:
         expected = "(steps, batch), one step at least" if axes == 2 else "(steps,)"
         raise RequestError(f"{path}: {key} has shape {array.shape}, expected {expected}")
     if not np.isfinite(array).all() or (array != np.round(array)).any() or (np.abs(array) > 2**53).any():
-        raise RequestError(f"{path}: {key} holds what is no whole number")
+        raise RequestError(f"{path}: {key} holds what is no whole number; expected row numbers and epochs")
     return array.astype(np.int64)
 
 
@@ -199,7 +199,7 @@ def _check_shapes(recording: Recording, path: Path) -> None:
             told = f"({steps + 1}, {width}, units of the layer)"
             raise RequestError(f"{path}: weights/{k}/W has shape {W.shape}, expected {told}")
         if "b" not in layer:
-            raise RequestError(f"{path}: has no array weights/{k}/b")
+            raise RequestError(f"{path}: has no array weights/{k}/b; expected W and b of every layer")
         width = W.shape[2]
         expected[f"weights/{k}/b"] = (layer["b"], (steps + 1, width))
     for k, layer in enumerate(recording.gradients or ()):
@@ -211,7 +211,7 @@ def _check_shapes(recording: Recording, path: Path) -> None:
         hidden = recording.layers[1:-1]
         if len(recording.activations) != len(hidden):
             raise RequestError(
-                f"{path}: holds activations of {len(recording.activations)} layers, not of {len(hidden)}"
+                f"{path}: holds activations of {len(recording.activations)} layers; expected {len(hidden)} hidden ones"
             )
         for k, (a, units) in enumerate(zip(recording.activations, hidden, strict=True)):
             expected[f"activations/{k}"] = (a, (*recording.rows.shape, units))
@@ -245,11 +245,13 @@ def _check_values(recording: Recording, path: Path) -> None:
                 raise RequestError(f"{path}: weights/{k}/{key} is of {value.dtype}, {told}")
     for key in ("X", "y"):
         if not np.isfinite(getattr(recording, key)).all():
-            raise RequestError(f"{path}: {key} holds NaN or infinity")
+            raise RequestError(f"{path}: {key} holds NaN or infinity; expected finite numbers")
     rates = recording.learning_rate
     if rates is not None and not (np.isfinite(rates) & (rates >= 0)).all():
-        raise RequestError(f"{path}: learning_rate holds NaN, infinity or a negative number")
+        raise RequestError(f"{path}: learning_rate holds NaN, infinity or a negative number; expected the rates in use")
     for k, layer in enumerate(recording.gradients or ()):
         for key, value in layer.items():
             if not np.isfinite(value[0]).all():
-                raise RequestError(f"{path}: gradients/{k}/{key} holds NaN or infinity in the first step")
+                raise RequestError(
+                    f"{path}: gradients/{k}/{key} holds NaN or infinity in the first step; record it anew"
+                )

@@ -1,7 +1,7 @@
 """The results of an experiment, read from the store: a table, curves, heatmaps, a report."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from reports import Study
 
 _FIRST = ["trial_id", "experiment", "backend", "mode", "seed", "status", "reason"]
+_SECONDS = ("build_seconds", "train_seconds", "predict_seconds")
 _MEASURED = [
     *METRICS,
     "deviation",
@@ -25,12 +26,11 @@ _MEASURED = [
     "floor",
     "epochs_run",
     "stack_size",
-    "build_seconds",
-    "train_seconds",
-    "predict_seconds",
+    *_SECONDS,
     "backend_version",
     "harness_version",
 ]
+_EPOCHS_TO = ("train_epochs_to_95", "validation_epochs_to_95", "test_epochs_to_95")
 _BESIDE = ["verdict", "chance", "numpy_version", "finished_at", "stale"]
 
 HYPERPARAMETERS = (
@@ -50,9 +50,8 @@ class Results:
     def __init__(self, store: Store, name: str) -> None:
         if name not in store.experiment_names():
             known = store.experiment_names()
-            raise RequestError(
-                f"store {store.url}: {unknown('experiment', name, known)}" if known else f"store {store.url}: is empty"
-            )
+            told = unknown("experiment", name, known) if known else "is empty; harness run fills it"
+            raise RequestError(f"store {store.url}: {told}")
         self.name = name
         self.store_url = store.url
         self._store = store
@@ -79,7 +78,7 @@ class Results:
         columns = [*_FIRST, *HYPERPARAMETERS, *_MEASURED, *_BESIDE]
         frame = pd.DataFrame.from_records(records, columns=columns)
         numbers = [*METRICS, "deviation", "deviation_first_epoch", "floor"]
-        numbers += ["build_seconds", "train_seconds", "predict_seconds"]
+        numbers += _SECONDS
         return frame.astype(dict.fromkeys(numbers, "float64"))
 
     def _record(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -113,24 +112,40 @@ class Results:
             return pd.DataFrame(columns=columns)
         return pd.concat(parts, ignore_index=True).reindex(columns=columns)
 
-    def heatmap(self, metric: str = "test_accuracy", mode: str | None = None) -> "Figure":
-        """A heatmap a backend of one score ("train_accuracy", "test_r2", …), in one mode (the first that was run).
+    def heatmap(
+        self,
+        metric: str = "test_accuracy",
+        mode: str | None = None,
+        rows: str | None = None,
+        columns: str | None = None,
+    ) -> "Figure":
+        """A heatmap a backend of one metric, in one mode (the first that was run), over two axes (`rows`, `columns`).
 
-        For a random search, whose points lie on no grid, a scatter plot.
+        The metric is a column of `frame()` ("test_accuracy", "train_loss", "train_seconds", …), or
+        "test_epochs_to_95", the first epoch at which the score reaches 0.95. A random search, whose points lie on no
+        grid, has a scatter plot, of a score. Raises `RequestError` for a name that the experiment does not have.
         """
         from reports import figures
+        from reports.notebook import shown
+        from reports.statistics import with_epochs_to
 
-        study = self.study()
-        allowed = [f"{part}_{score}" for score in study.scores for part in ("train", "validation", "test")]
-        if metric not in allowed:
-            raise RequestError(unknown("metric", metric, allowed))
-        if mode is not None and mode not in study.modes:
-            raise RequestError(unknown("mode", mode, study.modes))
-        part, _, score = metric.partition("_")
+        study = with_epochs_to(self.study())
+        known = [name for name in (*METRICS, *_SECONDS, *_EPOCHS_TO) if study.has(name)]
+        scores = [name for name in known if name.endswith(study.scores)]
+        for what, given, allowed in (
+            ("metric", metric, scores if study.sampled else known),
+            ("mode", mode, study.modes),
+            ("axis", rows, list(study.axes)),
+            ("axis", columns, list(study.axes)),
+        ):
+            if given is not None and given not in allowed:
+                raise RequestError(unknown(what, given, allowed))
+        mode = mode or study.modes[0]
         if study.sampled:
-            scatter: Figure = figures.score_scatter(study, [mode or study.modes[0]], score)
-            return scatter
-        figure: Figure = figures.score_heatmaps(study, mode or study.modes[0], part, score)
+            drawn = figures.score_scatter(study, [mode], metric.partition("_")[2])
+        else:
+            drawn = figures.metric_heatmaps(study, mode, metric, rows, columns)
+        figure: Figure = shown(drawn)
         return figure
 
     def confusion(self, trial_id: str, part: str = "test") -> pd.DataFrame:
@@ -168,7 +183,18 @@ class Results:
             sampled=tuple(facts["sampled"]),
             published=None if facts["published"] is None else pd.DataFrame(facts["published"]),
             notes=facts["notes"],
+            names=facts.get("names", {}),  # stores of earlier days have none
+            artefacts=self._store.artefacts,
+            calls=self._calls(),
         )
+
+    def _calls(self) -> Callable[[dict[str, Any]], list[str]]:
+        """What gives the lines of code behind a row of the study, see `harness.calls.stored`."""
+        from harness.calls.stored import stored_call
+
+        stored = {row["trial_id"]: row for row in self._rows}
+        base_seed = int(self.experiment["facts"]["shown"].get("base seed", 0))
+        return lambda row: stored_call(stored[row["trial_id"]], base_seed)
 
     def _made_on(self) -> dict[str, str]:
         """Versions and machines behind the rows; several of one kind stand side by side."""
@@ -196,6 +222,13 @@ class Results:
     def __repr__(self) -> str:
         counts = pd.Series([row["status"] for row in self._rows]).value_counts()
         return f"<Results of {self.name}: " + ", ".join(f"{n} {status}" for status, n in counts.items()) + ">"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what was found, what became of the trials, and their heatmaps."""
+        from reports.notebook import fragment
+
+        html: str = fragment(self.study())
+        return html
 
 
 def is_stale(row: dict[str, Any]) -> bool:

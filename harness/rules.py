@@ -78,7 +78,7 @@ def faults(settings: Settings) -> Iterable[str]:
     data, network, training = settings.data, settings.network, settings.training
     n = len(network.hidden)
     if data.name is None and data.path is None:
-        yield "data.name is required, or data.path"
+        yield "data.name is required (see: harness list), or data.path, a file of your own"
     for key, given in (("activation", network.activation), ("dropout", network.dropout)):
         if isinstance(given, tuple) and len(given) != n:
             things = "names" if key == "activation" else "rates"
@@ -101,7 +101,7 @@ def faults(settings: Settings) -> Iterable[str]:
     if data.folds and data.validation_fraction:
         yield f"data.validation_fraction = {data.validation_fraction:g}: stands beside folds; keep one of the two"
     if data.fold is not None and data.folds is None:
-        yield f"data.fold = {data.fold}: is read with folds, the number of folds"
+        yield f"data.fold = {data.fold}: is read with folds, the number of folds; set it too, or leave fold out"
     if data.folds and data.fold is not None and data.fold >= data.folds:
         yield f"data.fold = {data.fold}: allowed: 0 to {data.folds - 1}"
     if training.optimizer == "perceptron":
@@ -140,11 +140,12 @@ def task_faults(settings: Settings, task: str) -> Iterable[str]:
     """What is wrong in one cell once the task of its data is known."""
     network, training = settings.network, settings.training
     if settings.data.target_scale != "none" and task != "regression":
-        yield f"data.target_scale = {settings.data.target_scale!r}: is for regression; the task is {task}"
+        yield f"data.target_scale = {settings.data.target_scale!r}: is for regression; the task is {task}; leave it out"
     if training.loss is not None and training.loss not in TASKS[task]:
         yield f"training.loss = {training.loss!r}: the task is {task}; allowed: {', '.join(TASKS[task])}"
     if network.output_activation is not None and task != "regression":
-        yield f"network.output_activation = {network.output_activation!r}: is for regression; the task is {task}"
+        given = repr(network.output_activation)
+        yield f"network.output_activation = {given}: is for regression; the task is {task}; leave it out"
     if training.optimizer == "perceptron" and task not in ("binary", "multilabel"):
         yield f"training.optimizer = 'perceptron': needs the task binary or multilabel; the task is {task}"
 

@@ -74,7 +74,8 @@ def run(
 def prepare_request(
     experiment: Experiment, backends: Sequence[str] | None, modes: Sequence[str] | None, seeds: int | None
 ) -> Experiment:
-    """The experiment with what the request says in place of the file's `[run]`."""
+    """The experiment with what the request says in place of the file's `[run]`; a single name stands for a list."""
+    backends, modes = ([given] if isinstance(given, str) else given for given in (backends, modes))
     for name in backends or ():
         registry.backend(name)
     return experiment.override(
@@ -91,6 +92,7 @@ def sweep(
     hidden: Any = (50,),
     learning_rate: Any = 0.1,
     name: str = "sweep",
+    title: str = "",
     task: str | None = None,
     store: str = DEFAULT_STORE,
     progress: bool = True,
@@ -100,14 +102,16 @@ def sweep(
 
         harness.sweep(X, y, hidden=(50,), learning_rate=[0.01, 0.1], l2=[0.0, 1e-3], backends=["numpy", "torch"])
 
-    `X` is `(n, n_inputs)`, `y` `(n,)` or `(n, n_targets)`. `settings` are the keys of an experiment file, whatever
-    their table; one that is given a list is an axis (for `hidden` a list of tuples or lists). Batches have 32 rows (a
-    third of all rows, where that is less) and epochs number 20 unless told otherwise. `lint` warns of the same before.
-    Raises `RequestError` for a request that is wrong.
+    `X` is `(n, n_inputs)`, `y` `(n,)` or `(n, n_targets)`. The store knows the results by `name`; pictures are headed
+    by `title`. `settings` are the keys of an experiment file, whatever their table; one that is given a list or an
+    array is an axis (for `hidden` a list of lists or tuples). Batches have 32 rows (a third of all rows, where that is
+    less) and epochs number 20 unless told otherwise. `lint` warns of the same before. Raises `RequestError` for a
+    request that is wrong.
     """
     X, y, names, found, _, column = check_arrays(X, y, task)
     settings = {"hidden": hidden, "learning_rate": learning_rate, **settings}
     experiment = parse_arguments(name, len(X), settings if task is None else {**settings, "task": task})
+    experiment = experiment.model_copy(update={"title": title})
     dataset = Dataset(ARRAYS, X, y, names, found, column)
     return run(experiment, store=store, progress=progress, dataset=dataset)
 
@@ -129,6 +133,7 @@ def register(
             "sampled": list(experiment.sampled),
             "warnings": [*map(str, findings), *_warnings(experiment, datasets)],
             "shown": _facts(experiment, datasets),
+            "names": {dataset.name: list(dataset.names) for dataset in datasets.values()},
             "notes": list(experiment.report.notes),
             "published": read_published(experiment),
         },
@@ -185,11 +190,11 @@ def read_published(experiment: Experiment) -> dict[str, list[Any]] | None:
     if path is None:
         return None
     where = f"{experiment.source}: report.published = {path!r}"
+    known = [*experiment.sweep, "train_accuracy", "test_accuracy"]
     try:
         frame = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise RequestError(f"{where}: cannot be read as CSV: {error}") from None
-    known = [*experiment.sweep, "train_accuracy", "test_accuracy"]
+        raise RequestError(f"{where}: cannot be read as CSV: {error}; expected columns: {', '.join(known)}") from None
     if not set(experiment.sweep) <= set(frame.columns) <= set(known):
         raise RequestError(f"{where}: has columns {', '.join(frame.columns)}; expected: {', '.join(known)}")
     return {name: [None if pd.isna(value) else value for value in frame[name].tolist()] for name in frame.columns}

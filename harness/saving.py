@@ -1,21 +1,26 @@
 """From what workers give to what the store keeps: rows with their parity, and the artefacts of the best cells."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+import numpy as np
+
 from harness import registry
-from harness.data import Datasets
+from harness.checkpoints import Path, flat, parity_arrays, read_checkpoints
+from harness.data import Dataset, Datasets
 from harness.environment import harness_version, machine, numpy_version
 from harness.floor import ReferenceOutcome
+from harness.keep import Keep
 from harness.metrics import NO_SCORE, Score, right, score_of
-from harness.parity import deviation, judge, largest
+from harness.parity import deviation, is_chaotic, judge, largest
 from harness.plan import Trial
+from harness.plane import plane
 from harness.store import METRICS, Store, flatten, pack
 from harness.training import Outcome
 
-_MISCLASSIFIED = 25
-_HEAVY = ("weights", "predictions")  # artefacts kept only for the best cell
+_SHOWN = 25  # inputs of the test rows: the first, and the first that are misclassified
+_HEAVY = ("weights", "predictions", "plane")  # artefacts kept only for the best cell
 
 
 class Writer:
@@ -29,6 +34,7 @@ class Writer:
         self.parity = parity
         self.save_weights = save_weights
         self.best = self._best_so_far(name, again)
+        self.floors = store.floors() if parity else {}
         self.kept: set[str] = set()  # trials whose heavy artefacts this run has written
 
     def _best_so_far(self, name: str, again: set[str]) -> dict[tuple[str, str, int], tuple[Score, str]]:
@@ -39,6 +45,21 @@ class Writer:
             if row["trial_id"] not in again and score > best.get(key, (NO_SCORE, ""))[0]:
                 best[key] = (score, row["trial_id"])
         return best
+
+    def keep(self, trials: Sequence[Trial], missing: Sequence[bool], epochs: tuple[int, ...]) -> Keep:
+        """What a worker has to send back of a chunk, of whose trials some are `missing` in the store.
+
+        All weights where they are compared with the reference's; heavier things only of what can become the best.
+        """
+        if self.save_weights:
+            return Keep(tuple(missing), every=True, weights=True, epochs=epochs)
+        able = tuple(wanted and not self._chaotic(trial) for trial, wanted in zip(trials, missing, strict=True))
+        bar, _ = self.best.get(_key(trials[0]), (NO_SCORE, ""))
+        return Keep(able, bar, weights=self.parity, epochs=epochs)
+
+    def _chaotic(self, trial: Trial) -> bool:
+        compared = self.parity and trial.mode == "controlled"
+        return compared and is_chaotic(self.floors.get(trial.reference_id), trial.config.dtype)
 
     def save_reference(self, trial: Trial, future: Future[ReferenceOutcome]) -> str:
         """Keep a reference. What failed is not kept: its trials are stored as unchecked, and looked at again."""
@@ -56,59 +77,27 @@ class Writer:
                 "first_epoch_weights": first,
                 "numpy_version": numpy_version(),
                 "harness_version": harness_version(),
-            }
+            },
+            outcome.checkpoints.arrays(),
         )
+        self.floors[trial.reference_id] = outcome.floor
         return "ok"
 
     def save(self, trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
         """Write the rows of some trials in one transaction."""
-        rows = [self._row(trial, outcome) for trial, outcome in zip(trials, outcomes, strict=True)]
+        results = list(zip(trials, outcomes, strict=True))
+        compared = [trial.reference_id for trial in trials if self.parity and trial.mode == "controlled"]
+        references = self.store.references(compared)
+        measured = [_parity_of(trial, outcome, references) for trial, outcome in results]
+        rows = [_row(*result, parity) for result, (parity, _) in zip(results, measured, strict=True)]
         heavy, superseded = self._with_weights(trials, outcomes, rows)
         payloads = [
-            self._payloads(trial, outcome, trial.id in heavy) for trial, outcome in zip(trials, outcomes, strict=True)
+            self._payloads(trial, outcome, trial.id in heavy) | paths
+            for (trial, outcome), (_, paths) in zip(results, measured, strict=True)
         ]
         self.store.save_results(zip(rows, payloads, strict=True))
         for trial_id in superseded:
             self.store.drop_artefacts(trial_id, _HEAVY)
-
-    def _row(self, trial: Trial, outcome: Outcome) -> dict[str, Any]:
-        installed = registry.backend(trial.backend)
-        return {
-            "trial_id": trial.id,
-            "status": outcome.status,
-            "reason": outcome.reason,
-            **dict.fromkeys(METRICS),
-            **(outcome.metrics if outcome.status == "ok" else {}),
-            **dict.fromkeys(("deviation", "deviation_first_epoch", "floor", "verdict")),
-            **self._parity_of(trial, outcome),
-            "epochs_run": outcome.epochs_run,
-            "stack_size": outcome.stack_size,
-            "build_seconds": outcome.build_seconds,
-            "train_seconds": outcome.train_seconds,
-            "predict_seconds": outcome.predict_seconds,
-            "backend_version": "" if outcome.status == "not_installed" else installed.version(),
-            "numpy_version": numpy_version(),
-            "harness_version": harness_version(),
-            "machine": machine(),
-        }
-
-    def _parity_of(self, trial: Trial, outcome: Outcome) -> dict[str, Any]:
-        """Deviation, floor and verdict of a controlled trial; nothing for a native one."""
-        if trial.mode == "native":
-            return {}
-        reference = self.store.reference(trial.reference_id) if self.parity else None
-        if reference is None:
-            return {"verdict": "unchecked"}
-        floor = reference["floor"]
-        if outcome.status not in ("ok", "diverged"):
-            return {"floor": floor, "verdict": "unchecked"}
-        measured = deviation(outcome.weights, reference["weights"])
-        return {
-            "deviation": measured,
-            "deviation_first_epoch": deviation(outcome.first_epoch_weights, reference["first_epoch_weights"]),
-            "floor": floor,
-            "verdict": judge(outcome.status, measured, floor, trial.config.dtype, largest(reference["weights"])),
-        }
 
     def _with_weights(
         self, trials: Sequence[Trial], outcomes: Sequence[Outcome], rows: Sequence[dict[str, Any]]
@@ -123,7 +112,7 @@ class Writer:
         heavy = {trials[k].id for k in trained} if self.save_weights else set()
         for k in trained:
             trial, score = trials[k], _score(rows[k])
-            key = (trial.backend, trial.mode, trial.seed)
+            key = _key(trial)
             before, superseded = self.best.get(key, (NO_SCORE, ""))
             if score <= before:
                 continue
@@ -136,26 +125,93 @@ class Writer:
         return heavy, dropped
 
     def _payloads(self, trial: Trial, outcome: Outcome, heavy: bool) -> dict[str, bytes]:
-        """Curves and confusion matrices always; weights and predictions where they are `heavy`."""
+        """Curves and confusion matrices always; weights, predictions and the plane where they are `heavy`."""
         payloads = {"curves": pack(outcome.curves)} if outcome.curves else {}
         if outcome.confusion:
             payloads["confusion"] = pack(outcome.confusion)
         if heavy and outcome.weights is not None:
+            dataset = self.datasets[trial.data.key]
             payloads["weights"] = pack(flatten(outcome.weights))
             if outcome.test_logits is not None:
-                payloads["predictions"] = pack(self._predictions(trial, outcome))
+                payloads["predictions"] = pack(_predictions(trial, dataset, outcome.test_logits))
+            if outcome.grid_logits is not None:
+                payloads["plane"] = pack(plane(trial, dataset, outcome.weights, outcome.grid_logits))
         return payloads
 
-    def _predictions(self, trial: Trial, outcome: Outcome) -> dict[str, Any]:
-        """Test logits with targets and row numbers, and up to 25 misclassified inputs as the dataset has them."""
-        assert outcome.test_logits is not None
-        dataset = self.datasets[trial.data.key]
-        test = trial.prepare(dataset).test
-        predictions = {"logits": outcome.test_logits, "targets": test.y, "rows": test.rows}
-        if trial.config.task == "regression":
-            return predictions
-        wrong = test.rows[~right(trial.config, outcome.test_logits, test.y)][:_MISCLASSIFIED]
-        return {**predictions, "misclassified_rows": wrong, "misclassified_inputs": dataset.X[wrong]}
+
+def _row(trial: Trial, outcome: Outcome, parity: dict[str, Any]) -> dict[str, Any]:
+    """The row of the store."""
+    installed = registry.backend(trial.backend)
+    return {
+        "trial_id": trial.id,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        **dict.fromkeys(METRICS),
+        **(outcome.metrics if outcome.status == "ok" else {}),
+        **dict.fromkeys(("deviation", "deviation_first_epoch", "floor", "verdict")),
+        **parity,
+        "epochs_run": outcome.epochs_run,
+        "stack_size": outcome.stack_size,
+        "build_seconds": outcome.build_seconds,
+        "train_seconds": outcome.train_seconds,
+        "predict_seconds": outcome.predict_seconds,
+        "backend_version": "" if outcome.status == "not_installed" else installed.version(),
+        "numpy_version": numpy_version(),
+        "harness_version": harness_version(),
+        "machine": machine(),
+    }
+
+
+def _parity_of(
+    trial: Trial, outcome: Outcome, references: Mapping[str, dict[str, Any]]
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Deviation, floor and verdict of a controlled trial, and both over the epochs; nothing for a native one."""
+    if trial.mode == "native":
+        return {}, {}
+    if trial.reference_id not in references:
+        return {"verdict": "unchecked"}, {}
+    reference = references[trial.reference_id]
+    floor = reference["floor"]
+    if outcome.status not in ("ok", "diverged"):
+        return {"floor": floor, "verdict": "unchecked"}, {}
+    measured = deviation(outcome.weights, reference["weights"])
+    parity = {
+        "deviation": measured,
+        "deviation_first_epoch": deviation(outcome.first_epoch_weights, reference["first_epoch_weights"]),
+        "floor": floor,
+        "verdict": judge(outcome.status, measured, floor, trial.config.dtype, largest(reference["weights"])),
+    }
+    own = read_checkpoints(reference["checkpoints"], reference["first_epoch_weights"])
+    return parity, {"parity": pack(parity_arrays(_path(outcome), own, _last(trial, outcome), measured, floor))}
+
+
+def _predictions(trial: Trial, dataset: Dataset, logits: np.ndarray) -> dict[str, np.ndarray]:
+    """Test logits with targets and row numbers; up to 25 inputs as the dataset has them, and 25 misclassified ones."""
+    test = trial.prepare(dataset).test
+    samples = test.rows[:_SHOWN]
+    predictions = {"logits": logits, "targets": test.y, "rows": test.rows}
+    predictions |= {"sample_rows": samples, "sample_inputs": dataset.X[samples]}
+    if trial.config.task == "regression":
+        return predictions
+    wrong = test.rows[~right(trial.config, logits, test.y)][:_SHOWN]
+    return {**predictions, "misclassified_rows": wrong, "misclassified_inputs": dataset.X[wrong]}
+
+
+def _path(outcome: Outcome) -> Path:
+    """Where a controlled training was after some epochs."""
+    first = outcome.first_epoch_weights
+    seen = outcome.checkpoints if first is None else {1: flat(first), **outcome.checkpoints}
+    return Path(seen, (outcome.epochs_run or 1) if outcome.status == "diverged" else None)
+
+
+def _last(trial: Trial, outcome: Outcome) -> int:
+    """The epoch at which a controlled training was at its end, or would have been."""
+    return trial.config.epochs if outcome.status == "diverged" else outcome.epochs_run or trial.config.epochs
+
+
+def _key(trial: Trial) -> tuple[str, str, int]:
+    """Trials of one backend, mode and repeat compete for being the best."""
+    return trial.backend, trial.mode, trial.seed
 
 
 def _score(row: dict[str, Any]) -> Score:

@@ -34,9 +34,9 @@ def read_start(name: str, config: Config, source: str) -> GivenStart:
         with np.load(name, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except FileNotFoundError:
-        raise RequestError(f"{where}: no such file: {name}") from None
+        raise RequestError(f"{where}: no such file: {name}; it is looked for beside the experiment file") from None
     except (OSError, ValueError, zipfile.BadZipFile, EOFError):
-        raise RequestError(f"{where}: not an NPZ file of plain arrays") from None
+        raise RequestError(f"{where}: not an NPZ file of plain arrays; write one by numpy.savez") from None
     if not any(key.startswith("0/") for key in arrays):
         arrays = {key.removeprefix("start/"): value for key, value in arrays.items() if key.startswith("start/")}
     if not arrays:
@@ -62,7 +62,7 @@ def read_start(name: str, config: Config, source: str) -> GivenStart:
         normalised = "with" if config.batch_norm else "without"
         raise RequestError(
             f"{where}: {', '.join(sorted(arrays)[:3])} do not belong to a network {config.layers} "
-            f"{normalised} batch normalisation"
+            f"{normalised} batch normalisation; leave them out"
         )
     digest = hashlib.sha256(b"".join(value.tobytes() for layer in layers for value in layer.values())).hexdigest()
     return GivenStart(tuple(layers), f"file:{digest}")

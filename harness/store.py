@@ -105,8 +105,8 @@ references = Table(
 artefacts = Table(
     "artefacts",
     _metadata,
-    Column("trial_id", String(64), primary_key=True),
-    Column("kind", String, primary_key=True),  # "curves", "confusion", "weights", "predictions"
+    Column("trial_id", String(64), primary_key=True),  # or the id of a reference, which has "checkpoints"
+    Column("kind", String, primary_key=True),  # "curves", "confusion", "parity", "weights", "predictions", "plane"
     Column("payload", LargeBinary, nullable=False),
 )
 
@@ -150,7 +150,7 @@ class Store:
         try:
             self._make_tables(must_exist)
         except SQLAlchemyError as error:
-            raise RequestError(f"store {url}: cannot be opened: {_first_line(error)}") from None
+            raise RequestError(f"store {url}: cannot be opened: {_first_line(error)}; give another --store") from None
 
     def _make_tables(self, must_exist: bool) -> None:
         """Make what is missing, but nothing in a database that is only to be read, or is another program's."""
@@ -163,7 +163,7 @@ class Store:
         if present == set(_metadata.tables):
             return
         if must_exist:
-            raise RequestError(f"store {self.url}: holds no results of the harness")
+            raise RequestError(f"store {self.url}: holds no results of the harness; harness run fills it")
         _metadata.create_all(self.engine)
 
     @contextmanager
@@ -284,10 +284,15 @@ class Store:
 
     def artefacts(self, kind: str, trial_ids: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
         """Trial id -> arrays of one kind, for those of the trials that have it."""
-        wanted = set(trial_ids)
-        query = select(artefacts.c.trial_id, artefacts.c.payload).where(artefacts.c.kind == kind)
+        found: dict[str, dict[str, np.ndarray]] = {}
+        wanted = iter(dict.fromkeys(trial_ids))
         with self._transaction() as connection:
-            return {row.trial_id: unpack(row.payload) for row in connection.execute(query) if row.trial_id in wanted}
+            while some := list(islice(wanted, _ROWS_AT_A_TIME)):
+                query = select(artefacts.c.trial_id, artefacts.c.payload).where(
+                    artefacts.c.kind == kind, artefacts.c.trial_id.in_(some)
+                )
+                found |= {row.trial_id: unpack(row.payload) for row in connection.execute(query)}
+        return found
 
     # -- references
 
@@ -297,23 +302,38 @@ class Store:
         with self._transaction() as connection:
             return {key: (harness, numpy) for key, harness, numpy in connection.execute(select(*columns))}
 
-    def save_reference(self, row: Mapping[str, Any]) -> None:
-        """Write one reference. An earlier one is replaced."""
+    def floors(self) -> dict[str, float | None]:
+        """Reference id -> its floor."""
         with self._transaction() as connection:
-            connection.execute(delete(references).where(references.c.reference_id == row["reference_id"]))
-            connection.execute(references.insert(), dict(row))
+            rows = connection.execute(select(references.c.reference_id, references.c.floor))
+            return {row.reference_id: row.floor for row in rows}
 
-    def reference(self, reference_id: str) -> dict[str, Any] | None:
-        """Floor and weights of one reference (weights are None where it diverged), or None when it is not stored."""
+    def save_reference(self, row: Mapping[str, Any], checkpoints: Mapping[str, Any]) -> None:
+        """Write one reference, and what it kept on the way. An earlier one is replaced."""
+        key = row["reference_id"]
         with self._transaction() as connection:
-            found = connection.execute(select(references).where(references.c.reference_id == reference_id))
-            row = found.mappings().one_or_none()
-        if row is None:
-            return None
-        reference = dict(row)
-        for key in ("weights", "first_epoch_weights"):
-            reference[key] = None if reference[key] is None else unflatten(unpack(reference[key]))
-        return reference
+            connection.execute(delete(references).where(references.c.reference_id == key))
+            connection.execute(delete(artefacts).where(artefacts.c.trial_id == key))
+            connection.execute(references.insert(), dict(row))
+            connection.execute(
+                artefacts.insert(), {"trial_id": key, "kind": "checkpoints", "payload": pack(checkpoints)}
+            )
+
+    def references(self, reference_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Reference id -> floor and weights (None where it diverged), of those that are stored.
+
+        Under "checkpoints" the arrays that it kept on the way; none where an earlier version trained it.
+        """
+        wanted = list(dict.fromkeys(reference_ids))
+        with self._transaction() as connection:
+            rows = connection.execute(select(references).where(references.c.reference_id.in_(wanted))).mappings()
+            found = {row["reference_id"]: dict(row) for row in rows}
+        checkpoints = self.artefacts("checkpoints", found)
+        for key, reference in found.items():
+            for name in ("weights", "first_epoch_weights"):
+                reference[name] = None if reference[name] is None else unflatten(unpack(reference[name]))
+            reference["checkpoints"] = checkpoints.get(key, {})
+        return found
 
 
 def _engine(url: str, must_exist: bool) -> Engine:
@@ -339,7 +359,7 @@ def _prepare_file(url: str, path: Path, must_exist: bool) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RequestError(f"store {url}: its folder cannot be made: {error.strerror}") from None
+            raise RequestError(f"store {url}: its folder cannot be made: {error.strerror}; give another") from None
     if not path.parent.is_dir():
         raise RequestError(f"store {url}: the folder {str(path.parent)!r} does not exist; make it first")
 

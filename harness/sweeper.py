@@ -10,12 +10,14 @@ from typing import Any
 from pebble import ProcessExpired
 
 from harness import registry, worker
+from harness.checkpoints import kept_epochs
 from harness.cohorts import MOST_MEMBERS, Chunk, chunks
 from harness.data import Datasets
 from harness.environment import harness_version, numpy_version
 from harness.errors import describe
 from harness.executor import WARM_UP_SECONDS, LocalExecutor
 from harness.experiment import Experiment
+from harness.metrics import score_of
 from harness.plan import Trial
 from harness.progress import Progress
 from harness.results import is_stale
@@ -53,13 +55,13 @@ class Sweep:
         self.store = store
         self.datasets = datasets
         self.parity = experiment.run.parity == "all"
-        self.best_only = not self.parity and not save_weights  # whose weights have to come back from a worker
         self.retry_failed = retry_failed
         self.refresh = refresh
         self.retrain = retrain
         self.trials = {trial.id: trial for trial in trials}
         self.todo = self._missing()
         self.references = self._missing_references()
+        self.epochs = self._kept_epochs()
         self.writer = Writer(store, experiment.name, datasets, self.parity, save_weights, set(self.todo))
 
     # -- what is missing
@@ -95,6 +97,13 @@ class Sweep:
             and registry.backend(trial.backend).missing() is None
             and (trial.reference_id not in stored or (self.refresh and stored[trial.reference_id] != current))
         }
+
+    def _kept_epochs(self) -> tuple[int, ...]:
+        """The epochs on the way after which parity is measured; the plan decides, not what is missing of it."""
+        if not self.parity:
+            return ()
+        cells = {(t.seed, t.position): t.config for t in self.trials.values() if t.mode == "controlled"}
+        return kept_epochs(cells.values())
 
     # -- training
 
@@ -144,12 +153,12 @@ class Sweep:
         """Which trials of a chunk have no result that stands."""
         return [trial.id in self.todo for trial in chunk.trials]
 
-    def save(self, chunk: Chunk, outcomes: list[Outcome]) -> list[str]:
-        """Store what was missing of a chunk, and give its statuses."""
+    def save(self, chunk: Chunk, outcomes: list[Outcome]) -> list[Outcome]:
+        """Store what was missing of a chunk, and give its outcomes."""
         missing = self.missing(chunk)
         outcomes = list(compress(outcomes, missing))
         self.writer.save(list(compress(chunk.trials, missing)), outcomes)
-        return [outcome.status for outcome in outcomes]
+        return outcomes
 
 
 class Lanes:
@@ -217,7 +226,7 @@ class Lanes:
             self.progress.finished(REFERENCE, self.sweep.writer.save_reference(trial, future))
 
         limit = _REFERENCE_TRAININGS * trial.time_limit
-        future = self.executor.submit(REFERENCE, None, worker.run_reference, trial, timeout=limit)
+        future = self.executor.submit(REFERENCE, None, worker.run_reference, trial, self.sweep.epochs, timeout=limit)
         self.running[future] = (REFERENCE, take)
 
     def _submit(self, name: str, queued: Queued) -> None:
@@ -232,12 +241,12 @@ class Lanes:
                 self.left[name] += len(alone)
                 return
             outcomes = future.result() if error is None else [failed(error, chunk.trials[0])]
-            for status in self.sweep.save(chunk, outcomes):
-                self.progress.finished(name, status)
+            for outcome in self.sweep.save(chunk, outcomes):
+                self.progress.finished(name, outcome.status, score_of(outcome.metrics)[0])
 
         path = registry.backend(name).trainer
-        light = self.sweep.missing(chunk) if self.sweep.best_only else None
-        arguments = (chunk.trials, path, chunk.width, light)
+        keep = self.sweep.writer.keep(chunk.trials, self.sweep.missing(chunk), self.sweep.epochs)
+        arguments = (chunk.trials, path, chunk.width, keep)
         future = self.executor.submit(name, path, worker.run_chunk, *arguments, timeout=chunk.time_limit)
         self.running[future] = (name, take)
 

@@ -35,12 +35,12 @@ def load_table(path: Path, target: str | tuple[str, ...], task: str | None) -> T
     if path.suffix.lower() not in _READERS:
         raise RequestError(f"{path}: {unknown('kind of file', path.suffix, _READERS)}")
     if not path.is_file():
-        raise RequestError(f"{path}: {'is not a file' if path.exists() else 'no such file'}")
+        raise RequestError(f"{path}: {'is not a file' if path.exists() else 'no such file'}; give a file that is there")
     if not targets:
         raise RequestError(f"{path}: target: name at least one column")
     for name in targets:
         if targets.count(name) > 1:
-            raise RequestError(f"{path}: target {name!r} is listed twice")
+            raise RequestError(f"{path}: target {name!r} is listed twice; leave one out")
     inputs, outputs = _READERS[path.suffix.lower()](path, targets)
     return _check(inputs, outputs, task, str(path), str(path))
 
@@ -68,13 +68,14 @@ def _read_csv(path: Path, targets: tuple[str, ...]) -> tuple[pd.DataFrame, pd.Da
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(path, low_memory=False, **options)
     except pd.errors.EmptyDataError:
-        raise RequestError(f"{path}: the file is empty") from None
+        raise RequestError(f"{path}: the file is empty; its first line names the columns") from None
     except pd.errors.ParserWarning:
-        raise RequestError(f"{path}: its rows are longer than its header of {_count(len(names), 'name')}") from None
+        header = _count(len(names), "name")
+        raise RequestError(f"{path}: its rows are longer than its header of {header}; name every column") from None
     except RequestError:
         raise
     except (OSError, ValueError) as error:  # pandas' ParserError and a wrong encoding are ValueErrors
-        raise RequestError(f"{path}: cannot be read as CSV: {_line(error)}") from None
+        raise RequestError(f"{path}: cannot be read as CSV: {_line(error)}; save it as UTF-8, with commas") from None
     if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
         raise RequestError(f"{path}: its one column is {_listed(names)}: the values must be separated by commas")
     _check_distinct(names, str(path))
@@ -87,7 +88,7 @@ def _read_parquet(path: Path, targets: tuple[str, ...]) -> tuple[pd.DataFrame, p
     except ImportError:
         raise RequestError(f"{path}: needs the package pyarrow; run: pip install pyarrow") from None
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise RequestError(f"{path}: cannot be read as Parquet: {_line(error)}") from None
+        raise RequestError(f"{path}: cannot be read as Parquet: {_line(error)}; write it again, or as CSV") from None
     names = [str(name) for name in frame.columns]
     _check_distinct(names, str(path))
     return _part(frame.set_axis(names, axis=1), targets, path)
@@ -106,7 +107,7 @@ def _read_npz(path: Path, targets: tuple[str, ...]) -> tuple[pd.DataFrame, pd.Da
             _check_known(targets, names, "array", path)
             others = [name for name in names if name != target]
             if not others:
-                raise RequestError(f"{path}: holds no array of inputs beside the target {target!r}")
+                raise RequestError(f"{path}: holds no array of inputs beside the target {target!r}; name it 'X'")
             if "X" not in others and len(others) > 1:
                 raise RequestError(f"{path}: which array holds the inputs? name it 'X' (found: {_listed(others)})")
             inputs = "X" if "X" in others else others[0]
@@ -156,7 +157,7 @@ def _frame(values: Any, name: str, at: str, or_vector: bool = False) -> pd.DataF
     try:
         frame = pd.DataFrame(array)
     except ValueError as error:  # dates beyond those that pandas can count
-        raise RequestError(f"{at}: {_line(error)}") from None
+        raise RequestError(f"{at}: {_line(error)}; give numbers or texts") from None
     single = or_vector and len(frame.columns) == 1
     frame.attrs = {_COLUMN: single and array.ndim == 2}
     return frame.set_axis([name] if single else [f"{name}[{i}]" for i in range(len(frame.columns))], axis=1)
@@ -167,7 +168,7 @@ def as_array(values: Any, at: str) -> np.ndarray:
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise RequestError(f"{at}: is no array: {_line(error)}") from None
+        raise RequestError(f"{at}: is no array: {_line(error)}; give one row a sample") from None
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
@@ -178,13 +179,14 @@ def _check(inputs: pd.DataFrame, outputs: pd.DataFrame, task: str | None, at_inp
     if task is not None and task not in TASKS:
         raise RequestError(f"{at_outputs}: {unknown('task', task, TASKS)}")
     if len(inputs) != len(outputs):
-        raise RequestError(f"{at_inputs}: {_count(len(inputs), 'row')} of inputs, but {len(outputs)} of targets")
+        rows = _count(len(inputs), "row")
+        raise RequestError(f"{at_inputs}: {rows} of inputs, but {len(outputs)} of targets; give one target a row")
     if len(inputs) < 2:
         raise RequestError(f"{at_inputs}: {_count(len(inputs), 'row')}; at least 2 are needed")
     if not inputs.shape[1]:
-        raise RequestError(f"{at_inputs}: no input columns")
+        raise RequestError(f"{at_inputs}: no input columns; keep one beside the target")
     if not outputs.shape[1]:
-        raise RequestError(f"{at_outputs}: no target columns")
+        raise RequestError(f"{at_outputs}: no target columns; give one at least")
     for frame, at in ((inputs, at_inputs), (outputs, at_outputs)):
         _check_present(frame, at)
     others = _not_numeric(inputs)
@@ -269,7 +271,8 @@ def _numbers(frame: pd.DataFrame, at: str) -> np.ndarray:
     finite = np.isfinite(values)
     if not finite.all():
         columns = _columns(frame.columns[~finite.all(axis=0)])
-        raise RequestError(f"{at}: infinite values in {_count((~finite).any(axis=1).sum(), 'row')}, {columns}")
+        rows = _count((~finite).any(axis=1).sum(), "row")
+        raise RequestError(f"{at}: infinite values in {rows}, {columns}: put numbers there, or drop them")
     return values
 
 
@@ -284,7 +287,7 @@ def _check_present(frame: pd.DataFrame, at: str) -> None:
 def _check_distinct(names: list[str], at: str) -> None:
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
-        raise RequestError(f"{at}: {_columns(twice)}: the name stands there more than once")
+        raise RequestError(f"{at}: {_columns(twice)}: the name stands there more than once; rename one")
 
 
 def _check_known(targets: tuple[str, ...], names: list[str], kind: str, path: Path) -> None:

@@ -3,13 +3,14 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from harness.checkpoints import flat_stack
 from harness.data import Prepared
-from harness.metrics import confusion, confusion_stack, evaluate, evaluate_stack, loss
+from harness.metrics import NO_SCORE, Score, confusion, confusion_stack, evaluate, evaluate_stack, loss, score_of
 from harness.stacks import lifted
 from harness.trainer import (
     NATIVE_CURVES,
@@ -31,7 +32,10 @@ Curves = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of one training. Metrics are empty where it diverged."""
+    """What came out of one training. Metrics are empty where it diverged.
+
+    `checkpoints` holds the weights, flat, after the epochs that were asked for; `grid_logits` those of `harness.plane`.
+    """
 
     status: str
     reason: str | None = None
@@ -44,7 +48,9 @@ class Outcome:
     predict_seconds: float | None = None
     weights: Weights | None = None
     first_epoch_weights: Weights | None = None
+    checkpoints: dict[int, np.ndarray] = field(default_factory=dict)
     test_logits: np.ndarray | None = None
+    grid_logits: np.ndarray | None = None
     confusion: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -97,6 +103,7 @@ class MemberWatch:
         self.best = None if stopping is None else BestEpoch(stopping)
         self.curves: Curves = {}
         self.first_epoch_weights: Weights | None = None
+        self.checkpoints: dict[int, np.ndarray] = {}
         self.weights: Weights | None = None  # what it left the stack with
         self.epochs_run = 0
         self.fault: str | None = None
@@ -112,9 +119,9 @@ class MemberWatch:
 class Watcher:
     """The harness's eyes during the training of a stack: the `after_epoch` that a trainer calls.
 
-    Records the curves and the weights after epoch 1, takes members whose weights or losses are no longer finite or
-    whose patience has run out off the stack, and keeps account of the time that looking takes, which is not the
-    backend's.
+    Records the curves and the weights after epoch 1 and after those of `epochs`, takes members whose weights or losses
+    are no longer finite or whose patience has run out off the stack, and keeps account of the time that looking takes,
+    which is not the backend's.
     """
 
     def __init__(
@@ -124,6 +131,7 @@ class Watcher:
         prepared: Prepared,
         curves: bool,
         stopping: EarlyStopping | None = None,
+        epochs: tuple[int, ...] = (),
     ) -> None:
         self.trainer = trainer
         self.config = configs[0]  # what metrics depend on is the same for all
@@ -133,6 +141,7 @@ class Watcher:
         self.parts = prepared.parts()
         self.X = np.concatenate([part.X for part in self.parts.values()])
         self.wants_curves = curves
+        self.kept_epochs = epochs
         self.seconds = 0.0
         if curves:
             self._record(0)
@@ -141,12 +150,15 @@ class Watcher:
         """Look at the training after `epoch` epochs: which of the members that are left have to leave, `(members,)`."""
         started = time.perf_counter()
         weights = self.weights()
-        for i, finite in zip(self.still, finite_members(weights), strict=True):
+        flat = flat_stack(weights) if epoch in self.kept_epochs else None
+        for k, (i, finite) in enumerate(zip(self.still, finite_members(weights), strict=True)):
             self.members[i].epochs_run = epoch
             if not finite:
                 self.members[i].fault = f"weights not finite after epoch {epoch}"
             elif epoch == 1:
-                self.members[i].first_epoch_weights = member(weights, self.still.index(i))
+                self.members[i].first_epoch_weights = member(weights, k)
+            elif flat is not None:
+                self.members[i].checkpoints[epoch] = flat[k]
         if self.wants_curves:
             self._record(epoch)
         leave = np.array([self.members[i].fault is not None for i in self.still])
@@ -221,12 +233,13 @@ def train_stack(
     curves: bool = False,
     stopping: EarlyStopping | None = None,
     width: int = 1,
+    epochs: tuple[int, ...] = (),
 ) -> list[Outcome]:
     """Train a stack under the harness's own conventions, from its starts, on its batches, until it says stop.
 
-    More than one member needs a `StackTrainer`; one that compiles gets copies of the last member up to `width`. Times
-    are the stack's over its members. Raises `RuntimeError` when the trainer skipped epochs, and whatever the trainer
-    raises; `Diverged` from a single network is an outcome.
+    More than one member needs a `StackTrainer`; one that compiles gets copies of the last member up to `width`. Weights
+    are kept after `epochs` too. Times are the stack's over its members. Raises `RuntimeError` when the trainer skipped
+    epochs, and whatever the trainer raises; `Diverged` from a single network is an outcome.
     """
     count = len(configs)
     stack_class = lifted(trainer_class)
@@ -236,7 +249,7 @@ def train_stack(
     trainer = stack_class(configs[0], None)
     trainer.build_stack(configs, stacked(starts))
     built = time.perf_counter()
-    watcher = Watcher(trainer, configs, prepared, curves, stopping)
+    watcher = Watcher(trainer, configs, prepared, curves, stopping, epochs)
     before = time.perf_counter()
     try:
         trainer.train_stack(prepared.train.X, prepared.train.y, StackedBatches(tuple(batches)), watcher)
@@ -286,7 +299,7 @@ def _finish_stack(watcher: Watcher, seconds: dict[str, float], count: int) -> li
             "stack_size": count,
             **seconds,
         }
-        common["first_epoch_weights"] = watch.first_epoch_weights
+        common |= {"first_epoch_weights": watch.first_epoch_weights, "checkpoints": watch.checkpoints}
         if fault is not None:
             outcomes.append(Outcome("diverged", fault, **common))
         else:
@@ -310,8 +323,17 @@ def _final_weights(watcher: Watcher) -> list[Weights | None]:
     return finals
 
 
-def train_native(trainer_class: type[Trainer], config: Config, seed: int, prepared: Prepared) -> Outcome:
+def train_native(
+    trainer_class: type[Trainer],
+    config: Config,
+    seed: int,
+    prepared: Prepared,
+    grid: np.ndarray | None = None,
+    bar: Score = NO_SCORE,
+) -> Outcome:
     """Let the framework train in its own way: its start, its batches, its defaults.
+
+    Where its score is above `bar`, its logits for the inputs `grid` are taken too.
 
     Raises `ValueError` when what it tells of itself cannot be true, and whatever it raises but `Diverged`.
     """
@@ -327,7 +349,10 @@ def train_native(trainer_class: type[Trainer], config: Config, seed: int, prepar
     curves = {f"logged_{name}": list(map(float, values)) for name, values in fit.curves.items()}
     if curves:
         curves["epoch"] = [float(epoch) for epoch in range(1, fit.epochs_run + 1)]
-    return _finish(trainer, config, prepared, curves, fit.epochs_run, seconds)
+    outcome = _finish(trainer, config, prepared, curves, fit.epochs_run, seconds)
+    if grid is None or not score_of(outcome.metrics) > bar:
+        return outcome
+    return replace(outcome, grid_logits=trainer.logits(grid).astype(np.float32))
 
 
 def validate_native_fit(fit: NativeFit, config: Config) -> None:

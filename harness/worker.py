@@ -10,9 +10,10 @@ import sys
 import threading
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from itertools import compress
 from multiprocessing.connection import wait
 from pathlib import Path
+
+import numpy as np
 
 from harness.checks import CheckResult, run_check
 from harness.checks.covering import Case, Measured, covering, measure, supported_levels
@@ -23,8 +24,10 @@ from harness.draws import native_seed
 from harness.errors import describe
 from harness.explaining.scores import Scores, score_rows
 from harness.floor import ReferenceOutcome, train_reference
-from harness.metrics import score_of
+from harness.keep import Keep
+from harness.metrics import NO_SCORE
 from harness.plan import Trial
+from harness.plane import grid_inputs, has_plane
 from harness.registry import load_trainer
 from harness.trainer import StackTrainer, Trainer, Weights
 from harness.training import Outcome, train_native, train_stack
@@ -75,38 +78,53 @@ def trains_stacks(trainer: str) -> bool:
     return issubclass(load_trainer(trainer), StackTrainer)
 
 
-def run_chunk(
-    trials: Sequence[Trial], trainer: str, width: int = 1, light: Sequence[bool] | None = None
-) -> list[Outcome]:
+def run_chunk(trials: Sequence[Trial], trainer: str, width: int = 1, keep: Keep | None = None) -> list[Outcome]:
     """Train the trials of a chunk together, and give an outcome for each; see `harness.cohorts`.
 
     A stack that an adapter's own exception has ended is trained again one by one, so that only the guilty one pays.
-    Weights and logits are most of what has to be sent back. With `light`, which says of each trial whether it is
-    wanted, only those of the best wanted one are.
+    Weights and logits are most of what has to be sent back: `keep` says whose; without it all come as they are.
     """
     trainer_class = load_trainer(trainer)
     reasons = [unsupported(trial, trainer_class) for trial in trials]
     able = [trial for trial, reason in zip(trials, reasons, strict=True) if reason is None]
-    trained = iter(_train_all(able, trainer, width))
+    trained = iter(_train_all(able, trainer, width, keep))
     outcomes = [next(trained) if reason is None else Outcome("unsupported", reason) for reason in reasons]
-    if light is None:
+    if keep is None:
         return outcomes
-    best = max(compress(outcomes, light), key=lambda outcome: score_of(outcome.metrics))
+    chosen = keep.chosen(outcomes)
     return [
-        outcome if outcome is best else replace(outcome, weights=None, first_epoch_weights=None, test_logits=None)
-        for outcome in outcomes
+        _over_grid(trials[i], outcome, trainer_class) if i in chosen else keep.lightened(outcome)
+        for i, outcome in enumerate(outcomes)
     ]
 
 
-def _train_all(trials: Sequence[Trial], trainer: str, width: int) -> list[Outcome]:
+def _over_grid(trial: Trial, outcome: Outcome, trainer_class: type[Trainer]) -> Outcome:
+    """The outcome of a chosen trial with its logits over the plane of two inputs, where there is one.
+
+    A controlled one is computed by a network of its own, not by the whole stack, which may have 512 members.
+    """
+    grid = None if trial.mode == "native" else _grid(trial)
+    if grid is None:
+        return outcome
+    logits = trainer_class(trial.config, outcome.weights).logits(grid)
+    return replace(outcome, grid_logits=logits.astype(np.float32))
+
+
+def _grid(trial: Trial) -> np.ndarray | None:
+    """The points of the plane as the network is given them; None where its inputs are no plane."""
+    dataset = _datasets[trial.data.key]
+    return grid_inputs(trial, dataset, prepared_for(trial)) if has_plane(trial, dataset) else None
+
+
+def _train_all(trials: Sequence[Trial], trainer: str, width: int, keep: Keep | None) -> list[Outcome]:
     """Several together; or, where that fails, one by one, which their reason then says."""
     why = None
     if len(trials) > 1:
         try:
-            return _train_together(trials, load_trainer(trainer), width)
+            return _train_together(trials, load_trainer(trainer), width, keep)
         except Exception as error:
             why = f"trained alone, since the stack failed: {describe(error)}"
-    alone = [run_trial(trial, trainer) for trial in trials]
+    alone = [run_trial(trial, trainer, keep=keep) for trial in trials]
     return [replace(outcome, reason=outcome.reason or why) for outcome in alone]
 
 
@@ -124,7 +142,9 @@ def prepared_for(trial: Trial) -> Prepared:
     return _prepared[key]
 
 
-def _train_together(trials: Sequence[Trial], trainer_class: type[Trainer], width: int) -> list[Outcome]:
+def _train_together(
+    trials: Sequence[Trial], trainer_class: type[Trainer], width: int, keep: Keep | None
+) -> list[Outcome]:
     first = trials[0]
     prepared = prepared_for(first)
     n = len(prepared.train.y)
@@ -137,6 +157,7 @@ def _train_together(trials: Sequence[Trial], trainer_class: type[Trainer], width
         first.curves,
         first.stopping,
         width,
+        () if keep is None else keep.epochs,
     )
 
 
@@ -153,10 +174,10 @@ def _starts(trials: Sequence[Trial]) -> list[Weights]:
     return starts
 
 
-def run_trial(trial: Trial, trainer: str, seed: int | None = None) -> Outcome:
+def run_trial(trial: Trial, trainer: str, seed: int | None = None, keep: Keep | None = None) -> Outcome:
     """Train one trial. An adapter's own exception costs this trial, and comes back as its reason.
 
-    A native fit is given the seed of the trial's repeat, or `seed` in its place.
+    A native fit is given the seed of the trial's repeat, or `seed` in its place. `keep` is that of the trial's chunk.
     """
     trainer_class = load_trainer(trainer)
     reason = unsupported(trial, trainer_class)
@@ -164,9 +185,10 @@ def run_trial(trial: Trial, trainer: str, seed: int | None = None) -> Outcome:
         return Outcome("unsupported", reason)
     try:
         if trial.mode == "controlled":
-            return _train_together((trial,), trainer_class, 1)[0]
+            return _train_together((trial,), trainer_class, 1, keep)[0]
         own = native_seed(trial.base_seed, trial.seed) if seed is None else seed
-        return train_native(trainer_class, trial.config, own, prepared_for(trial))
+        grid, bar = (None, NO_SCORE) if keep is None else (_grid(trial), keep.bar)
+        return train_native(trainer_class, trial.config, own, prepared_for(trial), grid, bar)
     except NotImplementedError as error:
         if trial.mode == "native":  # what the framework has no idiom of its own for
             return Outcome("unsupported", str(error))
@@ -195,11 +217,12 @@ def run_replays(tasks: Sequence[tuple[Trial, Row]]) -> list[Scores]:
     return score_rows(tasks, _datasets)
 
 
-def run_reference(trial: Trial) -> ReferenceOutcome:
-    """Train the reference of one controlled trial, and its floor."""
+def run_reference(trial: Trial, epochs: tuple[int, ...]) -> ReferenceOutcome:
+    """Train the reference of one controlled trial, and its floor; both are kept after `epochs` too."""
     prepared = prepared_for(trial)
     batches = trial.batches(len(prepared.train.y))
-    return train_reference(trial.config, trial.start(), batches, prepared.train, prepared.validation, trial.stopping)
+    parts = (prepared.train, prepared.validation)
+    return train_reference(trial.config, trial.start(), batches, *parts, trial.stopping, epochs)
 
 
 def check(name: str, trainer: str) -> CheckResult:

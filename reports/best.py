@@ -9,6 +9,7 @@ from reports import style
 from reports.study import Cell, Problem, Study, ranked
 
 TOP = 10  # of the points of a random search
+NAMED = 6  # backends at most whose scores a sentence tells one by one
 
 
 def best_table(study: Study, mode: str) -> pd.DataFrame:
@@ -127,7 +128,8 @@ def _sentence(study: Study, score: str) -> list[str]:
     name = study.problem_name(chosen[0]) if len(problems) > 1 else ""
     of = f" of {name}" if name else ""
     where = "Test" if split == "test" else "Training"
-    best = f"{where} {named} of the best cell{of}, chosen by validation {named}: {'; '.join(reached)}."
+    spread = f", mean ± standard deviation of {study.n_seeds} seeds" if study.n_seeds > 1 else ""
+    best = f"{where} {named} of the best cell{of}, chosen by validation {named}{spread}: {'; '.join(reached)}."
     return [*found, *([best] if reached else [])]
 
 
@@ -170,17 +172,30 @@ def _reached(study: Study, mode: str, score: str, split: str, problem: Problem) 
     }
     if not best:
         return ""
-    places = {cell.position for cell in best.values()}
-    if mode == "native" or len(places) == 1:
-        scores = [cell.mean(f"{split}_{score}") for cell in best.values()]
-        return f"{_span(scores)} in mode {mode} ({style.count(len(best), 'backend')})"
+    column, texts = f"{split}_{score}", []
+    if len({cell.position for cell in best.values()}) == 1 or mode == "native":
+        return f"{_each(best, column)} in mode {mode} ({style.count(len(best), 'backend')})"
     done = {name: sum(cell.complete for cell in study.cells_of(mode, name, problem)) for name in best}
-    texts = []
     for place in dict.fromkeys(cell.position for cell in best.values()):
         names = [name for name, cell in best.items() if cell.position == place]
-        scores = [best[name].mean(f"{split}_{score}") for name in names]
+        scores = [_text_of(best[name], column) for name in names]
+        reached = scores[0] if len(set(scores)) == 1 else _span([best[name].mean(column) for name in names])
         n, most = done[names[0]], max(done.values())
         fewer = f"finished {n} of {most} cells" if n < most else ""
         told = ", ".join(filter(None, [study.describe(place), fewer]))
-        texts.append(f"{_span(scores)} by {style.listed(names)} ({told})")
+        texts.append(f"{reached} by {style.listed(names)} ({told})")
     return f"in mode {mode} {', '.join(texts)}"
+
+
+def _text_of(cell: Cell, column: str) -> str:
+    return style.mean_and_spread([row[column] for row in cell.ok])
+
+
+def _each(best: dict[str, Cell], column: str) -> str:
+    """The score of each backend's best cell; once where all have the same, the lowest and highest of many."""
+    texts = {name: _text_of(cell, column) for name, cell in best.items()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    if len(texts) > NAMED:
+        return _span([cell.mean(column) for cell in best.values()])
+    return ", ".join(f"{name} {text}" for name, text in texts.items())

@@ -7,10 +7,12 @@ import itertools
 import json
 import math
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reports import style
@@ -32,6 +34,23 @@ Position = tuple[int, ...]
 
 Problem = tuple[str, str]
 """What is learned: a data set and a task. Scores of different problems cannot be compared."""
+
+
+Arrays = dict[str, np.ndarray]
+"""Named arrays of one trial. By kind they are
+
+    curves       epoch, and one value an epoch of every metric: of every trial that has any
+    confusion    train, validation, test: counts (n_classes, n_classes), true classes down, answers across
+    parity       epoch (k,), ascending; deviation (k,), floor (k,): inf where one of the two diverged by then, NaN where
+                 nothing was measured: of controlled trials whose reference is known
+    predictions  logits (n_test, n_outputs), targets, rows; sample_rows, sample_inputs: the first 25 test rows; of a
+                 classification misclassified_rows, misclassified_inputs, at most 25: of the best trials
+    plane        x (100,), y (100,): a grid over data of two inputs; logits (100, 100, n_outputs), first index y;
+                 hidden/0, hidden/1, … (50, 50, units <= 16): what hidden units give on every second line of it; inputs
+                 (n <= 1000, 2), targets, part (0 train, 1 validation, 2 test): of the best trials
+
+Inputs and targets of the last two are as the dataset has them. With one input there is no y, and an axis less.
+"""
 
 
 def problem_of(row: Any) -> Problem:
@@ -134,7 +153,12 @@ class Study:
 
     `sampled` names the hyperparameters that were drawn at random; the only axis is then `point`, the number of the
     draw. `published` holds figures printed elsewhere: a column an axis, and `train_accuracy`, `test_accuracy` or both,
-    NaN where the print is illegible. `notes` are paragraphs of plain text for the top of the page.
+    NaN where the print is illegible. `notes` are paragraphs of plain text for the top of the page. `names` has the
+    names of the classes, labels or targets of a data set.
+
+    `artefacts` reads stored arrays of a kind, by trial id, of those of the given trials that have any (see `Arrays`).
+    `calls` gives the lines of code that a row's backend ran for it, keyword arguments and all; `[]` where nobody
+    declared them.
     """
 
     name: str
@@ -147,14 +171,17 @@ class Study:
     sampled: tuple[str, ...] = ()
     published: pd.DataFrame | None = None
     notes: list[str] = field(default_factory=list)
+    names: dict[str, list[str]] = field(default_factory=dict)
+    artefacts: Callable[[str, Sequence[str]], dict[str, Arrays]] = lambda kind, trial_ids: {}
+    calls: Callable[[dict[str, Any]], list[str]] = lambda row: []
 
-    @property
+    @cached_property
     def modes(self) -> list[str]:
         """The modes that were planned, `controlled` first."""
         present = list(dict.fromkeys(self.rows["mode"]))
         return [mode for mode in MODES if mode in present]
 
-    @property
+    @cached_property
     def backends(self) -> list[str]:
         """The backends that were planned, in the order of display."""
         present = list(dict.fromkeys(self.rows["backend"]))
@@ -162,8 +189,7 @@ class Study:
 
     def backends_of(self, mode: str) -> list[str]:
         """The backends that were planned in `mode`, in the order of display."""
-        present = set(self.rows.loc[self.rows["mode"] == mode, "backend"])
-        return [name for name in self.backends if name in present]
+        return self._backends_by_mode.get(mode, [])
 
     def rows_of(self, mode: str, backend: str) -> pd.DataFrame:
         """The trials of one backend in one mode."""
@@ -178,7 +204,7 @@ class Study:
         reasons = [reason for reason in dict.fromkeys(rows["reason"]) if isinstance(reason, str)]
         return words(statuses.pop()) + (f": {reasons[0]}" if reasons else "")
 
-    @property
+    @cached_property
     def scores(self) -> tuple[str, ...]:
         """What its trials are judged by: of accuracy and R², those that the task of any planned trial has."""
         present = {score_of(task) for task in self.rows["task"].unique()}
@@ -303,6 +329,11 @@ class Study:
     def drawn(self, position: Position) -> dict[str, Any]:
         """The values that a random search drew at `position`; empty in a grid."""
         return self._drawn.get(position, {})
+
+    @cached_property
+    def _backends_by_mode(self) -> dict[str, list[str]]:
+        present = {mode: set(rows["backend"]) for mode, rows in self.rows.groupby("mode")}
+        return {mode: [name for name in self.backends if name in found] for mode, found in present.items()}
 
     @cached_property
     def _drawn(self) -> dict[Position, dict[str, Any]]:

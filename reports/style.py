@@ -5,6 +5,9 @@ decimals, and "–" stands for what is missing.
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import mean, stdev
 from typing import Any
 
 MISSING = "–"
@@ -49,10 +52,12 @@ RC: dict[str, Any] = {
 INK = "#1f2328"
 MUTED = "#656d76"
 NEUTRAL = "#e4e7eb"  # a cell without a result
+MASKED = "#f6f7f9"  # a difference that the seeds do not show
 ALARM = "#c8102e"  # a trial that differs
 OUTLINE = "#e3342f"  # the best cell
 
 SCORE = "viridis"
+LOWER = "viridis_r"  # losses, times, epochs: of what is better when it is lower, so that bright is good here too
 DEVIATION = "Blues"
 DIFFERENCE = "RdBu_r"
 
@@ -65,6 +70,10 @@ COLOURS = {
     "torch": "#009E73",
 }
 OTHER_COLOURS = ("#56B4E9", "#7A6A00", "#000000", "#8A5FBF")
+
+CLASSES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A6A00", "#4D4D4D")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+"""What tells classes apart: a colour and a shape of the points, in turn where there are more classes than these."""
 
 
 def colours(backends: list[str]) -> dict[str, str]:
@@ -136,10 +145,20 @@ def score(value: float) -> str:
     return "0.000" if text == "-0.000" else text.replace("-", "−", 1)
 
 
-def signed(value: float) -> str:
-    """A difference of scores, its sign always shown: `+0.031`, `−0.820`, `0.000`."""
-    text = score(value)
-    return text if text in (MISSING, "0.000") or text.startswith("−") else f"+{text}"
+def mean_and_spread(values: list[float]) -> str:
+    """The mean of scores with their standard deviation, of two or more: `0.951 ± 0.006`; of one the score itself."""
+    known = [float(value) for value in values if not missing(value)]
+    if len(known) < 2:
+        return score(known[0]) if known else MISSING
+    return f"{score(mean(known))} ± {score(stdev(known))}"
+
+
+def signed(value: float, write: Callable[[float], str] = score) -> str:
+    """A difference, its sign always shown, of scores or of what `write` writes: `+0.031`, `−0.820`, `0.000`."""
+    if missing(value):
+        return MISSING
+    text = write(abs(value))
+    return text if text == write(0.0) else f"{'+' if value > 0 else '−'}{text}"
 
 
 def deviation(value: float) -> str:
@@ -166,6 +185,50 @@ def seconds(value: float) -> str:
         if value >= 0.9995 * size:
             return f"{value / size:.{1 if value < 9.95 * size else 0}f} {unit}"
     return "0 s"
+
+
+def size(value: float) -> str:
+    """A loss or an error in a tile: `0.312`, `12.3`, `1.2e-5`; three significant digits, two beside an exponent."""
+    if missing(value):
+        return MISSING
+    text = number(value, 3)
+    return number(value, 2) if "e" in text else text
+
+
+def whole(value: float) -> str:
+    """A count, or a mean of counts: `12`, `12.5`, `1234`."""
+    return number(value, 3) if abs(value) < 100 else plain(round(value)) if math.isfinite(value) else number(value)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a column of trials is written and coloured; `absent` says what is the matter where a trial has no value."""
+
+    name: str
+    write: Callable[[float], str]
+    colours: str
+    logarithmic: bool = False
+    absent: str = "no value"
+
+    def write_spread(self, value: float) -> str:
+        """A standard deviation or half an interval: of a loss with two digits, which is all that it knows."""
+        return number(value, 2) if self.write is size else self.write(value)
+
+
+def measure(column: str) -> Measure:
+    """The measure of a column: a score, a loss or error, a time, a deviation, or a count such as `epochs_run`."""
+    name, kind = named(column), column.rpartition("_")[2]
+    if kind in ("accuracy", "auc", "f1", "r2"):
+        return Measure(name, score, SCORE)
+    if kind in ("loss", "mse", "mae"):
+        return Measure(name, size, LOWER, logarithmic=True)
+    if kind == "seconds":
+        return Measure(name, seconds, LOWER, logarithmic=True)
+    if kind in ("deviation", "floor"):
+        return Measure(name, magnitude, DEVIATION, logarithmic=True)
+    if "_epochs_to_" in column:
+        return Measure(f"{name} %", whole, LOWER, absent="not reached")
+    return Measure(name, whole, LOWER)
 
 
 def listed(names: list[str]) -> str:

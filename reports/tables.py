@@ -5,18 +5,21 @@ is about parity, best cells and published numbers has a file of its own.
 """
 
 import math
+from statistics import mean, stdev
 
+import numpy as np
 import pandas as pd
 
 from reports import agreement, best, published, style
 from reports.agreement import LEARNED, parity_table
 from reports.best import best_points, best_table, metrics_table
-from reports.study import STATUSES, Study, words
+from reports.study import SPLITS, STATUSES, Cell, Study, words
 
 __all__ = [
     "LEARNED",
     "best_points",
     "best_table",
+    "cells_table",
     "metrics_table",
     "native_ranges",
     "outside",
@@ -61,6 +64,44 @@ def timing_table(study: Study) -> pd.DataFrame:
         stack = {"largest_stack": int(rows["stack_size"].max()) if len(rows) else 0}
         records.append({"backend": backend, "mode": mode, "trials": len(rows), **stack, **medians})
     return pd.DataFrame.from_records(records)
+
+
+def cells_table(study: Study) -> pd.DataFrame:
+    """One row a backend, mode and cell: how many trials were planned, and what became of them; what they measured.
+
+    A column for every status that occurs counts its trials. Of each metric there is the mean over the trials that
+    finished and, with several seeds, the standard deviation; of `deviation` and `floor` the largest.
+    """
+    metrics = [f"{split}_{name}" for name in style.METRICS for split in SPLITS if study.has(f"{split}_{name}")]
+    metrics += ["train_seconds"]
+    present = [status for status in STATUSES if (study.rows["status"] == status).any()]
+    places = ["backend", "mode", *study.axes, *study.sampled]
+    records = []
+    for mode, backend in _groups(study):
+        for cell in study.cells(mode, backend):
+            if cell.rows:
+                records.append(
+                    {
+                        **{name: cell.rows[0][name] for name in places},
+                        "planned": len(cell.rows),
+                        **{status: sum(row["status"] == status for row in cell.rows) for status in present},
+                        **_moments(cell, metrics, study.n_seeds > 1),
+                        **{name: np.fmax.reduce([row[name] for row in cell.rows]) for name in ("deviation", "floor")},
+                        "chaotic": cell.chaotic,
+                    }
+                )
+    return pd.DataFrame.from_records(records)
+
+
+def _moments(cell: Cell, metrics: list[str], spread: bool) -> dict[str, float]:
+    """Mean and standard deviation (ddof 1) of each metric over the trials that finished and have a value."""
+    found = {}
+    for name in metrics:
+        values = [value for row in cell.ok if (value := row[name]) == value]
+        found[name] = mean(values) if values else math.nan
+        if spread:
+            found[f"{name}_std"] = stdev(values) if len(values) > 1 else math.nan
+    return found
 
 
 def native_ranges(study: Study, split: str = "test", score: str = "accuracy") -> pd.DataFrame:

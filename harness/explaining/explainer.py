@@ -82,7 +82,7 @@ def explain_cells(
     # one repeat more than is measured: cells are chosen by it, so that what is measured does not depend on the choice
     trials = plan(experiment.override(backends=("numpy",), modes=("native",), seeds=seeds + 1), datasets)
     if CONTROLLED in (a, b) and any(trial.given_start is not None for trial in trials):
-        raise RequestError(f"{CONTROLLED}: a start that comes from a file cannot be replayed")
+        raise RequestError(f"{CONTROLLED}: a start that comes from a file cannot be replayed; compare two backends")
     with LocalExecutor(datasets) as executor:
         work = _Work(executor, datasets, (a, b), progress)
         repeats: dict[int, list[Trial]] = {}
@@ -156,7 +156,7 @@ class _Work:
         """Position -> "", of cells that were asked for. Raises `RequestError` for the first that cannot be trained."""
         for trial, reason in zip(trials, self._unsupported(trials), strict=True):
             if reason is not None:
-                raise RequestError(f"{_where(name, trial.cell)}: {reason}")
+                raise RequestError(f"{_where(name, trial.cell)}: {reason}; choose another --cell, or other sides")
         return {trial.position: "" for trial in trials}
 
     def choose(self, name: str, trials: Sequence[Trial]) -> dict[int, str]:
@@ -164,7 +164,8 @@ class _Work:
         reasons = self._unsupported(trials)
         able = [trial for trial, reason in zip(trials, reasons, strict=True) if reason is None]
         if not able:
-            raise RequestError(f"{name}: {next(reason for reason in reasons if reason is not None)}")
+            why = next(reason for reason in reasons if reason is not None)
+            raise RequestError(f"{name}: {why}; choose another experiment, or other sides")
         if len(able) <= MOST_CELLS:
             return {trial.position: "" for trial in able}
         games = [Game.of((trial,), self.sides, self.datasets) for trial in able]
@@ -193,7 +194,9 @@ class _Work:
         cases = self._measure([(Game.of(trials, self.sides, self.datasets), why) for trials, why in chosen])
         for case in cases:
             if "unsupported" in (case.a.status, case.b.status):
-                raise RequestError(f"{_where(name, case.game.trials[0].cell)}: {'; '.join(case.faults)}")
+                raise RequestError(
+                    f"{_where(name, case.game.trials[0].cell)}: {'; '.join(case.faults)}; choose other sides"
+                )
         lost = [self._diverged(case.game) for case in cases]
         differ = [i for i, case in enumerate(cases) if case.gap is not None and case.gap.differs and not lost[i]]
         splits = dict(zip(differ, play([cases[i].game for i in differ], self.replays, self._replay), strict=True))

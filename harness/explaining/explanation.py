@@ -150,7 +150,8 @@ class Explanation:
 
         found = self.findings
         if found is None or not found.shares:
-            raise RequestError(f"{self.a}, {self.b}, {describe_cell(self.cell) or self.experiment}: no shares to draw")
+            where = describe_cell(self.cell) or self.experiment
+            raise RequestError(f"{self.a}, {self.b}, {where}: no shares to draw; its text says why")
         n = len(self.losses[0])
         bars = [(share.title, share.mean, half_width(share.error, n)) for share in found.shares]
         bars.append(("unexplained remainder", found.remainder.mean, found.remainder.half_width))
@@ -196,7 +197,7 @@ def write(explanations: Sequence[Explanation], folder: Path) -> list[Path]:
             else:
                 picture.unlink(missing_ok=True)
     except OSError as error:
-        raise RequestError(f"--out {folder}: cannot be written: {error.strerror}") from None
+        raise RequestError(f"--out {folder}: cannot be written: {error.strerror}; give another folder") from None
     return paths
 
 

@@ -103,7 +103,7 @@ class Ladder:
             figure.savefig(path)
             pd.DataFrame(values).to_csv(path.with_suffix(".csv"), index=False)
         except OSError as error:
-            raise RequestError(f"{folder}: cannot be written: {error.strerror}") from None
+            raise RequestError(f"--out {folder}: cannot be written: {error.strerror}; give another folder") from None
         return [path, path.with_suffix(".csv")]
 
 
@@ -118,7 +118,7 @@ def climb(experiment: Experiment, a: str, b: str, progress: bool = True) -> Ladd
     trials = plan(experiment.override(backends=("numpy",), modes=("native",), seeds=1), datasets)
     for trial in trials:
         if reason := trial.not_native():
-            raise RequestError(f"{experiment.source}: {reason}")
+            raise RequestError(f"{experiment.source}: {reason}; choose other sides, or one cell: --cell")
     games = [Game.of((trial,), (a, b), datasets) for trial in trials]
     steps = _steps(games)
     with LocalExecutor(datasets) as executor:

@@ -50,7 +50,7 @@ def config_of(recording: Recording, base: Config | None = None) -> Config:
         given[key] = _setting(where, key, told[key])
     rates = recording.learning_rate
     if base is None and "learning_rate" not in given and rates is None:
-        raise RequestError(f"{where}: settings name no learning_rate, and there is no array learning_rate")
+        raise RequestError(f"{where}: settings name no learning_rate, and there is no array learning_rate; record one")
     plain = Config(layers[0], layers[-1], layers[1:-1], activation, "sgd", 0.0, 1, 1)
     config = replace(base or plain, **given) if given or base else plain
     regression_output = told.get("output_activation", base.output_activation if base else "identity")
@@ -132,4 +132,5 @@ def _check_targets(recording: Recording, config: Config) -> None:
         raise RequestError(f"{where}: y has shape {y.shape}; expected {(len(y), outputs)} for the task {config.task}")
     for step in (0, 1):
         if not is_finite(recording.weights_at(step)):
-            raise RequestError(f"{where}: the weights are not finite {'after' if step else 'before'} the first step")
+            when = "after" if step else "before"
+            raise RequestError(f"{where}: the weights are not finite {when} the first step; record it again")

@@ -40,7 +40,7 @@ def trial_of(experiment: Experiment, datasets: Datasets, cell: Cell, seed: int, 
     beyond = {"dropout", "batch_norm"} & set(trial.config.regularisation)
     if beyond or trial.config.optimizer == "perceptron":
         told = ", ".join(sorted(beyond)) or "the perceptron rule"
-        raise RequestError(f"{experiment.source}: trace walks plain networks; it has no {told}")
+        raise RequestError(f"{experiment.source}: trace walks plain networks, without {told}; choose another --cell")
     return trial
 
 
@@ -118,7 +118,7 @@ def watched(member: Member, steps: int, name: str) -> Recording:
         noted["gradients"].append(tuple({key: g[0].copy() for key, g in layer.items()} for layer in stack.grads))
         noted["rate"].append(rate)
     if not noted["rows"]:
-        raise RequestError(f"{name}: the weights overflow in the first step")
+        raise RequestError(f"{name}: the weights overflow in the first step; choose another cell")
     return Recording(
         X=member.X,
         y=member.y,
@@ -191,7 +191,7 @@ def train_watched(trainer: str, name: str, member: Member) -> Recording:
     trainer_class = load_trainer(trainer)
     reason = trainer_class.unsupported(member.config)
     if reason is not None:
-        raise RequestError(f"backend {name!r}: {reason}")
+        raise RequestError(f"backend {name!r}: {reason}; choose another backend")
     rows = [chosen for _, chosen, _ in steps_of(member.batches, len(member.batches))]
     adapter = trainer_class(member.config, member.start)
     weights, logits = [adapter.weights()], [adapter.logits(member.X[rows[0]])]
@@ -209,7 +209,7 @@ def train_watched(trainer: str, name: str, member: Member) -> Recording:
         adapter.train(member.X, member.y, member.batches, after_epoch)
     steps = len(weights) - 1
     if steps < 1:
-        raise RequestError(f"backend {name!r}: its weights are not finite after the first step")
+        raise RequestError(f"backend {name!r}: its weights are not finite after the first step; choose another --cell")
     rates = np.array([rate for _, _, rate in steps_of(member.batches, steps)])
     return Recording(
         X=member.X,

@@ -94,7 +94,8 @@ def trace(
             "be the same"
         )
     if a.y.dtype.kind != b.y.dtype.kind or a.y.ndim != b.y.ndim:
-        raise RequestError(f"{a.name} and {b.name}: targets of another kind, {a.y.dtype} and {b.y.dtype}")
+        kinds = f"{a.y.dtype} and {b.y.dtype}"
+        raise RequestError(f"{a.name} and {b.name}: targets of another kind, {kinds}; record both on the same data")
     a, b = prepared(a, config), prepared(b, config)
     config = replace(config, dtype=a.dtype)
     assumed = row or controlled_row(config, Recipe())
@@ -154,7 +155,8 @@ def trace_names(
             future = executor.submit(name, found.trainer, train_watched, found.trainer, name, member, timeout=limit)
             error = future.exception()
             if error is not None and not isinstance(error, RequestError):
-                raise RequestError(f"backend {name!r}: its training failed: {describe(error)}")
+                told = f"its training failed: {describe(error)}"
+                raise RequestError(f"backend {name!r}: {told}; see: harness check {name}")
             recordings.append(future.result())
     return trace(recordings[0], recordings[1], member.config, member.row, steps)
 

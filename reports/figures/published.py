@@ -1,12 +1,14 @@
 """Published heatmaps beside ours."""
 
 import math
+from dataclasses import replace
 
 from matplotlib.figure import Figure
 
 from reports import published, style
-from reports.figures.heatmaps import axis_ticks, bands, legend, score_scale, score_tile, seeds, subtitle
-from reports.figures.panels import SYMBOLS, Band, Tile, draw
+from reports.figures.heatmaps import axis_ticks, bands, legend, metric_scale, metric_tile, seeds, subtitle
+from reports.figures.panels import Band, draw
+from reports.figures.tiles import SYMBOLS, Tile
 from reports.study import Position, Study
 
 PRINTED = "published"
@@ -31,20 +33,20 @@ def published_heatmaps(study: Study) -> Figure:
                 value = math.nan if number is None else number
                 return Tile(value, "" if note else style.score(value), note, hatched=position in unstable)
             cell = study.cell("controlled", backend, position)
-            found = score_tile(cell, "controlled", split, "accuracy")
+            found = metric_tile(cell, "controlled", f"{split}_accuracy")
             if number is None or position in unstable or not published.equal(cell, f"{split}_accuracy", number):
                 return found
-            return Tile(found.value, found.text, SYMBOLS["equal"], hatched=found.hatched)
+            return replace(found, note=SYMBOLS["equal"])
 
         what = "Training accuracy" if split == "train" else "Test accuracy"
         for band in bands(study, "controlled", [PRINTED, *study.backends_of("controlled")], tile):
             lines.append(Band(band.panels, ", ".join(filter(None, [what, band.heading]))))
-    marks = legend(study, ["controlled"], "accuracy", equal=True)
+    marks = legend(study, ["controlled"], ["accuracy"], equal=True)
     return draw(
         "Published and ours, mode controlled",
         subtitle(study, seeds(study)),
         lines,
         axis_ticks(study),
-        score_scale(study, "", "accuracy", beside=min(legible)),
+        metric_scale(study, "_accuracy", beside=min(legible)),
         marks,
     )

@@ -16,9 +16,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from reports import style
-from reports.figures.heatmaps import DEVIATIONS, FillCell, deviation_tile, score_scale, score_tiles, seeds, verdicts
-from reports.figures.panels import Scale, Tile, colour_bar
+from reports.figures.heatmaps import DEVIATIONS, FillCell, deviation_tile, metric_scale, metric_tiles, seeds, verdicts
+from reports.figures.panels import colour_bar
 from reports.figures.text import fitted
+from reports.figures.tiles import Scale, Tile
 from reports.study import Position, Study, words
 
 PANEL_WIDTH, PANEL_HEIGHT = 2.75, 2.3
@@ -84,13 +85,13 @@ def score_scatter(study: Study, modes: list[str], score: str) -> Figure:
     itself. A point that no seed finished is a cross, a chaotic one is hollow, the best by validation score is ringed.
     """
     split = shown_split(study, score)
-    fills = {mode: score_tiles(study, mode, split, score)[0] for mode in modes}
+    fills = {mode: metric_tiles(study, mode, f"{split}_{score}")[0] for mode in modes}
     name = f"{split} {style.named(score)}"
     one = len(modes) == 1
     title = f"{split.capitalize()} {style.named(score)}, mode {modes[0]}" if one else study.title
-    about = ", ".join(filter(None, [name, seeds(study)])) if not one else seeds(study)
+    about = ", ".join(filter(None, [name, seeds(study, spread=False)])) if not one else seeds(study, spread=False)
     with matplotlib.rc_context(style.RC):
-        return _Drawing(study, score, score_scale(study, split, score), name).draw(
+        return _Drawing(study, score, metric_scale(study, f"{split}_{score}"), name).draw(
             title, " · ".join(filter(None, [study.title if one else "", _searched(study), about])), fills
         )
 

@@ -1,0 +1,57 @@
+"""The lines of code behind a stored row: its settings read back into a `Config`, and what its backend ran for that."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any
+
+from harness.calls.controlled_calls import CONTROLLED_LINES
+from harness.calls.keywords import controlled_call, native_call
+from harness.calls.native_calls import NATIVE_LINES
+from harness.draws import native_seed
+from harness.trainer import Config, constants_of
+
+_NOT_RUN = ("pending", "unsupported", "not_installed")
+_OUTPUTS = {"multiclass": "softmax", "binary": "sigmoid", "multilabel": "sigmoid"}
+_FIELDS: dict[str, Any] = {field.name: field.default for field in fields(Config)}
+
+
+def stored_call(row: Mapping[str, Any], base_seed: int) -> list[str]:
+    """What was run for a row of the store; `[]` where nothing was, or where nobody declared the backend's lines.
+
+    `row` is one that `Store.rows` gives, `base_seed` the experiment's. Controlled lines are the same in all repeats;
+    native ones hold the seed that the framework was given.
+    """
+    controlled = row["mode"] == "controlled"
+    if row["status"] in _NOT_RUN or row["backend"] not in (CONTROLLED_LINES if controlled else NATIVE_LINES):
+        return []
+    settings = json.dumps(row["settings"], sort_keys=True)
+    return list(_lines(row["backend"], settings, None if controlled else native_seed(base_seed, row["seed"])))
+
+
+@lru_cache(maxsize=4096)
+def _lines(backend: str, settings: str, seed: int | None) -> tuple[str, ...]:
+    """The lines of a controlled training where there is no seed, else of a native one. The settings are JSON."""
+    config = config_of(json.loads(settings), native=seed is not None)
+    return tuple(controlled_call(backend, config) if seed is None else native_call(backend, config, seed))
+
+
+def config_of(settings: Mapping[str, Any], native: bool) -> Config:
+    """The config whose stored settings these are: the inverse of `harness.identity.settings_of`.
+
+    Native settings hold a constant only where the experiment writes it, but for momentum, which all of them hold: there
+    one that is at its default counts as unwritten.
+    """
+    values = {name: settings[name] for name in _FIELDS if name in settings}
+    lists: dict[str, Any] = {name: tuple(values[name]) for name in ("activation", "dropout") if name in values}
+    n_inputs, *hidden, n_outputs = settings["layers"]
+    output = _OUTPUTS.get(settings["task"]) or settings.get("output_activation", "identity")
+    if settings["optimizer"] == "perceptron":
+        output = "heaviside"
+    written = {*constants_of(settings["optimizer"], lists["activation"]), "dtype"} & values.keys() if native else set()
+    if values.get("momentum") == _FIELDS["momentum"]:
+        written -= {"momentum"}
+    rest: dict[str, Any] = {"n_inputs": n_inputs, "hidden": tuple(hidden), "n_outputs": n_outputs}
+    rest |= {"output_activation": output, "written": frozenset(written)}
+    return Config(**{**values, **lists, **rest})
