@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help install demo test suites benchmark lint clean
+.PHONY: help install demo test suites benchmark docs lint clean
 
 help:
 	@echo "make demo      install, run the digits grid on all five backends, and say where the report is"
@@ -13,6 +13,7 @@ help:
 	@echo "make install   make .venv with the pinned versions of everything"
 	@echo "make suites    the figures of the suites in every backend: some minutes more"
 	@echo "make benchmark our sweep against what people run today, into docs/benchmarks.md: half an hour"
+	@echo "make docs      the documentation site, built strictly into site/"
 	@echo "make lint      ruff and mypy"
 	@echo "make clean     remove .venv, results and caches"
 
@@ -22,7 +23,7 @@ install: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 		|| { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13; say which one is: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[all,test]"
+	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[all,docs,test]"
 	@touch .venv/installed
 
 demo: install
@@ -38,10 +39,13 @@ benchmark: install
 	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[benchmark]"
 	$(BIN)/python -m benchmarks
 
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv results dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv results site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

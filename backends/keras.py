@@ -51,10 +51,6 @@ if keras.backend.backend() != "tensorflow":
     )
 
 
-# Every structure traces functions of its own, on purpose, and TensorFlow would warn about the number of them.
-tf.get_logger().setLevel("ERROR")
-
-
 NUMBERS = tuple(name for name in MEMBER_NUMBERS if name not in ("learning_rate", "dropout"))
 """The numbers of a member that the graph reads; learning rates and masks come with the batches."""
 
@@ -272,7 +268,6 @@ class Stack:
 
 def built(structure: Config, members: int) -> Stack:
     """A stack whose variables are all 0."""
-    keras.utils.clear_session(free_memory=False)  # what Keras kept for earlier models; living ones go on unharmed
     with precision(structure.dtype):
         numbers = {name: tf.Variable(np.zeros((members, 1, 1)), trainable=False) for name in NUMBERS}
         learning_rate = EpochTable(structure.dtype)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.backend.common import global_state
 
 from harness.trainer import OPTIMIZER_CONSTANTS, Config, NativeFit, Weights
 
@@ -15,15 +16,27 @@ KERAS_NAME = {"initial_accumulator": "initial_accumulator_value"}  # of the cons
 
 @contextlib.contextmanager
 def precision(dtype: str) -> Iterator[None]:
-    """Keras reads its dtype from two globals, a layer's `dtype` alone is not enough: set both, and put them back."""
-    before = keras.config.floatx(), keras.config.dtype_policy()
+    """Keras reads its dtype from two globals, a layer's `dtype` alone is not enough: both are set, on a clean state.
+
+    `keras.utils.clear_session` would empty that state, which grows with every model; but names, seeds and policy in it
+    may be those of a user in whose process we train. So it is set aside and put back, and so is TensorFlow's logger:
+    every structure traces functions of its own, on purpose, and it would warn about the number of them.
+    """
+    state, floatx = vars(global_state.GLOBAL_STATE_TRACKER), keras.config.floatx()
+    before = dict(state)
+    logger = tf.get_logger()
+    level = logger.level
+    state.clear()
     keras.config.set_floatx(dtype)
     keras.config.set_dtype_policy(dtype)
+    logger.setLevel("ERROR")
     try:
         yield
     finally:
-        keras.config.set_floatx(before[0])
-        keras.config.set_dtype_policy(before[1])
+        state.clear()
+        state.update(before)
+        keras.config.set_floatx(floatx)
+        logger.setLevel(level)
 
 
 def loss_of(config: Config, binary_cross_entropy: type = keras.losses.BinaryCrossentropy, **reduction: str | None):
@@ -46,7 +59,6 @@ class NativeKeras:
     def fit(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         """`Trainer.fit_native`."""
         config = self.config
-        keras.utils.clear_session(free_memory=False)  # what Keras kept for earlier models; living ones go on unharmed
         # beside the loss Keras logs how often the largest logit, or the sign of the only one, is right
         metrics = {"multiclass": ["accuracy"], "binary": [keras.metrics.BinaryAccuracy("accuracy", threshold=0)]}
         with precision(config.dtype if "dtype" in config.written else "float32"):

@@ -19,7 +19,8 @@ The native mode is in `backends/tensorflow_native.py`.
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # `tf.keras`, used by the native optimizers, reads it at import
@@ -42,12 +43,21 @@ from harness.trainer import (
     structure_of,
 )
 
-# Every structure traces functions of its own, on purpose, and TensorFlow would warn about the number of them.
-tf.get_logger().setLevel("ERROR")
-
 Activation = Callable[[tf.Tensor], tf.Tensor]
 Layers = Sequence[dict[str, tf.Variable]]
 Constants = dict[str, tf.Tensor]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Every structure traces functions of its own, on purpose, and TensorFlow would warn about the number of them."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @tf.custom_gradient
@@ -343,6 +353,7 @@ class TensorFlowTrainer(StackTrainer):
     def _variable(self, value: np.ndarray) -> tf.Variable:
         return tf.Variable(value.astype(self.structure.dtype), shape=(None, *value.shape[1:]))
 
+    @quiet()
     def train_stack(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterStackedEpoch) -> None:
         config = self.structure
         run_epoch = epoch_traced_once(config)
@@ -388,6 +399,7 @@ class TensorFlowTrainer(StackTrainer):
             for key, variable in layer.items():
                 variable.assign(rows_last(key, given[key].astype(self.structure.dtype)))
 
+    @quiet()
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         self.native = NativeNetwork(self.config)
         return self.native.fit(X, y, seed)

@@ -8,6 +8,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 import pytest
 
 from harness.executor import ENVIRONMENT
+from tests.browser import browser, open_page  # noqa: F401 (fixtures)
 
 os.environ.update(ENVIRONMENT)
 

@@ -13,6 +13,7 @@ from harness import cohorts, registry, worker
 from harness.cohorts import chunks, most_members
 from harness.data import load_datasets
 from harness.experiment import parse
+from harness.keep import Keep
 from harness.linting.findings import LintWarning
 from harness.metrics import score_of
 from harness.plan import plan
@@ -258,6 +259,6 @@ def test_only_the_best_of_the_wanted_trials_brings_its_weights(monkeypatch):
     every = worker.run_chunk(TRIALS[:6], path)
     assert all(outcome.weights is not None for outcome in every)
     best = max(range(3), key=lambda i: score_of(every[i].metrics))
-    light = worker.run_chunk(TRIALS[:6], path, light=[True] * 3 + [False] * 3)
+    light = worker.run_chunk(TRIALS[:6], path, keep=Keep((True,) * 3 + (False,) * 3))
     assert [outcome.weights is not None for outcome in light] == [i == best for i in range(6)]
     assert [outcome.metrics for outcome in light] == [outcome.metrics for outcome in every]

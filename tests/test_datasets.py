@@ -455,11 +455,11 @@ def test_a_given_task_is_obeyed(y, task, expected):
             "binry",
             "y: unknown task 'binry': did you mean 'binary'? (allowed: multiclass, binary, multilabel, regression)",
         ),
-        ([1, 2], None, "X: 3 rows of inputs, but 2 of targets"),
+        ([1, 2], None, "X: 3 rows of inputs, but 2 of targets; give one target a row"),
         ([1.0, np.nan, np.nan], None, "y: missing values in 2 rows, column 'y': fill them in, or drop them"),
         (["u", None, "v"], None, "y: missing values in 1 row, column 'y': fill them in, or drop them"),
-        ([1.0, np.inf, 2], None, "y: infinite values in 1 row, column 'y'"),
-        ([1.0, np.inf, 2], "binary", "y: infinite values in 1 row, column 'y'"),
+        ([1.0, np.inf, 2], None, "y: infinite values in 1 row, column 'y': put numbers there, or drop them"),
+        ([1.0, np.inf, 2], "binary", "y: infinite values in 1 row, column 'y': put numbers there, or drop them"),
         (
             np.array(["2020-01-01"] * 3, "datetime64[s]"),
             None,
@@ -470,7 +470,7 @@ def test_a_given_task_is_obeyed(y, task, expected):
             None,
             "y: target 'y' holds mixed-integer values; classes are whole numbers or texts",
         ),
-        (np.ones((3, 0)), None, "y: no target columns"),
+        (np.ones((3, 0)), None, "y: no target columns; give one at least"),
         (np.ones((3, 2, 2)), None, "y: has the shape (3, 2, 2); needed: (n,) or (n, k)"),
     ],
 )
@@ -483,16 +483,22 @@ def test_wrong_targets_are_refused_with_the_reason(y, task, message):
     [
         ([1, 2, 3], "X: has the shape (3,); needed: (n, n_inputs)"),
         (pd.Series([1, 2, 3]), "X: has the shape (3,); needed: (n, n_inputs)"),
-        (np.ones((3, 0)), "X: no input columns"),
+        (np.ones((3, 0)), "X: no input columns; keep one beside the target"),
         ([[1, 2], [3], [4, 5]], "X: is no array: "),
         ([[1, np.nan], [3, 1], [4, np.inf]], "X: missing values in 1 row, column 'X[1]': fill them in, or drop them"),
-        ([[1, -np.inf], [3, 1], [4, np.inf]], "X: infinite values in 2 rows, column 'X[1]'"),
+        (
+            [[1, -np.inf], [3, 1], [4, np.inf]],
+            "X: infinite values in 2 rows, column 'X[1]': put numbers there, or drop them",
+        ),
         (np.ones((3, 1), complex), "X: column 'X[0]': complex, not numbers; give numbers, or drop them"),
         (
             pd.DataFrame({"a": ["u", "v", "w"], "b": [1, 2, 3], "c": pd.Categorical([1, 2, 3])}),
             "X: columns 'a', 'c': categorical and text, not numbers; give numbers, or drop them",
         ),
-        (pd.DataFrame(np.eye(3), columns=["a", "b", "a"]), "X: column 'a': the name stands there more than once"),
+        (
+            pd.DataFrame(np.eye(3), columns=["a", "b", "a"]),
+            "X: column 'a': the name stands there more than once; rename one",
+        ),
     ],
 )
 def test_wrong_inputs_are_refused_with_the_reason(X, message):
@@ -537,12 +543,12 @@ def test_the_arrays_of_the_caller_are_not_shared():
             "target 'zzz': no such column"
             " (columns: 'c100', 'c101', 'c102', 'c103', 'c104', 'c105', 'c106', 'c107', … (4 more))",
         ),
-        (["a,y", "1,0", "2,1"], ("y", "y"), "target 'y' is listed twice"),
+        (["a,y", "1,0", "2,1"], ("y", "y"), "target 'y' is listed twice; leave one out"),
         (["a,y", "1,0", "2,1"], (), "target: name at least one column"),
-        (["y", "0", "1"], "y", "no input columns"),
+        (["y", "0", "1"], "y", "no input columns; keep one beside the target"),
         (["a,y", "1,0"], "y", "1 row; at least 2 are needed"),
         (["a,y"], "y", "0 rows; at least 2 are needed"),
-        (["a,b,a,y", "1,2,3,0", "1,2,3,1"], "y", "column 'a': the name stands there more than once"),
+        (["a,b,a,y", "1,2,3,0", "1,2,3,1"], "y", "column 'a': the name stands there more than once; rename one"),
         ([",a,y", "0,1,0", "1,2,1"], "y", "column 1 has no name (a row number? drop it; in pandas: index=False)"),
         (["a;y", "1;0", "2;1"], "y", "its one column is 'a;y': the values must be separated by commas"),
         (
@@ -552,15 +558,16 @@ def test_the_arrays_of_the_caller_are_not_shared():
         ),
         (["a,y", "1,0", "2,", "3,1"], "y", "missing values in 1 row, column 'y': fill them in, or drop them"),
         (["a,b,y", "1,u,0", "2,v,1"], "y", "column 'b': text, not numbers; give numbers, or drop them"),
-        (["a,y", "1,0", "inf,1"], "y", "infinite values in 1 row, column 'a'"),
+        (["a,y", "1,0", "inf,1"], "y", "infinite values in 1 row, column 'a': put numbers there, or drop them"),
         (["a,y", "1,0", "2,0"], "y", "target 'y' has a single class, '0'; at least 2 are needed"),
-        (["a,y", "1,0,9", "2,1,9"], "y", "its rows are longer than its header of 2 names"),
+        (["a,y", "1,0,9", "2,1,9"], "y", "its rows are longer than its header of 2 names; name every column"),
         (
             ["a,y", "1,0", "2,1,9"],
             "y",
-            "cannot be read as CSV: Error tokenizing data. C error: Expected 2 fields in line 3, saw 3",
+            "cannot be read as CSV: Error tokenizing data. C error: Expected 2 fields in line 3, saw 3; "
+            "save it as UTF-8, with commas",
         ),
-        ([""], "y", "the file is empty"),
+        ([""], "y", "the file is empty; its first line names the columns"),
     ],
 )
 def test_a_wrong_csv_file_is_named_with_its_fault(csv, lines, target, message):
@@ -577,8 +584,8 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
 def test_a_file_that_is_not_there_or_of_another_kind_is_named(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     for name, fault in (
-        ("my.csv", "no such file"),
-        ("folder.csv", "is not a file"),
+        ("my.csv", "no such file; give a file that is there"),
+        ("folder.csv", "is not a file; give a file that is there"),
         ("my.xlsx", "unknown kind of file '.xlsx' (allowed: .csv, .parquet, .npz)"),
     ):
         assert error_of(load_table, tmp_path / name, "y", None) == f"{tmp_path / name}: {fault}"
@@ -595,11 +602,11 @@ ROWS = np.eye(2)
             "labels",
             ": target 'labels': no such array: did you mean 'label'? (arrays: 'X', 'label')",
         ),
-        ({"y": [0, 1]}, "y", ": holds no array of inputs beside the target 'y'"),
+        ({"y": [0, 1]}, "y", ": holds no array of inputs beside the target 'y'; name it 'X'"),
         ({"a": ROWS, "b": ROWS, "y": [0, 1]}, "y", ": which array holds the inputs? name it 'X' (found: 'a', 'b')"),
         ({"X": ROWS, "y": [0, 1]}, ("X", "y"), ": target: name one array, of shape (n,) or (n, k); 2 are named"),
         ({"X": np.ones(2), "y": [0, 1]}, "y", ": array 'X': has the shape (2,); needed: (n, n_inputs)"),
-        ({"X": ROWS, "y": [0, 1, 1]}, "y", ": 2 rows of inputs, but 3 of targets"),
+        ({"X": ROWS, "y": [0, 1, 1]}, "y", ": 2 rows of inputs, but 3 of targets; give one target a row"),
         (
             {"X": ROWS, "y": np.array([0, {}], object)},
             "y",

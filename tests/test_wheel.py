@@ -32,7 +32,10 @@ def test_the_wheel_holds_the_four_packages_with_their_data_and_nothing_else(whee
         "experiments",
         "reports",
     }
-    for name in ("experiments/digits-grid.toml", "experiments/digits-quick.toml", "reports/templates/report.html.j2"):
+    for name in (
+        *("experiments/digits-grid.toml", "experiments/digits-quick.toml"),
+        *("reports/templates/report.html.j2", "harness/templates/backend/adapter.py.template"),
+    ):
         assert name in names
     assert {f"{package}/py.typed" for package in ("harness", "backends", "experiments", "reports")} <= set(names)
 
