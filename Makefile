@@ -5,13 +5,14 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help install demo test suites benchmark docs lint clean
+.PHONY: help install demo test suites conformance benchmark docs lint clean
 
 help:
 	@echo "make demo      install, run the digits grid on all five backends, and say where the report is"
 	@echo "make test      install, run all tests"
 	@echo "make install   make .venv with the pinned versions of everything"
 	@echo "make suites    the figures of the suites in every backend: some minutes more"
+	@echo "make conformance  scikit-learn's own checks of the estimators in every backend: some minutes more"
 	@echo "make benchmark our sweep against what people run today, into docs/benchmarks.md: half an hour"
 	@echo "make docs      the documentation site, built strictly into site/"
 	@echo "make lint      ruff and mypy"
@@ -34,6 +35,9 @@ test: install
 
 suites: install
 	$(BIN)/python -m pytest -n 2 -m suite
+
+conformance: install
+	$(BIN)/python -m pytest -n 2 -m conformance
 
 benchmark: install
 	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[benchmark]"

@@ -19,8 +19,7 @@ The native mode is in `backends/tensorflow_native.py`.
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # `tf.keras`, used by the native optimizers, reads it at import
@@ -28,7 +27,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # `tf.keras`, used by the 
 import numpy as np
 import tensorflow as tf
 
-from backends.tensorflow_native import NativeNetwork
+from backends.tensorflow_native import NativeNetwork, quiet
 from harness.trainer import (
     OPTIMIZER_CONSTANTS,
     SELU_ALPHA,
@@ -46,18 +45,6 @@ from harness.trainer import (
 Activation = Callable[[tf.Tensor], tf.Tensor]
 Layers = Sequence[dict[str, tf.Variable]]
 Constants = dict[str, tf.Tensor]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Every structure traces functions of its own, on purpose, and TensorFlow would warn about the number of them."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 @tf.custom_gradient
@@ -399,7 +386,6 @@ class TensorFlowTrainer(StackTrainer):
             for key, variable in layer.items():
                 variable.assign(rows_last(key, given[key].astype(self.structure.dtype)))
 
-    @quiet()
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         self.native = NativeNetwork(self.config)
         return self.native.fit(X, y, seed)

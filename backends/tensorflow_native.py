@@ -5,7 +5,8 @@ optimizer of `tf.keras` (which keeps its learning rate in float32 whatever the w
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,18 @@ from harness.trainer import OPTIMIZER_CONSTANTS, Config, NativeFit, Weights
 Activation = Callable[[tf.Tensor], tf.Tensor]
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Every structure traces functions of its own, on purpose, and TensorFlow would warn about the number of them."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 class NativeNetwork:
     """The network that `fit` makes and trains; before that it has no layers."""
 
@@ -24,6 +37,7 @@ class NativeNetwork:
         self.activation = [activation_of(name, config) for name in config.activation]
         self.layers: list[dict[str, tf.Variable]] = []
 
+    @quiet()
     def fit(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         """See `Trainer.fit_native`."""
         config, layers = self.config, self.layers

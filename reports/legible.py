@@ -80,7 +80,7 @@ def _changed(study: Study, name: Callable[[Any], Any], sentence: Callable[[str],
         notes=[sentence(text) for text in study.notes],
         names={name(dataset): [name(text) for text in names] for dataset, names in study.names.items()},
         sampled=tuple(map(name, study.sampled)),
-        published=None if study.published is None else study.published.rename(columns=name),
+        published=None if study.published is None else study.published.apply(column).rename(columns=name),
     )
 
 

@@ -28,6 +28,7 @@ _COLOURS = {
     "--line": "var(--jp-border-color2, var(--vscode-editorWidget-border, #d8dee4))",
     "--paper": "var(--jp-layout-color0, var(--vscode-editor-background, #ffffff))",
     "--panel": "var(--jp-layout-color1, var(--vscode-editorWidget-background, #f6f8fa))",
+    "--alarm": "var(--jp-error-color1, #c8102e)",
     "--sans": "var(--jp-content-font-family, system-ui, sans-serif)",
 }
 """The colours of `reports.svg.inline`, from the theme of the notebook where that has one."""

@@ -233,4 +233,4 @@ def _curves(study: Study, mode: str, score: str, alt: str, caption: str) -> list
 
 
 def _networks(study: Study) -> list[Picture]:
-    return [Picture(*picture) for picture in pictures_of_models(study, study.names)]
+    return [Picture(*picture) for picture in pictures_of_models(study)]

@@ -23,7 +23,10 @@ from matplotlib.text import Text
 
 from reports import style
 
-_MARKED = {style.INK: "#010203", "#000000": "#010203", style.MUTED: "#010204", "#ffffff": "#010205"}
+_MARKED = {
+    **{style.INK: "#010203", "#000000": "#010203", style.MUTED: "#010204", "#ffffff": "#010205"},
+    style.ALARM: "#010206",
+}
 """Colours that also occur on data, and what stands for them where they are on paper until the SVG is written."""
 
 _JOINED = "stroke-linejoin: round; stroke-linecap: butt"
@@ -32,6 +35,7 @@ _THEMED = {
     "#010203": "var(--ink)",
     "#010204": "var(--soft)",
     "#010205": "var(--paper)",
+    "#010206": "var(--alarm)",
     "#424a53": "var(--soft)",  # labels
     "#8c959f": "var(--soft)",  # edges of axes
     "#e6e9ed": "var(--line)",  # grids
@@ -69,14 +73,16 @@ def width(figure: Figure) -> int:
 
 def _on_paper(figure: Figure) -> Iterator[Artist]:
     """The artists that lie on nothing but paper: all of them, in axes without colours of data."""
-    on_data = {text for ax in figure.axes if _coloured(ax) for text in ax.texts if _inside(ax, text)}
+    axes = figure.findobj(Axes)  # insets too
+    on_data = {text for ax in axes if _coloured(ax) for text in ax.texts if _inside(ax, text)}
     yield from (text for text in figure.findobj(Text) if text not in on_data)
-    for ax in figure.axes:
+    for ax in axes:
         yield ax.patch
         if not _coloured(ax):
             yield from ax.patches
             yield from ax.lines
     for legend in figure.findobj(matplotlib.legend.Legend):
+        yield legend.get_frame()
         yield from legend.findobj(Line2D)
 
 

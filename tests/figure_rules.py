@@ -114,6 +114,27 @@ def controlled_curves(rows):
     yield from ("3 lines lie on one another", "largest distance 0") * 4  # loss and accuracy, training and validation
 
 
+def two_digits(value):
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def parity_over_epochs(rows):
+    """The worst seed at the last epoch, in the same cell as the curves."""
+    controlled = rows[rows["mode"] == "controlled"]
+    position = best_cell(controlled[controlled["status"] == "ok"])["position"].iloc[0]
+    rate, l2 = place(position)
+    floors = []
+    for backend in BACKENDS:
+        trials = of(rows, "controlled", backend, position)["trial_id"]
+        found = [artefact(rows.attrs["database"], "parity", trial_id) for trial_id in trials]
+        yield f"{backend}: {two_digits(max(each['deviation'][-1] for each in found if each))}"
+        floors += [each["floor"][-1] for each in found if each]
+    yield f"floor: {two_digits(max(floors))}"
+    yield from (f"learning_rate {rate}, l2 {l2}", f"the worst of {SEEDS} seeds")
+    yield from ("agrees up to 100 floors,", "at least 1e-12")
+
+
 def native_curves(rows):
     """Of tests/synthetic.py only sklearn logs any."""
     rate, l2 = place(best_cell(of(rows, "native", "sklearn"))["position"].iloc[0])
@@ -159,7 +180,7 @@ def roc(mode):
             found = artefact_of(rows, mode, backend)
             areas = [roc_auc_score(found["targets"] == k, softmax(found["logits"])[:, k]) for k in range(10)]
             yield f"AUC {np.mean(areas):.3f}"
-            yield from (f"class {k}  {area:.3f}" for k, area in enumerate(areas))
+            yield from (f"{k}  {area:.3f}" for k, area in enumerate(areas))
             yield "chance  0.500"
         yield from where(rows, mode)
         yield f"{len(found['targets'])} test rows"
@@ -193,6 +214,7 @@ FIGURES = {
     "controlled-deviation": deviations,
     **{f"{mode}-{name}": rule(mode) for mode in MODES for name, rule in (("confusion", confusion), ("roc", roc))},
     "controlled-curves": controlled_curves,
+    "controlled-parity": parity_over_epochs,
     "native-curves": native_curves,
     "controlled-misclassified": pictures("misclassified"),
     "controlled-samples": pictures("sample"),

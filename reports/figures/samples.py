@@ -21,7 +21,7 @@ WIDE = 6.0  # inches of a table whose values are colours only
 SMALLEST_IMAGE = 9  # inputs: 3 x 3 pixels
 REACH = 2.5  # standard deviations
 LONGEST = 3.0  # inches of what is said of a row
-WRONG = "#b3211c"
+WRONG = style.ALARM
 
 
 def samples(

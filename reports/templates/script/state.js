@@ -54,17 +54,18 @@ function addressOf() {
 }
 
 // A choice is an entry of the browser's history, so that its back button takes it back; typing is not.
+const OF_TRIALS = ["sort", "find", "status", "of", "page"];
+
 function choose(changes, { remember = true } = {}) {
   Object.assign(state, changes);
   mend();
   const address = addressOf();
-  if (address === (location.hash || "#")) return render();
-  if (!remember) {
-    history.replaceState(null, "", address);
-    return render();
+  if (address !== (location.hash || "#")) {
+    if (remember) history.pushState(null, "", address);
+    else history.replaceState(null, "", address);
   }
-  history.pushState(null, "", address);
-  return render();
+  if (Object.keys(changes).every((key) => OF_TRIALS.includes(key))) drawTrials();
+  else render();
 }
 
 function metricOf(id) {
