@@ -107,7 +107,7 @@ def backend(name: str) -> Backend:
 
 
 def load_trainer(path: str) -> type[Trainer]:
-    """Import the trainer class at `"module:Class"`. This is what imports a framework; only workers call it."""
+    """Import the trainer class at `"module:Class"`, and with it a framework: for workers and estimators only."""
     module, _, name = path.partition(":")
     if module == _PROFILE:
         from harness.profile_trainer import profile_trainer

@@ -24,7 +24,10 @@ from matplotlib.text import Text
 from reports import style
 
 _MARKED = {
-    **{style.INK: "#010203", "#000000": "#010203", style.MUTED: "#010204", "#ffffff": "#010205"},
+    style.INK: "#010203",
+    "#000000": "#010203",
+    style.MUTED: "#010204",
+    "#ffffff": "#010205",
     style.ALARM: "#010206",
 }
 """Colours that also occur on data, and what stands for them where they are on paper until the SVG is written."""
