@@ -23,26 +23,37 @@ _SHOWN = 25  # inputs of the test rows: the first, and the first that are miscla
 _HEAVY = ("weights", "predictions", "plane")  # artefacts kept only for the best cell
 
 
+Rivals = tuple[str, str, int, str, str]
+"""Backend, mode, repeat, data set and task: the trials that compete for being the best."""
+
+
 class Writer:
-    """Writes the results of one run. `again` are the ids of the trials that it is about to train."""
+    """Writes the results of one run of the `planned` trials. `again` are the ids of those that it is about to train."""
 
     def __init__(
-        self, store: Store, name: str, datasets: Datasets, parity: bool, save_weights: bool, again: set[str]
+        self,
+        store: Store,
+        name: str,
+        datasets: Datasets,
+        planned: Sequence[Trial],
+        parity: bool,
+        save_weights: bool,
+        again: set[str],
     ) -> None:
         self.store = store
         self.datasets = datasets
         self.parity = parity
         self.save_weights = save_weights
-        self.best = self._best_so_far(name, again)
+        self.best = self._best_so_far(name, {trial.id: _rivals(trial) for trial in planned if trial.id not in again})
         self.floors = store.floors() if parity else {}
         self.kept: set[str] = set()  # trials whose heavy artefacts this run has written
 
-    def _best_so_far(self, name: str, again: set[str]) -> dict[tuple[str, str, int], tuple[Score, str]]:
-        """By backend, mode and seed: the best stored trial that is not about to be trained again."""
-        best: dict[tuple[str, str, int], tuple[Score, str]] = {}
+    def _best_so_far(self, name: str, rivals: Mapping[str, Rivals]) -> dict[Rivals, tuple[Score, str]]:
+        """Of the stored trials with these ids, the best of those that compete."""
+        best: dict[Rivals, tuple[Score, str]] = {}
         for row in self.store.scored(name):
-            key, score = (row["backend"], row["mode"], row["seed"]), _score(row)
-            if row["trial_id"] not in again and score > best.get(key, (NO_SCORE, ""))[0]:
+            key, score = rivals.get(row["trial_id"]), _score(row)
+            if key is not None and score > best.get(key, (NO_SCORE, ""))[0]:
                 best[key] = (score, row["trial_id"])
         return best
 
@@ -54,7 +65,7 @@ class Writer:
         if self.save_weights:
             return Keep(tuple(missing), every=True, weights=True, epochs=epochs)
         able = tuple(wanted and not self._chaotic(trial) for trial, wanted in zip(trials, missing, strict=True))
-        bar, _ = self.best.get(_key(trials[0]), (NO_SCORE, ""))
+        bar, _ = self.best.get(_rivals(trials[0]), (NO_SCORE, ""))
         return Keep(able, bar, weights=self.parity, epochs=epochs)
 
     def _chaotic(self, trial: Trial) -> bool:
@@ -102,7 +113,7 @@ class Writer:
     def _with_weights(
         self, trials: Sequence[Trial], outcomes: Sequence[Outcome], rows: Sequence[dict[str, Any]]
     ) -> tuple[set[str], set[str]]:
-        """The trials whose weights are to be kept: the best of its backend, mode and seed so far, or all.
+        """The trials whose weights are to be kept: the best of its rivals so far, or all.
 
         And those that lose theirs: what was the best before, and was written by this run. An older one may be that of
         an experiment that shares it.
@@ -112,7 +123,7 @@ class Writer:
         heavy = {trials[k].id for k in trained} if self.save_weights else set()
         for k in trained:
             trial, score = trials[k], _score(rows[k])
-            key = _key(trial)
+            key = _rivals(trial)
             before, superseded = self.best.get(key, (NO_SCORE, ""))
             if score <= before:
                 continue
@@ -209,9 +220,8 @@ def _last(trial: Trial, outcome: Outcome) -> int:
     return trial.config.epochs if outcome.status == "diverged" else outcome.epochs_run or trial.config.epochs
 
 
-def _key(trial: Trial) -> tuple[str, str, int]:
-    """Trials of one backend, mode and repeat compete for being the best."""
-    return trial.backend, trial.mode, trial.seed
+def _rivals(trial: Trial) -> Rivals:
+    return trial.backend, trial.mode, trial.seed, trial.data.key, trial.config.task
 
 
 def _score(row: dict[str, Any]) -> Score:

@@ -238,11 +238,10 @@ class Store:
     # -- results
 
     def scored(self, name: str) -> list[dict[str, Any]]:
-        """What the best cell is chosen by: key, status, verdict and metrics of the experiment's finished trials."""
-        keys = (planned.c.backend, planned.c.mode, planned.c.seed, planned.c.trial_id)
+        """What the best cell is chosen by: id, status, verdict and metrics of the experiment's finished trials."""
         measured = (trials.c.status, trials.c.verdict, *(trials.c[metric] for metric in METRICS))
         query = (
-            select(*keys, *measured)
+            select(planned.c.trial_id, *measured)
             .join_from(planned, trials, planned.c.trial_id == trials.c.trial_id)
             .where(planned.c.experiment == name)
             .order_by(planned.c.seed, planned.c.position, planned.c.mode)

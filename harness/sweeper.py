@@ -62,7 +62,7 @@ class Sweep:
         self.todo = self._missing()
         self.references = self._missing_references()
         self.epochs = self._kept_epochs()
-        self.writer = Writer(store, experiment.name, datasets, self.parity, save_weights, set(self.todo))
+        self.writer = Writer(store, experiment.name, datasets, trials, self.parity, save_weights, set(self.todo))
 
     # -- what is missing
 

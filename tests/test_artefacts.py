@@ -630,3 +630,13 @@ def test_no_lines_where_nothing_was_run_or_nobody_declared_them():
         assert stored_call({**row, **changes}, 0) == []
     for changes in ({"backend": "autograd"}, {"backend": "course-2024"}, {"backend": "torch-manual"}):
         assert stored_call({**row, **changes}, 0) == []
+
+
+def test_each_problem_of_an_experiment_keeps_its_own_best(store):
+    """XOR is not kept from having a picture by a higher score at AND."""
+    results = run("gates", store, backends=["numpy"], modes=["controlled"])
+    rows = results.study().rows.set_index("trial_id")
+    kept = rows.loc[[row["trial_id"] for row, _ in stored(results, "plane")]]
+    assert sorted(zip(kept["dataset"], kept["task"], strict=True)) == sorted(
+        set(zip(rows["dataset"], rows["task"], strict=True))
+    )
