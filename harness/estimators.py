@@ -269,7 +269,7 @@ class NetworkClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
         check_classification_targets(y)
         self.classes_, y = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         if len(self.classes_) < 2:
-            raise RequestError(f"{self._name}: y has 1 class, {self.classes_[0]!r}; at least 2 are needed")
+            raise RequestError(f"{self._name}: y has 1 class, {self.classes_[0]}; at least 2 are needed")
         task = "binary" if len(self.classes_) == 2 else "multiclass"
         return self._train(Dataset(ARRAYS, X, y.astype(np.int64), tuple(map(str, self.classes_)), task))
 

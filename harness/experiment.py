@@ -207,7 +207,12 @@ def parse_arguments(name: str, n: int, settings: Mapping[str, Any]) -> Experimen
 
 
 def as_written(value: Any) -> Any:
-    """A value from Python as a file has it: lists for tuples, ranges and arrays, plain numbers for NumPy's."""
+    """A value from Python as a file has it: lists for tuples, ranges and arrays, plain numbers for NumPy's.
+
+    A type, such as `numpy.float32`, is its name.
+    """
+    if isinstance(value, type):
+        return value.__name__
     if hasattr(value, "tolist"):
         value = value.tolist()
     return [as_written(item) for item in value] if isinstance(value, list | tuple | range) else value

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 
 from harness.errors import RequestError, unknown
-from harness.profiles import PROFILES
+from harness.profiles import CONTROLLED, PROFILES
 from harness.trainer import NotInstalled, Trainer
 
 ENTRY_POINTS = "harness.backends"
@@ -79,14 +79,40 @@ BUILT_IN: tuple[Backend, ...] = (
 )
 
 
+RESERVED: tuple[str, ...] = ("reference", CONTROLLED, "native", "harness", "all", "none", "true", "false")
+"""Names that mean something else where a backend could stand: `reference` is the lane that trains references."""
+
+
+def taken(name: str) -> str | None:
+    """Why no other package can give its backend this name, in words that follow it, or None."""
+    plain = name.lower().replace("_", "-")
+    if plain in RESERVED:
+        return "is a word of the harness's own"
+    if plain in PROFILES:
+        return "is a profile (see: harness list)"
+    if plain in {backend.name for backend in BUILT_IN}:
+        return "is a backend already (see: harness list)"
+    return None
+
+
 @cache
 def backends() -> dict[str, Backend]:
-    """All backends by name: the built-in ones, then those of installed packages."""
+    """All backends by name: the built-in ones, then those of installed packages.
+
+    Raises `RequestError` where a package gives its backend a name that is taken: no name may stand for two things.
+    """
     known = {backend.name: backend for backend in BUILT_IN}
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         distribution = point.dist.name if point.dist else point.module
-        description = f"from the package {distribution}"
-        known.setdefault(point.name, Backend(point.name, point.value, description=description))
+        reason = taken(point.name)
+        if reason is None and point.name in known:
+            reason = f"is also the backend {known[point.name].description}"
+        if reason is not None:
+            raise RequestError(
+                f"the package {distribution} has a backend {point.name!r}: {point.name} {reason}; rename it in the "
+                f"package's [project.entry-points.{ENTRY_POINTS!r}], or run: pip uninstall {distribution}"
+            )
+        known[point.name] = Backend(point.name, point.value, description=f"from the package {distribution}")
     return known
 
 

@@ -338,7 +338,7 @@ class Store:
 def _engine(url: str, must_exist: bool) -> Engine:
     try:
         parsed = make_url(url)
-        engine = create_engine(parsed, json_serializer=_to_json)
+        engine = create_engine(parsed, json_serializer=_to_json, json_deserializer=_from_json)
     except (ArgumentError, NoSuchModuleError):
         raise RequestError(
             f"store {url!r}: not a store URL; write sqlite:///FILE.db or postgresql+psycopg://HOST/NAME"
@@ -373,6 +373,14 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
         if "readonly" not in str(error):
             raise
     cursor.close()
+
+
+def _from_json(text: str) -> Any:
+    """The parsed JSON. Half a character (a lone surrogate), which no text can hold, becomes "?"; we write none."""
+    value = json.loads(text)
+    if r"\ud" not in text.lower():
+        return value
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 _to_json = json.JSONEncoder(default=lambda item: item.item() if hasattr(item, "item") else list(item)).encode

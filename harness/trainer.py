@@ -233,8 +233,11 @@ class Trainer(ABC):
     `name` is what users write in `backends = [...]`: the name of the entry point. `requires` is a tuple of the import
     names of the packages that the adapter computes with. `arithmetic` is a tuple of functions of theirs, as dotted
     paths, on whose result the training depends: `harness check` replaces each in turn, in its module, by one that is
-    1 % off, and expects other weights, which shows that the framework really did the work. So they must be looked up
+    1 % off, and expects other weights, in at least one dtype; and in every dtype it expects that of at least one
+    function. That shows that the result depends on them, not that it depends on nothing else. They must be looked up
     when they are called (`blas.dgemm(…)`, not a `dgemm` that was imported by name).
+
+    A trainer leaves the process as it is: the states of `random` and `numpy.random`, NumPy's `seterr`, `os.environ`.
     """
 
     name: ClassVar[str]
@@ -252,10 +255,10 @@ class Trainer(ABC):
 
     @abstractmethod
     def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:
-        """Train for `len(batches)` epochs, or until `after_epoch` returns True.
+        """Train for `len(batches)` epochs, or until `after_epoch` returns True. Called once: each training has its own.
 
         `X` is `(n, n_inputs)` in `config.dtype`; `y` is `(n,)` int64 for the task "multiclass", else `(n, n_outputs)`
-        in `config.dtype`. Neither may be changed. May raise `Diverged`.
+        in `config.dtype`. Both are read-only arrays, and so are the rows of the batches. May raise `Diverged`.
         """
 
     @abstractmethod
@@ -264,7 +267,7 @@ class Trainer(ABC):
 
         Inference mode: nothing is dropped out, and batch normalisation uses the running mean and variance.
 
-        `X` may come in another float dtype than the network's.
+        `X` may come in another float dtype than the network's. The outputs may have any float dtype.
         """
 
     @abstractmethod

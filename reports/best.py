@@ -174,11 +174,11 @@ def _reached(study: Study, mode: str, score: str, split: str, problem: Problem) 
         return ""
     column, texts = f"{split}_{score}", []
     if len({cell.position for cell in best.values()}) == 1 or mode == "native":
-        return f"{_each(best, column)} in mode {mode} ({style.count(len(best), 'backend')})"
+        return f"{_each(study, best, column)} in mode {mode} ({style.count(len(best), 'backend')})"
     done = {name: sum(cell.complete for cell in study.cells_of(mode, name, problem)) for name in best}
     for place in dict.fromkeys(cell.position for cell in best.values()):
         names = [name for name, cell in best.items() if cell.position == place]
-        scores = [_text_of(best[name], column) for name in names]
+        scores = [_text_of(study, best[name], column) for name in names]
         reached = scores[0] if len(set(scores)) == 1 else _span([best[name].mean(column) for name in names])
         n, most = done[names[0]], max(done.values())
         fewer = f"finished {n} of {most} cells" if n < most else ""
@@ -187,13 +187,15 @@ def _reached(study: Study, mode: str, score: str, split: str, problem: Problem) 
     return f"in mode {mode} {', '.join(texts)}"
 
 
-def _text_of(cell: Cell, column: str) -> str:
-    return style.mean_and_spread([row[column] for row in cell.ok])
+def _text_of(study: Study, cell: Cell, column: str) -> str:
+    """A mean with its spread; where fewer seeds stand behind it than the study has, their number."""
+    text, n = style.mean_and_spread([row[column] for row in cell.ok]), len(cell.ok)
+    return text if n == study.n_seeds else f"{text} ({n} of {style.count(study.n_seeds, 'seed')})"
 
 
-def _each(best: dict[str, Cell], column: str) -> str:
+def _each(study: Study, best: dict[str, Cell], column: str) -> str:
     """The score of each backend's best cell; once where all have the same, the lowest and highest of many."""
-    texts = {name: _text_of(cell, column) for name, cell in best.items()}
+    texts = {name: _text_of(study, cell, column) for name, cell in best.items()}
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))
     if len(texts) > NAMED:

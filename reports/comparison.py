@@ -13,17 +13,20 @@ from typing import Any
 import pandas as pd
 
 from reports import statistics, style
+from reports.legible import cleaned, legible
 from reports.study import Study, score_of, words
 
 EQUAL = 1e-9
 """Scores that lie no further apart are the same."""
 
-CHANGES = ("same", "moved", "broken", "mended", "differs", "agrees", "chaotic", "absent")
+CHANGES = ("same", "moved", "broken", "mended", "differs", "agrees", "unchecked", "failing", "chaotic", "absent")
 """What became of a trial, from old to new.
 
-`broken`: it finished, and does no more; `mended`: the reverse. `differs`: it agreed with the reference, and does no
-more; `agrees`: the reverse. `moved`: its score is another one. `chaotic`: rounding alone decides it, so nothing is said
-of it. `absent`: in one of the two it has not been run, is unsupported, or its backend is not installed.
+`broken`: less came out of it than before (it finished, or at least diverged by itself, or had a score); `mended`: more.
+`differs`: it agreed with the reference, and does no more; `agrees`: the reverse; `unchecked`: it is no longer compared.
+`failing`: it crashed or timed out in both. `moved`: its score is another one. `chaotic`: rounding alone decides it, so
+nothing is said of its score. `absent`: in one of the two it has not been run, is unsupported, or its backend is not
+installed.
 """
 
 SHOWN = {statistics.A_HIGHER: "higher", statistics.B_HIGHER: "lower"}
@@ -94,23 +97,39 @@ def compare(old: Study, new: Study) -> Comparison:
     return Comparison(old, new, pairs[order + [name for name in pairs if name not in order]])
 
 
+def printable(comparison: Comparison) -> Comparison:
+    """The same with every text clean and every long name cut, for a page or for Markdown."""
+    return compare(*(legible(cleaned(study)) for study in (comparison.old, comparison.new)))
+
+
 def _scores(study: Study) -> pd.Series:
-    """The score by which each trial is judged: on the test set, or on the training set where there is none."""
+    """The score by which each finished trial is judged: of the test set, or of the training set where there is none."""
     columns = [f"{study.split(score_of(task))}_{score_of(task)}" for task in study.rows["task"]]
     values = [row.get(column, math.nan) for row, column in zip(study.rows.to_dict("records"), columns, strict=True)]
-    return pd.Series(values, study.rows.index, dtype="float64")
+    return pd.Series(values, study.rows.index, dtype="float64").where(study.rows["status"] == "ok")
 
 
 def _change(pair: dict[str, Any]) -> str:
     if pair["status_old"] in _ABSENT or pair["status_new"] in _ABSENT:
         return "absent"
-    if "chaotic" in (pair["verdict_old"], pair["verdict_new"]):
+    old, new = _came(pair, "old"), _came(pair, "new")
+    chaotic = "chaotic" in (pair["verdict_old"], pair["verdict_new"])
+    if chaotic and min(old, new) > 0:
         return "chaotic"
-    if pair["status_old"] != pair["status_new"] and "ok" in (pair["status_old"], pair["status_new"]):
-        return "broken" if pair["status_old"] == "ok" else "mended"
-    if {pair["verdict_old"], pair["verdict_new"]} == {"agrees", "differs"}:
+    if old != new:
+        return "mended" if new > old else "broken"
+    if new == 0:
+        return "failing"
+    if pair["verdict_old"] != pair["verdict_new"] and pair["verdict_old"] in ("agrees", "differs"):
         return str(pair["verdict_new"])
     return "moved" if abs(pair["difference"]) > EQUAL else "same"
+
+
+def _came(pair: dict[str, Any], side: str) -> int:
+    """How much came out of a trial: 0 nothing (a crash, a time-out), 1 it diverged, 2 it finished, 3 with a score."""
+    if pair[f"status_{side}"] != "ok":
+        return int(pair[f"status_{side}"] == "diverged")
+    return 2 + int(math.isfinite(pair[f"score_{side}"]))
 
 
 def changes_table(comparison: Comparison) -> pd.DataFrame:
@@ -180,7 +199,7 @@ def moved_cells(comparison: Comparison) -> pd.DataFrame:
 
 
 def worse_trials(comparison: Comparison) -> pd.DataFrame:
-    """One row a trial that finished and does no more, or that agreed with the reference and does no more."""
+    """One row a trial of which less came out than before, or that agreed with the reference and does no more."""
     pairs = comparison.pairs[comparison.pairs["change"].isin(["broken", "differs"])]
     study = comparison.new
     columns = ["backend", "mode", *study.axes, *study.sampled, "seed", "change"]
@@ -197,7 +216,8 @@ def worse(comparison: Comparison) -> bool:
 def sentences(comparison: Comparison) -> list[str]:
     """What changed, in plain words, the worst first."""
     counts = comparison.pairs["change"].value_counts()
-    judged = len(comparison.pairs) - int(counts.get("absent", 0)) - int(counts.get("chaotic", 0))
+    compared = comparison.pairs["difference"].notna() & ~comparison.pairs["change"].isin(["absent", "chaotic"])
+    judged = int(compared.sum())
     return [
         _versions(comparison),
         *_worse(comparison),
@@ -223,17 +243,22 @@ def _versions(comparison: Comparison) -> str:
 
 def _worse(comparison: Comparison) -> list[str]:
     found = []
-    trials = worse_trials(comparison)
-    for (backend, mode, change), mine in trials.groupby(["backend", "mode", "change"], sort=False):
-        if change == "differs":
-            told = f"{style.count(len(mine), 'trial')} agreed with the reference and now differ"
-            found.append(f"{backend}, {mode}: {told}{'s' if len(mine) == 1 else ''} from it.")
-            continue
-        for (status, reason), some in mine.fillna({"reason_new": ""}).groupby(["status_new", "reason_new"], sort=False):
-            what = "timed out" if status == "timeout" else words(status)
+    trials = worse_trials(comparison).fillna({"reason_new": ""})
+    for (backend, mode), mine in trials.groupby(["backend", "mode"], sort=False):
+        parted = int((mine["change"] == "differs").sum())
+        if parted:
+            told = f"{style.count(parted, 'trial')} agreed with the reference and now differ"
+            found.append(f"{backend}, {mode}: {told}{'s' if parted == 1 else ''} from it.")
+        broken = mine[mine["change"] == "broken"]
+        for (old, new, reason), some in broken.groupby(["status_old", "status_new", "reason_new"], sort=False):
+            what = "had a score and now has none" if old == new else f"{_became(old)} before and now {_became(new)}"
             why = f": {str(reason).removesuffix('.')}" if reason else ""
-            found.append(f"{backend}, {mode}: {style.count(len(some), 'trial')} finished before and now {what}{why}.")
+            found.append(f"{backend}, {mode}: {style.count(len(some), 'trial')} {what}{why}.")
     return found
+
+
+def _became(status: str) -> str:
+    return {"ok": "finished", "timeout": "timed out"}.get(status, words(status))
 
 
 def _moved(comparison: Comparison, judged: int) -> list[str]:
@@ -276,13 +301,13 @@ def _better(counts: pd.Series) -> list[str]:
 
 
 def _aside(comparison: Comparison, counts: pd.Series) -> list[str]:
-    found = []
-    if counts.get("chaotic", 0):
-        found.append(
-            f"{style.count(int(counts['chaotic']), 'trial')} chaotic, where rounding alone decides: not judged."
-        )
-    if counts.get("absent", 0):
-        found.append(f"{style.count(int(counts['absent']), 'trial')} without a result in one of the two: not compared.")
+    told = {
+        "failing": "failed in both stores",
+        "unchecked": "no longer compared with the reference",
+        "chaotic": "chaotic, where rounding alone decides: not judged",
+        "absent": "without a result in one of the two: not compared",
+    }
+    found = [f"{style.count(int(counts[name]), 'trial')} {text}." for name, text in told.items() if name in counts]
     only = [
         f"{style.count(n, 'trial')} only in the {side} store"
         for side, study in (("old", comparison.old), ("new", comparison.new))

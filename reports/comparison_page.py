@@ -5,8 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from reports import comparison, figures, style
-from reports.comparison import Comparison, compare
-from reports.legible import cleaned, legible
+from reports.comparison import Comparison
 from reports.page import LISTED, as_csv, environment
 from reports.pictures import Picture
 from reports.study import Study
@@ -18,7 +17,7 @@ def write_comparison(compared: Comparison, out: Path) -> Path:
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     compared.pairs.map(as_csv).to_csv(out / "changes.csv", index=False)
-    shown = compare(*(legible(cleaned(study)) for study in (compared.old, compared.new)))
+    shown = comparison.printable(compared)
     trials, moved = comparison.worse_trials(shown), comparison.moved_cells(shown)
     page = out / "comparison.html"
     text = (

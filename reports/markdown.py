@@ -6,6 +6,7 @@ import pandas as pd
 
 from reports import comparison, style, tables
 from reports.comparison import Comparison
+from reports.legible import cleaned, legible
 from reports.study import Cell, Study
 from reports.written import Table, written
 
@@ -33,6 +34,7 @@ def table(shown: Table) -> str:
 
 def study_report(study: Study) -> str:
     """A study: what was found, parity, the best cells, a grid of scores a backend, failures and versions."""
+    study = legible(cleaned(study))
     parts = [f"# {escaped(study.title)}", _bullets(tables.summary_sentences(study))]
     parts += [f"> **Warning**: {escaped(warning)}" for warning in study.warnings]
     if "controlled" in study.modes:
@@ -51,6 +53,7 @@ def study_report(study: Study) -> str:
 
 def comparison_report(compared: Comparison) -> str:
     """What changed between two runs: sentences, the table of changes, what got worse, and the cells that moved."""
+    compared = comparison.printable(compared)
     study = compared.both
     parts = [f"# {escaped(compared.new.title)}: what changed", _bullets(comparison.sentences(compared))]
     parts += [_listed(study, comparison.changes_table(compared))]

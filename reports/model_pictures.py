@@ -1,4 +1,4 @@
-"""Which figures of single networks are worth a place on the page: for every problem, what its best trials answer."""
+"""Which figures of single networks are worth a place on the page: for every problem, what one a backend answers."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,9 @@ FILE_NAMES = (
 
 
 def pictures_of_models(study: Study) -> list[ModelPicture]:
-    """At most seven figures a mode and problem, of the best trial of each backend; and the activations, if swept.
+    """At most seven figures a mode and problem, of one trial of each backend; and the activations, if swept.
+
+    `models.models` chooses the trials, the same for every figure of a problem.
 
     Of hidden units, samples and mistakes the first backend of mode `controlled` is shown (of `native`, where nothing
     else was run): there all agree.
@@ -54,7 +56,6 @@ def _of(study: Study, mode: str, problem: Problem, names: Sequence[str], alone: 
     where = {"study": study, "mode": mode, "problem": problem}
     classes = where | {"names": names}
     stored = models.models(study, "predictions", mode, problem)
-    told = {"mode": mode, "scores": _scores(models.models(study, "plane", mode, problem) or stored)}
     found: list[tuple[str, Figure | None]] = [
         ("boundary", decision_boundaries(**classes)),
         ("surface", regression_surfaces(**classes)),
@@ -68,7 +69,14 @@ def _of(study: Study, mode: str, problem: Problem, names: Sequence[str], alone: 
         inputs = stored[0].arrays.get("sample_inputs") if stored else None  # stores of earlier days have none
         if inputs is not None and is_image(inputs.shape[1]):
             found.append(("samples", samples(**classes)))
-    return [(kind, figure, ALT[kind].format(**told), CAPTION[kind]) for kind, figure in found if figure is not None]
+    drawn = [(kind, figure) for kind, figure in found if figure is not None]
+    return [(kind, figure, _alt(kind, study, mode, problem), CAPTION[kind]) for kind, figure in drawn]
+
+
+def _alt(kind: str, study: Study, mode: str, problem: Problem) -> str:
+    """The text of `ALT` with the scores of the trials that are shown."""
+    arrays = {"boundary": "plane", "surface": "plane", "confusion": "confusion"}.get(kind, "predictions")
+    return ALT[kind].format(mode=mode, scores=_scores(models.models(study, arrays, mode, problem)))
 
 
 ALT = {

@@ -1,4 +1,4 @@
-"""The networks whose stored arrays are drawn: of each backend the best trial of one seed, and what it answers."""
+"""The networks whose stored arrays are drawn: of each backend one trial, of its best cell, and what it answers."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from scipy.special import logsumexp, softmax
 
 from reports import style
 from reports.activations import ACTIVATIONS
-from reports.study import Arrays, Position, Problem, Study, problem_of, score_of
+from reports.study import Arrays, Cell, Position, Problem, Study, problem_of, score_of
 
 
 @dataclass(frozen=True)
@@ -76,32 +76,42 @@ class Model:
 
 
 def models(study: Study, kind: str, mode: str, problem: Problem | None = None) -> list[Model]:
-    """The best trial of each backend, where it has stored arrays of `kind`; of one problem, the study's first.
+    """One trial of each backend, where it has stored arrays of `kind`; of one problem, the study's first.
 
-    Of the first seed that finished, the trial with the highest validation score (training score, without a validation
-    split), then the lowest loss; chaotic ones cannot win. The store keeps predictions and planes for just these; of
-    several that are equally good, for one.
+    The store keeps predictions and planes for the best trial of each seed: by validation score (training score, without
+    a validation split), then by loss; chaotic ones cannot win. Shown is the first seed of the best cell (`Study.best`)
+    for which they were kept. Where none was, as another cell can win in each seed, it is the best trial of the first
+    seed that has them. Every kind shows the same trial; `about` says which it is.
     """
     wanted = problem or next((p for score in study.scores for p in study.problems(score)), None)
     found = []
-    for backend in study.backends_of(mode):
-        best = _best(study, mode, backend, wanted)
-        ids = [row["trial_id"] for row in best]
-        kept = set(study.artefacts("predictions", ids)) | set(study.artefacts("plane", ids))
-        row = next((row for row in best if row["trial_id"] in kept), best[0] if best else None)
+    for backend in study.backends_of(mode) if wanted else []:
+        rows = _candidates(study, mode, backend, wanted)
+        row = next((row for row in rows if _is_kept(study, row["trial_id"])), rows[0] if rows else None)
         if row is not None and (arrays := study.artefacts(kind, [row["trial_id"]]).get(row["trial_id"])):
             found.append(Model(backend, study.position(row), row, arrays))
     return found
 
 
-def _best(study: Study, mode: str, backend: str, problem: Problem | None) -> list[dict[str, Any]]:
-    """The best trials of a backend: one, or several that are equally good."""
+def _candidates(study: Study, mode: str, backend: str, problem: Problem) -> list[dict[str, Any]]:
+    """The trials that may be shown, in the order of preference: of the best cell, then the best ones of each seed."""
+    best = _best_cell(study, mode, backend, problem)
+    found = sorted(best.ok, key=lambda row: row["seed"]) if best is not None else []
     rows = [row for cell in study.cells(mode, backend) for row in cell.ok if row["verdict"] != "chaotic"]
     rows = [row for row in rows if problem_of(row) == problem]
-    seed = min((row["seed"] for row in rows), default=0)
-    rows = [row for row in rows if row["seed"] == seed]
-    first = min(map(_rank, rows), default=None)
-    return [row for row in rows if _rank(row) == first]
+    for seed in sorted({row["seed"] for row in rows}):
+        rivals = [row for row in rows if row["seed"] == seed]
+        first = min(map(_rank, rivals))
+        found += [row for row in rivals if _rank(row) == first]  # several are equally good, and one of them is kept
+    return found
+
+
+def _best_cell(study: Study, mode: str, backend: str, problem: Problem) -> Cell | None:
+    return study.best(mode, backend, score_of(problem[1])).get(problem)
+
+
+def _is_kept(study: Study, trial_id: str) -> bool:
+    return any(study.artefacts(kind, [trial_id]) for kind in ("predictions", "plane"))
 
 
 def _rank(row: dict[str, Any]) -> tuple[float, float]:
@@ -116,19 +126,33 @@ def judged_by(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def about(study: Study, shown: list[Model]) -> str:
-    """Which trials are shown, in words, for the line under a title: the study, the cells, the seed, and why these."""
-    split, score = judged_by(shown[0].row)
-    split = "training" if split == "train" else split
-    cells: dict[Position, list[str]] = {}
+    """Which trials are shown, in words, for the line under a title: the study, the cells, the seeds, and why these."""
+    told: dict[tuple[str, str], list[str]] = {}
     for model in shown:
-        cells.setdefault(model.position, []).append(model.backend)
-    where = [study.describe(position) for position in cells]
-    if len(cells) > 1:
-        where = [f"{style.listed(names)} at {text}" for text, names in zip(where, cells.values(), strict=True)]
-    parts = [
-        study.problem_name(problem_of(shown[0].row)),
-        "; ".join(where),
-        f"seed {shown[0].row['seed']}" if study.n_seeds > 1 else "",
-        f"the best by {split} {style.named(score)}" if len(study.positions) > 1 else "",
-    ]
-    return " · ".join(filter(None, [study.title, ", ".join(filter(None, parts))]))
+        told.setdefault((study.describe(model.position), _why(study, model)), []).append(model.backend)
+    reasons = {why for _, why in told}
+    if len(told) == 1:
+        parts = list(next(iter(told)))
+    elif len(reasons) == 1:
+        parts = ["; ".join(f"{style.listed(names)}: {where}" for (where, _), names in told.items())]
+        parts += [f"each {why}" for why in reasons]
+    else:
+        parts = ["; ".join(f"{style.listed(names)}: {_joined(*which)}" for which, names in told.items())]
+    return " · ".join(filter(None, [study.title, _joined(study.problem_name(problem_of(shown[0].row)), *parts)]))
+
+
+def _why(study: Study, model: Model) -> str:
+    """`the best cell by validation accuracy, seed 0`, or what else the trial is; no seed where there is only one."""
+    problem, seed = problem_of(model.row), f"seed {model.row['seed']}" if study.n_seeds > 1 else ""
+    if not study.chosen(problem):
+        return seed
+    split, score = judged_by(model.row)
+    by = f"by {'training' if split == 'train' else split} {style.named(score)}"
+    best = _best_cell(study, model.row["mode"], model.backend, problem)
+    if best is not None and best.position == model.position:
+        return _joined(f"the best cell {by}", seed)
+    return f"the best trial{f' of {seed}' if seed else ''} {by}"
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(filter(None, parts))

@@ -16,7 +16,7 @@ from matplotlib.colors import to_hex
 from reports import statistics, style
 from reports.figures.heatmaps import grid, judged_by, metric_scale
 from reports.figures.tiles import colormap
-from reports.study import SPLITS, STATUSES, VERDICTS, Study, key, score_of, words
+from reports.study import SPLITS, VERDICTS, Study, key, score_of, words
 
 POINTS = 50
 """Of a learning curve, at most; the first and the last epoch are always among them."""
@@ -164,8 +164,8 @@ def _trials(study: Study, columns: list[str]) -> dict[str, Any]:
         "backend": _codes(rows["backend"], study.backends),
         "seed": _codes(rows["seed"], sorted(rows["seed"].unique())),
         "cell": _places(study, rows).tolist(),
-        "status": _codes(rows["status"], list(STATUSES)),
-        "statuses": [words(status) for status in STATUSES],
+        "status": _codes(rows["status"], study.statuses),
+        "statuses": [words(status) for status in study.statuses],
         "verdict": _codes(rows["verdict"], list(VERDICTS)),
         "verdicts": list(VERDICTS),
         "reason": _codes(rows["reason"], reasons),

@@ -127,12 +127,13 @@ def _native_difference(study: Study, score: str) -> list[Picture]:
     split, named, base = study.split(score), style.named(score), study.native_base
     if len(study.backends_of("native")) < 2 or not study.has(f"{split}_{score}") or study.sampled:
         return []
+    masked = " Pale, with the sign ≈: no difference shown by the seeds." if study.n_seeds > 1 else ""
     return [
         Picture(
             f"native-difference{_suffix(study, score)}",
             figures.native_difference_heatmaps(study, split, score),
             f"Heatmaps of native {split} {named} minus that of {base}, one panel a backend.",
-            f"White: the same {named} as {base}. Red: higher, blue: lower.",
+            f"White: the same {named} as {base}. Red: higher, blue: lower.{masked}",
             explored=True,
         )
     ]

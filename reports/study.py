@@ -69,6 +69,11 @@ def words(status: str) -> str:
     return status.replace("_", " ")
 
 
+def is_finite(value: Any) -> bool:
+    """Whether there is a value, and a finite one."""
+    return value is not None and math.isfinite(value)
+
+
 def key(value: Any) -> str:
     """What makes two axis values the same: numbers at 12 significant digits, lists as their JSON text."""
     if isinstance(value, (list, tuple)):
@@ -128,15 +133,15 @@ class Cell:
         return not self.rows or any(score_of(row["task"]) == score for row in self.rows)
 
     def mean(self, column: str) -> float:
-        """The mean of `column` over the trials that finished; NaN when none has a value."""
-        values = [row[column] for row in self.ok if pd.notna(row.get(column))]
+        """The mean of `column` over the trials that finished with a finite value; NaN when there is none."""
+        values = [value for row in self.ok if is_finite(value := row.get(column))]
         return float(sum(values) / len(values)) if values else math.nan
 
     def minus(self, other: "Cell", column: str) -> float:
         """The mean difference of `column` over the seeds in which both cells have a value; NaN when there is none."""
         theirs = {row["seed"]: row[column] for row in other.ok}
         differences = [row[column] - theirs[row["seed"]] for row in self.ok if row["seed"] in theirs]
-        differences = [difference for difference in differences if not math.isnan(difference)]
+        differences = [difference for difference in differences if is_finite(difference)]
         return float(sum(differences) / len(differences)) if differences else math.nan
 
 
@@ -282,6 +287,12 @@ class Study:
     def positions(self) -> list[Position]:
         """Every cell of the grid, the last axis running fastest; `[()]` when nothing is swept."""
         return list(itertools.product(*(range(len(values)) for values in self.axes.values())))
+
+    @property
+    def statuses(self) -> list[str]:
+        """The statuses that occur, in the order of `STATUSES`; what is not one of them comes last."""
+        present = list(dict.fromkeys(self.rows["status"]))
+        return [name for name in STATUSES if name in present] + [name for name in present if name not in STATUSES]
 
     @property
     def n_seeds(self) -> int:

@@ -147,7 +147,7 @@ def score(value: float) -> str:
 
 def mean_and_spread(values: list[float]) -> str:
     """The mean of scores with their standard deviation, of two or more: `0.951 ± 0.006`; of one the score itself."""
-    known = [float(value) for value in values if not missing(value)]
+    known = [float(value) for value in values if not missing(value) and math.isfinite(value)]
     if len(known) < 2:
         return score(known[0]) if known else MISSING
     return f"{score(mean(known))} ± {score(stdev(known))}"

@@ -13,7 +13,7 @@ import pandas as pd
 from reports import agreement, best, published, style
 from reports.agreement import LEARNED, parity_table
 from reports.best import best_points, best_table, metrics_table
-from reports.study import SPLITS, STATUSES, Cell, Study, words
+from reports.study import SPLITS, Cell, Study, is_finite, words
 
 __all__ = [
     "LEARNED",
@@ -34,13 +34,12 @@ REASONS = 3  # of crashes and time-outs that the summary tells
 
 def status_table(study: Study) -> pd.DataFrame:
     """One row a backend and mode: planned trials, the number of every status that occurs, and stale rows."""
-    present = [status for status in STATUSES if (study.rows["status"] == status).any()]
     records = []
     for mode, backend in _groups(study):
         rows = study.rows_of(mode, backend)
         counts = rows["status"].value_counts()
         record = {"backend": backend, "mode": mode, "planned": len(rows)}
-        record |= {status: int(counts.get(status, 0)) for status in present}
+        record |= {status: int(counts.get(status, 0)) for status in study.statuses}
         records.append(record | {"stale": int(rows["stale"].astype(bool).sum())})
     return pd.DataFrame.from_records(records)
 
@@ -74,7 +73,6 @@ def cells_table(study: Study) -> pd.DataFrame:
     """
     metrics = [f"{split}_{name}" for name in style.METRICS for split in SPLITS if study.has(f"{split}_{name}")]
     metrics += ["train_seconds"]
-    present = [status for status in STATUSES if (study.rows["status"] == status).any()]
     places = ["backend", "mode", *study.axes, *study.sampled]
     records = []
     for mode, backend in _groups(study):
@@ -84,7 +82,7 @@ def cells_table(study: Study) -> pd.DataFrame:
                     {
                         **{name: cell.rows[0][name] for name in places},
                         "planned": len(cell.rows),
-                        **{status: sum(row["status"] == status for row in cell.rows) for status in present},
+                        **{status: sum(row["status"] == status for row in cell.rows) for status in study.statuses},
                         **_moments(cell, metrics, study.n_seeds > 1),
                         **{name: np.fmax.reduce([row[name] for row in cell.rows]) for name in ("deviation", "floor")},
                         "chaotic": cell.chaotic,
@@ -94,10 +92,10 @@ def cells_table(study: Study) -> pd.DataFrame:
 
 
 def _moments(cell: Cell, metrics: list[str], spread: bool) -> dict[str, float]:
-    """Mean and standard deviation (ddof 1) of each metric over the trials that finished and have a value."""
+    """Mean and standard deviation (ddof 1) of each metric over the trials that finished with a finite value."""
     found = {}
     for name in metrics:
-        values = [value for row in cell.ok if (value := row[name]) == value]
+        values = [value for row in cell.ok if is_finite(value := row[name])]
         found[name] = mean(values) if values else math.nan
         if spread:
             found[f"{name}_std"] = stdev(values) if len(values) > 1 else math.nan
@@ -189,8 +187,8 @@ def _status_sentences(study: Study) -> list[str]:
     counts = study.rows["status"].value_counts()
     failed = [
         f"{counts[status]} {'timed out' if status == 'timeout' else words(status)}"
-        for status in STATUSES[1:]
-        if counts.get(status, 0)
+        for status in study.statuses
+        if status != "ok"
     ]
     total, ok = len(study.rows), int(counts.get("ok", 0))
     if not failed:

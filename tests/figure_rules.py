@@ -203,7 +203,7 @@ def pictures(which):
         n = len(found[f"{which}_rows"])
         yield from ([f"All {n} misclassified"] if which == "misclassified" else ["The first 25 test rows"])
         yield from where(rows, "controlled", ["numpy"])
-        yield from (f"n = {len(answers)} test", "8 x 8 pixels, 0 white to 16 black")
+        yield from (f"n = {len(answers)}", "8 x 8 pixels, 0 white to 16 black")
 
     return texts
 

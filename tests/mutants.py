@@ -305,6 +305,14 @@ class HidesOverflow(Correct):
         return tuple({key: np.nan_to_num(value) for key, value in layer.items()} for layer in super().weights())
 
 
+class TextAsArithmetic(Correct):
+    arithmetic = "numpy.matmul"
+
+
+class RequiresNothingThereIs(Correct):
+    requires = ("numpyy",)
+
+
 class ForeignArithmetic(Correct):
     requires = ("torch",)
     arithmetic = ("numpy.exp",)
@@ -335,6 +343,8 @@ MUTANTS = {
     TransposedWeights: "logits",
     FlooredSoftmax: "logits",
     StringForATuple: "declaration",
+    TextAsArithmetic: ("declaration", "own_arithmetic"),
+    RequiresNothingThereIs: "declaration",
     WrongShapes: "one_step",
     WrongDtype: "weights_round_trip",
     IgnoresSetWeights: "weights_round_trip",

@@ -91,6 +91,9 @@ def test_a_store_compared_with_itself_has_no_change(old):
         ("verdict = 'differs', deviation = 0.1", "controlled", "differs", True),
         ("verdict = 'chaotic', test_accuracy = 0", "controlled", "chaotic", False),
         ("test_accuracy = test_accuracy - 0.1", "native", "moved", False),  # of one seed: no noise is known
+        ("test_accuracy = NULL", "native", "broken", True),
+        ("verdict = 'chaotic', status = 'crashed'", "controlled", "broken", True),
+        ("verdict = 'unchecked', deviation = NULL", "controlled", "unchecked", False),
         ("status = 'not_installed'", "native", "absent", False),
     ],
 )
@@ -116,6 +119,31 @@ def test_what_was_broken_and_works_again_is_mended(old, changed):
     assert "2 trials failed before and now finished; 1 trial differed from the reference and now agrees." in (
         comparison.sentences(found)
     )
+
+
+def test_a_failure_that_becomes_worse_is_told(old, changed, tmp_path):
+    before = shutil.copy(
+        changed(("status = 'diverged'", "native", 0, "0"), ("status = 'timeout'", "native", 1, "0")),
+        tmp_path / "before.db",
+    )
+    after = changed(
+        ("status = 'crashed', reason = 'segfault'", "native", 0, "0"), ("status = 'crashed'", "native", 1, "0")
+    )
+    found = compared(before, after)
+    assert found.pairs["change"].value_counts().to_dict() == {"same": 22, "broken": 1, "failing": 1}
+    told = comparison.sentences(found)
+    assert "numpy, native: 1 trial diverged before and now crashed: segfault." in told
+    assert "1 trial failed in both stores." in told
+    assert "No score moved, in 22 trials." in told
+    assert comparison.worse(found)
+    assert not comparison.worse(compared(after, before))
+
+
+def test_differences_are_new_minus_old(old, changed):
+    found = compared(old, changed(("test_accuracy = test_accuracy - 0.25", "native", 0, "0")))
+    (moved,) = found.pairs[found.pairs["change"] == "moved"].to_dict("records")
+    assert moved["difference"] == pytest.approx(-0.25)
+    assert comparison.changes_table(found)["largest_change"].tolist() == [0.0, pytest.approx(-0.25)]
 
 
 def test_a_cell_is_lower_where_the_seeds_show_it(old, changed):

@@ -20,7 +20,7 @@ from matplotlib.patches import PathPatch
 from scipy import stats
 
 from harness import parity
-from reports import figures, statistics, style
+from reports import figures, pictures, statistics, style
 from reports.figures import parity as parity_figure
 from reports.figures.heatmaps import grid
 from reports.figures.panels import exponents
@@ -486,6 +486,21 @@ def test_a_finished_trial_without_a_value_is_counted():
     assert [at(ax, row, 0)[-1] for row in (0, 1, 2)] == ["±0.000", "±0.000\n1/3\nno\nvalue", "2/3\nno\nvalue"]
 
 
+def test_a_heatmap_without_a_value_has_no_colour_bar():
+    def edit(row, position):
+        row["test_auc"] = math.nan
+        if position == (0, 0):
+            row["status"] = "diverged"
+
+    study = comparison(edit=edit)
+    for figure in (
+        figures.metric_heatmaps(study, "native", "test_auc"),
+        figures.difference_heatmaps(study, "native", [("torch", "numpy")], "test_auc"),
+    ):
+        assert not [ax for ax in figure.axes if getattr(ax, "_colorbar", None)]
+    assert bar(figures.metric_heatmaps(study, "native", "test_loss"))
+
+
 def test_epochs_to_a_score_say_where_it_was_not_reached():
     study = comparison(backends=("numpy",), seeds=2, modes=("controlled",), edit=None)
     reached = study.rows.set_index("trial_id")["learning_rate"]
@@ -553,12 +568,21 @@ def test_a_difference_in_a_single_shared_seed_is_masked_and_says_so():
         if position == (0, 1) and row["backend"] == "torch" and row["seed"] > 0:
             row["test_accuracy"] = math.nan
 
-    ax = panels(figures.native_difference_heatmaps(comparison(edit=edit)))[1]
-    assert at(ax, 0, 0)[-1] == "2/3\ncrashed"
-    assert at(ax, 0, 1)[-1] == "1\nseed"
+    figure = figures.native_difference_heatmaps(comparison(edit=edit))
+    assert "1 seed in both: no estimate of its noise" in written(figure)
+    assert "1 seed in both" not in " ".join(written(figures.native_difference_heatmaps(comparison())))
+    ax = panels(figure)[1]
+    assert at(ax, 0, 0)[-1] == "1\u00a0seed,\n2/3\ncrashed"
+    assert at(ax, 0, 1)[-1] == "1\u00a0seed,\n2/3\nno\nvalue"
     for column in (0, 1):
         assert at(ax, 0, column)[0] == "≈"
         same(colour(ax, 0, column), to_rgb(style.MASKED))
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_caption_of_a_difference_map_explains_its_masked_tiles_where_there_are_any(seeds):
+    found = {picture.name: picture.caption for picture in pictures.heatmaps(comparison(seeds=seeds))}
+    assert (f"≈: no difference shown by the {seeds} seeds" in found["native-difference"]) == (seeds > 1)
 
 
 def test_a_backend_that_is_not_installed_has_no_differences():

@@ -29,18 +29,20 @@ NAMES = ["setosa", "versicolor", "virginica"]
 COUNTS = np.array([[8, 2, 0], [1, 9, 0], [0, 3, 297]])
 
 
-def make(task="multiclass", stored=None, backends=("numpy", "torch"), modes=("controlled",), axes=None, edit=None):
+def make(
+    task="multiclass", stored=None, backends=("numpy", "torch"), modes=("controlled",), axes=None, seeds=1, edit=None
+):
     """A study whose trials all have the arrays `stored` (kind -> arrays); `edit(row, arrays)` may change a trial's."""
     axes = axes or {}
     rows, kept = [], {}
     for mode, backend in itertools.product(modes, backends):
-        for values in itertools.product(*axes.values()):
+        for *values, seed in itertools.product(*axes.values(), range(seeds)):
             score = "r2" if task == "regression" else "accuracy"
             row = {
                 "trial_id": f"t{len(rows)}",
                 "backend": backend,
                 "mode": mode,
-                "seed": 0,
+                "seed": seed,
                 "status": "ok",
                 "reason": None,
                 "task": task,
@@ -377,6 +379,14 @@ def test_a_class_without_rows_has_no_curve_and_the_backend_no_area():
     assert [text.get_text() for text in ax.texts][1] == "AUC –"
 
 
+@pytest.mark.parametrize(("names", "label"), [((), "class 1"), (["no", "yes"], "yes")])
+def test_the_curve_of_a_binary_classification_has_the_name_of_class_1(names, label):
+    targets = np.arange(30)[:, None] % 2
+    logits = RANDOM.normal(size=(30, 1)) + targets
+    figure = figures.roc_curves(make("binary", predictions(logits, targets)), names=names)
+    assert [text.get_text().split("  ")[0] for text in figure.axes[0].get_legend().get_texts()] == [label, "chance"]
+
+
 def test_of_many_classes_the_worst_are_named_and_the_others_grey():
     y = np.arange(60) % 12
     logits = RANDOM.normal(size=(60, 12))
@@ -582,8 +592,8 @@ def test_a_tie_goes_to_the_lower_loss_and_without_validation_the_training_score_
     assert shown(with_rows(t0=none, t1=none | {"train_accuracy": 0.95}))["numpy"] == "t1"
 
 
-@pytest.mark.parametrize("change", [{"verdict": "chaotic"}, {"status": "diverged"}, {"seed": 1}])
-def test_a_chaotic_a_failed_and_a_later_trial_are_not_shown(change):
+@pytest.mark.parametrize("change", [{"verdict": "chaotic"}, {"status": "diverged"}])
+def test_a_chaotic_and_a_failed_trial_are_not_shown(change):
     assert shown(with_rows(t1={"validation_accuracy": 0.99} | change))["numpy"] == "t0"
 
 
@@ -619,7 +629,91 @@ def test_another_problem_is_another_figure():
 def test_where_backends_have_cells_of_their_own_each_says_which():
     study = with_rows(t1={"validation_accuracy": 0.9})
     words = " ".join(text.get_text() for text in figures.confusion_matrices(study).texts)
-    assert "numpy at l2 0.1; torch at l2 0, the best by validation accuracy" in words
+    assert "numpy: l2 0.1; torch: l2 0, each the best cell by validation accuracy" in words
+
+
+def two_seeds(kept, changes=None):
+    """Of numpy `t0, t1` at l2 0 and `t2, t3` at 0.1, of torch the same from t4; `kept` have predictions.
+
+    The best trial of seed 0 is t0, that of seed 1 is t3, and the best cell by the mean over both is that of t2 and t3.
+    """
+    scores = {"t0": 0.95, "t1": 0.5, "t2": 0.9, "t3": 0.9}
+
+    def edit(row, arrays):
+        name = row["trial_id"]
+        number = int(name[1:])
+        row |= {"validation_accuracy": scores[f"t{number % 4}"], "test_accuracy": number / 100}
+        row |= (changes or {}).get(name, {})
+        if name not in kept:
+            arrays.pop("predictions")
+
+    stored = FLOWERS | {"confusion": {"test": COUNTS}}
+    return make(stored=stored, axes={"l2": [0.0, 0.1]}, seeds=2, edit=edit)
+
+
+def said(figure):
+    return " ".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
+
+
+DRAWN = (figures.confusion_matrices, figures.roc_curves, figures.misclassified, figures.samples)
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_a_kept_trial_of_the_best_cell_is_shown_whichever_its_seed(draw):
+    study = two_seeds({"t0", "t3", "t4", "t7"})  # as a run keeps them: the best of each seed
+    assert shown(study) == shown(study, "predictions") == {"numpy": "t3", "torch": "t7"}
+    assert ", l2 0.1, the best cell by validation accuracy, seed 1" in said(draw(study)).replace(" · ", ", ")
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_where_none_of_the_best_cell_is_kept_the_best_trial_of_a_seed_is_shown_and_called_that(draw):
+    study = two_seeds({"t0", "t4"})
+    assert shown(study) == shown(study, "predictions") == {"numpy": "t0", "torch": "t4"}
+    words = said(draw(study)).replace(" · ", ", ")
+    assert ", l2 0, the best trial of seed 0 by validation accuracy" in words
+    assert "best cell" not in words
+
+
+def test_backends_whose_trials_are_shown_for_different_reasons_each_say_theirs():
+    assert (
+        "numpy: l2 0, the best trial of seed 0 by validation accuracy; "
+        "torch: l2 0.1, the best cell by validation accuracy, seed 1"
+    ) in said(figures.roc_curves(two_seeds({"t0", "t4", "t7"})))
+
+
+def test_of_a_kept_cell_the_first_seed_is_shown():
+    assert shown(two_seeds({f"t{i}" for i in range(8)})) == {"numpy": "t2", "torch": "t6"}
+
+
+def test_without_validation_no_cell_is_called_the_best():
+    none = {"validation_accuracy": math.nan, "validation_loss": math.nan}
+    names = [f"t{i}" for i in range(8)]
+    study = two_seeds(names, {name: none | {"train_accuracy": 0.99 if name in "t2 t6" else 0.9} for name in names})
+    assert "l2 0.1, the best trial of seed 0 by training accuracy" in said(figures.roc_curves(study))
+
+
+def test_where_nothing_is_chosen_only_the_seed_is_said():
+    words = said(figures.roc_curves(make(stored=FLOWERS, seeds=2)))
+    assert "Dots in the plane · seed 0 · n = 40 test rows" in words
+
+
+def test_the_scores_beside_a_figure_are_those_of_the_trial_that_it_shows():
+    for kept, scores in (
+        ({"t0", "t3", "t4", "t7"}, "numpy: test accuracy 0.030. torch: test accuracy 0.070."),
+        (
+            {"t0", "t4"},
+            "numpy: test accuracy 0.000. torch: test accuracy 0.040.",
+        ),
+    ):
+        alts = {name: alt for name, _, alt, _ in pictures_of_models(two_seeds(kept))}
+        assert alts["controlled-confusion"].endswith(f" {scores}")
+        assert alts["controlled-roc"].endswith(f" {scores}")
+
+
+def test_the_scores_beside_a_figure_are_of_the_backends_that_it_shows():
+    alts = {name: alt for name, _, alt, _ in pictures_of_models(two_seeds({"t0", "t3"}))}
+    assert alts["controlled-confusion"].endswith(" numpy: test accuracy 0.030. torch: test accuracy 0.060.")
+    assert alts["controlled-roc"].endswith(" a class. numpy: test accuracy 0.030.")
 
 
 # -- the page

@@ -9,6 +9,7 @@ import pytest
 
 from harness.results import Results
 from harness.store import Store
+from reports import markdown
 from tests.browser import DESKTOP, PHONE, sideways, violations
 from tests.synthetic import grid, lively, write_store
 
@@ -191,3 +192,26 @@ def test_no_text_of_a_table_is_a_formula_in_a_spreadsheet(hostile):
             for row in csv.reader(file):
                 dangerous += [(path.name, cell[:30]) for cell in row if re.match(r"[=+@\t\r]|-(?![\d.]|inf)", cell)]
     assert dangerous == []
+
+
+def test_the_markdown_of_a_hostile_store_is_only_text(hostile):
+    page, _ = hostile
+    text = markdown.study_report(Results(Store(f"sqlite:///{page.parents[1] / 'store.db'}"), NAME).study())
+    assert "<details>" in text
+    before_facts = text.split("## Made with")[0]  # which have the whole title
+    without_ours = re.sub(r"</?(details|summary)>", "", text)
+    assert not re.search(r"[<\x00-\x09\x0b-\x1f\u202a-\u202e]", without_ours)
+    assert max(len(cell) for line in before_facts.splitlines() for cell in line.split(" | ")) < 3000
+
+
+def test_half_a_character_is_shown_as_a_question_mark(tmp_path):
+    url = f"sqlite:///{tmp_path / 'half.db'}"
+    name = write_store(url, grid())
+    with sqlite3.connect(tmp_path / "half.db") as connection:
+        (facts,) = connection.execute("SELECT facts FROM experiments").fetchone()
+        spoilt = json.dumps(json.loads(facts) | {"notes": ["half \ud800 a character"]})
+        assert r"\ud800" in spoilt
+        connection.execute("UPDATE experiments SET facts = ?", (spoilt,))
+    connection.close()
+    assert Results(Store(url), name).study().notes == ["half ? a character"]
+    assert "half ? a character" in Results(Store(url), name).report(tmp_path).read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import registry
 from harness.checks import CHECKS, run_check
 from harness.cli import invoke
 
@@ -79,9 +80,9 @@ def load(path):
 def test_the_page_leads_from_nothing_to_passing_checks(walked):
     _, told = walked
     shown = [line for language, text in PIECES if language == "text" for line in text.splitlines()]
-    totals = [line for line in shown if "checks" in line]
-    assert [line.split(":")[0] for line in totals] == ["mylib", "autograd"]
-    assert [line for line in told if re.match(r"(mylib|autograd): ", line)] == totals
+    ends = [line for line in shown if "checks" in line]
+    assert [line.split()[0] for line in ends] == ["unsupported", "mylib:", "unsupported", "autograd:"]
+    assert [line for line in told if re.match(r"mylib: |autograd: |unsupported ", line)] == ends
 
 
 def test_the_new_backend_is_known_by_its_version_and_agrees_in_every_cell(walked):
@@ -98,7 +99,7 @@ def test_the_commands_that_it_prints_are_those_of_the_page(tmp_path, monkeypatch
     write("mylib")
     printed = re.findall(r"^  (.*)$", capsys.readouterr().err, flags=re.MULTILINE)
     assert len(printed) == 3
-    assert all(f"\n{command}" in PAGE for command in printed)
+    assert all(f"\n{command}\n" in PAGE for command in printed)
 
 
 @pytest.fixture
@@ -169,7 +170,11 @@ def test_what_is_unsupported_is_skipped_with_the_reason(package):
         ("1x", ["'1x'", "did you mean 'x'", "lower-case letters"]),
         ("My-Lib", ["'My-Lib'", "did you mean 'my_lib'"]),
         ("", ["''", "lower-case letters"]),
-        ("../x", ["'../x'", "did you mean 'x'"]),
+        ("../x", ["'../x'", "lower-case letters"]),
+        ("a" * 260, ["'aaaa", "aaa…", "at most 60"]),
+        ("reference", ["is a word of the harness's own", "my_reference"]),
+        ("true", ["is a word of the harness's own"]),
+        ("course_2024", ["is a profile"]),
         ("class", ["'class'", "allowed"]),
         ("torch", ["'torch'", "is a backend already", "harness list"]),
         ("torch_manual", ["is a backend already"]),
@@ -184,10 +189,49 @@ def test_a_name_that_will_not_do_is_refused_in_one_line(name, expected, tmp_path
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("name", ["été", "../x", "9", "CLASS!", "a" * 61])
+def test_no_name_is_suggested_that_is_not_near_or_not_allowed(name, capsys):
+    assert invoke(["new-backend", name]) == 2
+    assert "did you mean" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("reference", "is a word of the harness's own"),
+        ("controlled", "is a word of the harness's own"),
+        ("course-2024", "is a profile"),
+        ("numpy", "is a backend already"),
+        ("theirs", "is also the backend from the package their-backend"),
+    ],
+)
+def test_a_package_with_a_name_that_is_taken_is_refused_in_one_line(name, reason, tmp_path, monkeypatch, capsys):
+    for package, taken in (("their-backend", "theirs"), ("bad-backend", name)):
+        folder = tmp_path / f"{package.replace('-', '_')}-1.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n")
+        (folder / "entry_points.txt").write_text(f"[harness.backends]\n{taken} = module_of_{package[:3]}:Trainer\n")
+        monkeypatch.syspath_prepend(tmp_path)
+    registry.backends.cache_clear()
+    try:
+        assert invoke(["check", name]) == 2
+    finally:
+        registry.backends.cache_clear()
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"{name!r}: {name} {reason}" in told
+    assert "pip uninstall" in told
+    assert "package bad-backend" in told or name == "theirs"
+
+
 def test_nothing_is_overwritten(package, capsys):
     before = {path.name: path.read_bytes() for path in package.iterdir()}
     refused(capsys, [str(package), "is there already"], "my_lib", "--out", str(package.parent))
     assert {path.name: path.read_bytes() for path in package.iterdir()} == before
+
+
+def test_a_folder_whose_name_is_too_long_is_refused(tmp_path, capsys):
+    refused(capsys, ["--out", "cannot be written"], "mylib", "--out", str(tmp_path / ("x" * 300)))
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path, capsys):
@@ -210,7 +254,7 @@ def test_the_third_party_adapter_has_under_60_lines_and_is_the_one_of_the_page()
     source = (AUTOGRAD / "autograd_backend.py").read_text()
     code = [line for line in map(str.strip, source.splitlines()) if line and not line.startswith(("#", '"""'))]
     assert len(code) < 60
-    assert f"in {len(code)} lines" in PAGE
+    assert f"in {len(code)} lines of code" in PAGE
     assert source == MODULE
 
 
@@ -218,7 +262,7 @@ def test_the_third_party_package_passes_every_check_through_its_entry_point_unti
     environment = Environment(tmp_path)
     shutil.copytree(AUTOGRAD, tmp_path / "autograd_backend", ignore=shutil.ignore_patterns("__pycache__"))
     environment.type("pip install ./autograd_backend")
-    told = environment.type("harness check autograd").splitlines()
+    told = environment.type("harness check autograd --verbose").splitlines()
     statuses = dict(reversed(line.split()[:2]) for line in told[:-1])
     assert list(statuses) == list(CHECKS)
     assert "failed" not in statuses.values()

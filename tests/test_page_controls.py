@@ -468,6 +468,17 @@ def test_an_address_from_elsewhere_does_no_harm(open_page, report, address):
     assert cards(page).count() == 0
 
 
+def test_pins_of_cells_that_are_not_there_are_dropped(open_page, report):
+    page = open_page(report, address="#pins=9.9999+zz+0.4+0.4+1.2")
+    assert cards(page).count() == 2
+    choose(page, metric="loss")
+    assert "pins=0.4+1.2" in page.url
+    page = open_page(report, address="#pins=9.9999+zz")
+    assert page.locator("#reset").is_disabled()
+    choose(page, metric="loss")
+    assert "pins" not in page.url
+
+
 # -- themes
 
 

@@ -2,14 +2,18 @@
 
 import math
 import re
+import sqlite3
+from contextlib import closing
 from itertools import permutations
 
 import numpy as np
 import pytest
 
+from harness.results import Results
+from harness.store import Store
 from tests.figure_rules import BACKENDS, MODES, SEEDS, of, place, table
 from tests.reading import artefact, comparison, paired, shows, stored
-from tests.synthetic import grid, lively, write_report
+from tests.synthetic import Fate, grid, lively, write_report, write_store
 
 SPLITS = ("train", "validation", "test")
 SCORES = ("accuracy", "auc", "f1")
@@ -146,6 +150,91 @@ def test_the_epochs_to_95_percent_are_those_of_the_full_curves(open_page, tmp_pa
         assert (value, note) == ((str(int(curves["epoch"][there[0]])), "") if len(there) else ("", "not reached"))
         reached += len(there) > 0
     assert reached > 0
+
+
+# -- what is missing
+
+
+@pytest.fixture(scope="module")
+def gaps(tmp_path_factory):
+    """A store with values and seeds missing, and with a status that nobody knows: its page.
+
+    In mode native, at the first cell, numpy lacks the test accuracy of two seeds of three; its own difference in the
+    one that is left is by far the largest. At the second cell torch lacks that of one.
+    """
+    folder = tmp_path_factory.mktemp("gaps")
+    url = f"sqlite:///{folder / 'store.db'}"
+    name = write_store(url, table())
+    with closing(sqlite3.connect(folder / "store.db")) as connection:
+
+        def edit(change, backend, position, seeds):
+            trials = "SELECT trial_id FROM planned WHERE mode = 'native' AND backend = ? AND position = ?"
+            trials += f" AND seed IN ({', '.join(map(str, seeds))})"
+            connection.execute(f"UPDATE trials SET {change} WHERE trial_id IN ({trials})", (backend, position))
+
+        for position in range(9):  # the seeds show no difference but that of torch in the last cell
+            for backend in BACKENDS:
+                for seed in range(3):
+                    edit(f"test_accuracy = {0.5 + 0.01 * seed}", backend, position, [seed])
+        edit("test_accuracy = test_accuracy + 0.05", "torch", 8, range(3))
+        edit("test_accuracy = 0.0", "numpy", 0, [0])
+        edit("test_accuracy = NULL", "numpy", 0, [1, 2])
+        edit("test_accuracy = NULL", "torch", 1, [0])
+        edit("test_accuracy = NULL", "torch", 2, range(3))
+        edit("status = 'weird'", "torch", 3, range(3))
+        edit("status = 'weird'", "torch", 4, [0])
+        connection.commit()
+    with closing(Store(url, must_exist=True)) as store:
+        return Results(store, name).report(folder)
+
+
+def cell_of(page, backend, position):
+    return page.locator(f"#stage [data-backend='{BACKENDS.index(backend)}'][data-cell='{position}']")
+
+
+def test_a_finished_trial_without_a_value_is_counted_in_its_tile(open_page, gaps):
+    page = open_page(gaps)
+    shown = look(page, mode="native")
+    assert [shown["torch", position][2] for position in range(3)] == ["", "1/3 no value", "no value"]
+    assert shown["torch", 1][:2] == ["0.515", "±0.007"]
+    assert "2 of 3 seeds, 1/3 no value" in cell_of(page, "torch", 1).get_attribute("aria-label")
+
+
+def test_of_several_seeds_a_single_one_shows_no_difference(open_page, gaps):
+    page = open_page(gaps)
+    shown = look(page, mode="native", minus="0")
+    assert shown["torch", 0] == ["≈ +0.500", "", "1 seed, numpy 2/3 no value"]
+    made = cell_of(page, "torch", 0)
+    assert "1 seed in both: no estimate of its noise" in made.get_attribute("aria-label")
+    assert made.evaluate("cell => cell.style.getPropertyValue('--fill')") == ""
+    assert cell_of(page, "torch", 8).evaluate("cell => cell.style.getPropertyValue('--fill')") != ""
+    legend = page.locator("#stage .legend")
+    assert legend.locator(".bar span").last.inner_text() == "+0.100"
+    assert "1 seed in both: no estimate of its noise" in legend.inner_text()
+
+
+def test_of_one_chosen_seed_every_difference_has_its_colour_and_the_legend_says_so(open_page, gaps):
+    page = open_page(gaps)
+    assert look(page, mode="native", minus="0", seed="0")["torch", 0] == ["+0.500", "", ""]
+    assert cell_of(page, "torch", 0).evaluate("cell => cell.style.getPropertyValue('--fill')") != ""
+    assert "one seed, so the noise is not known and nothing is masked" in page.locator("#stage .legend").inner_text()
+
+
+def test_a_status_that_nobody_knows_is_shown_as_it_is(open_page, gaps):
+    page = open_page(gaps)
+    shown = look(page, mode="native", pins="2.3")
+    assert (shown["torch", 3][2], shown["torch", 4][2]) == ("weird", "1/3 weird")
+    assert page.locator("#cards tr[data-backend='2'] td").first.inner_text() == "weird"
+    page.select_option("#trials-status", label="weird")
+    assert page.locator("#trials-count").inner_text().startswith("4 of ")
+
+
+def test_without_any_value_there_is_no_colour_bar(open_page, tmp_path):
+    page = open_page(write_report(tmp_path, grid(2, 2, 1, backends=("numpy",)), lambda trial: Fate("diverged", "NaN")))
+    shown = look(page, metric="accuracy", down="1")
+    assert {note for _, _, note in shown.values()} == {"diverged"}
+    assert page.locator("#stage .legend .swatch.failed").count() == 1
+    assert page.locator("#stage .legend .bar").count() == 0
 
 
 # -- cards

@@ -10,7 +10,6 @@ import pytest
 from reports import statistics, style
 from reports.legible import LONGEST, clean, cleaned, legible
 from reports.payload import FEWEST, POINTS, as_json, payload, thinned
-from reports.study import STATUSES
 from tests.test_reports import AXES, make, mixed, regression
 
 
@@ -53,11 +52,19 @@ def test_a_failure_keeps_its_status_reason_and_verdict():
 
     study = make(edit=edit)
     trials = payload(study)["trials"]
-    lost = [i for i, status in enumerate(trials["status"]) if STATUSES[status] == "crashed"]
+    lost = [i for i, status in enumerate(trials["status"]) if trials["statuses"][status] == "crashed"]
     assert len(lost) == 4
     assert {trials["reasons"][trials["reason"][i]] for i in lost} == {"out of memory"}
     assert {trials["verdicts"][trials["verdict"][i]] for i in lost} == {"unchecked"}
     assert np.isnan(unpacked(trials["columns"]["test_accuracy"])[lost]).all()
+
+
+def test_a_status_that_nobody_knows_travels_as_it_is():
+    study = make(edit=lambda row, position: row.update(status="weird") if position == (0, 1) else None)
+    trials = payload(study)["trials"]
+    told = [trials["statuses"][status] for status in trials["status"]]
+    assert told == study.rows["status"].tolist()
+    assert set(told) == {"ok", "weird"}
 
 
 def test_means_and_differences_are_those_of_the_statistics():

@@ -1,7 +1,13 @@
 """Checks of what a trainer is: shapes, copies, when it calls back, what it leaves alone, that its work is its own."""
 
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -25,7 +31,7 @@ from harness.checks.problem import (
 from harness.floor import train_reference
 from harness.parity import deviation
 from harness.reference import Reference
-from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config, Diverged, Epoch, Trainer, Weights
+from harness.trainer import ACTIVATIONS, DTYPES, OPTIMIZER_CONSTANTS, Config, Diverged, Epoch, Trainer, Weights
 from harness.training import is_finite, validate_native_fit
 
 
@@ -33,16 +39,31 @@ def check_declaration(trainer_class: TrainerClass) -> str:
     """`name`, `requires` and `arithmetic` are what the contract says: a text, and two tuples of texts."""
     if not (isinstance(trainer_class.name, str) and trainer_class.name):
         raise CheckFailed(f"`name` is {trainer_class.name!r}, expected the backend's name")
-    for key in ("requires", "arithmetic"):
-        value = getattr(trainer_class, key)
-        if not (isinstance(value, tuple) and all(isinstance(item, str) for item in value)):
-            raise CheckFailed(f"`{key}` is {value!r}, expected a tuple of texts")
+    for package in _texts(trainer_class, "requires"):
+        if not _is_there(package):
+            raise CheckFailed(f"`requires` names {package!r}, and there is no such package: it holds import names")
+    _texts(trainer_class, "arithmetic")
     if missing := sorted(getattr(trainer_class, "__abstractmethods__", ())):
         raise CheckFailed(f"{', '.join(missing)} not implemented")
     reason = trainer_class.unsupported(SMALL)
     if not (reason is None or (isinstance(reason, str) and reason)):
         raise CheckFailed(f"`unsupported` gave {reason!r}, expected None, or the reason as a text")
     return f"{trainer_class.name}, requires {', '.join(trainer_class.requires)}"
+
+
+def _texts(trainer_class: TrainerClass, key: str) -> tuple[str, ...]:
+    """The declared tuple of texts, or a failure that says what stands there."""
+    value: tuple[str, ...] = getattr(trainer_class, key)
+    if not (isinstance(value, tuple) and all(isinstance(item, str) for item in value)):
+        raise CheckFailed(f"`{key}` is {value!r}, expected a tuple of texts")
+    return value
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def check_weights_round_trip(trainer_class: TrainerClass) -> str:
@@ -143,9 +164,14 @@ def check_two_trainers_at_once(trainer_class: TrainerClass) -> str:
 
 
 def check_inputs_not_mutated(trainer_class: TrainerClass) -> str:
-    """Inputs, labels, batches and start are the harness's; a trainer only reads them."""
+    """Inputs, labels, batches and start are the harness's; a trainer only reads them.
+
+    X, y and the rows are read-only, as they are in every training; an array can be written to behind NumPy's back.
+    """
     (X, y), start = problem(), start_of(SMALL)
     epoch = batches_of(SMALL)[0]
+    for array in (X, y, epoch.rows):
+        array.setflags(write=False)
     before = [X.copy(), y.copy(), epoch.rows.copy(), epoch.learning_rate.copy()]
     kept = tuple({key: value.copy() for key, value in layer.items()} for layer in start)
 
@@ -169,6 +195,51 @@ def check_inputs_not_mutated(trainer_class: TrainerClass) -> str:
     return "X, y, batches and start are as they were"
 
 
+def check_process_left_alone(trainer_class: TrainerClass) -> str:
+    """A training leaves the random states of Python and NumPy, NumPy's error handling and `os.environ` as they are."""
+
+    def use() -> None:
+        trainer = build(trainer_class, SMALL)
+        trainer.train(*problem(), batches_of(SMALL), lambda epoch: False)
+        trainer.logits(problem()[0])
+        trainer.set_weights(trainer.weights())
+
+    with _unusual_process():  # a framework may set variables for itself when a part of it is first imported
+        use()
+    with _unusual_process():
+        before = _process()
+        use()
+        after = _process()
+    changed = [name for name, value in before.items() if after[name] != value]
+    if changed:
+        raise CheckFailed(f"training changed {', '.join(changed)}, which the whole process shares")
+    return f"{', '.join(before)} are as they were"
+
+
+def _process() -> dict[str, object]:
+    legacy = np.random.get_state(legacy=False)
+    return {
+        "the state of random": random.getstate(),
+        "the state of numpy.random": repr(legacy),
+        "numpy.geterr()": np.geterr(),
+        "os.environ": dict(os.environ),
+    }
+
+
+@contextmanager
+def _unusual_process() -> Iterator[None]:
+    """States that are nobody's default, so that setting the default, or a seed, is seen; then all is put back."""
+    states = random.getstate(), np.random.get_state()
+    with mock.patch.dict(os.environ), np.errstate(divide="print", over="print", invalid="print"):
+        random.seed("unusual")
+        np.random.seed(20_251)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+
+
 def check_divergence_is_reported(trainer_class: TrainerClass) -> str:
     """A training that overflows ends with weights that are not finite, or with `Diverged`; with no other exception."""
     config = replace(SMALL, activation=("relu",), learning_rate=1e200, l2=1.0)
@@ -184,22 +255,37 @@ def check_divergence_is_reported(trainer_class: TrainerClass) -> str:
 def check_own_arithmetic(trainer_class: TrainerClass) -> str:
     """Each function named in `arithmetic` is disturbed in turn, and the weights must follow.
 
-    An adapter that computes elsewhere, behind a framework's name, does not notice. (This proves that the result
+    A library may have a function for each precision: each must be used in one dtype at least, and in each dtype one at
+    least. An adapter that computes elsewhere, behind a framework's name, does not notice. (This proves that the result
     depends on these functions, not that it depends on nothing else: an adapter made to deceive can pass.)
     """
-    if not trainer_class.arithmetic:
+    arithmetic = _texts(trainer_class, "arithmetic")
+    if not arithmetic:
         raise CheckFailed("`arithmetic` names no function of the framework")
-    for number, path in enumerate(trainer_class.arithmetic):
+    dtypes = [dtype for dtype in DTYPES if trainer_class.unsupported(replace(SMALL, dtype=dtype)) is None]
+    if not dtypes:
+        build(trainer_class, SMALL)  # raises the reason
+    used: dict[str, list[str]] = {dtype: [] for dtype in dtypes}
+    for number, path in enumerate(arithmetic):
         package = path.split(".")[0]
-        if package not in trainer_class.requires or package == trainer_class.__module__.split(".")[0]:
+        if package not in _texts(trainer_class, "requires") or package == trainer_class.__module__.split(".")[0]:
             raise CheckFailed(f"{path} belongs to none of the frameworks that `requires` names")
-        # a width used nowhere else, so that no graph traced before the disturbance is at hand
-        config = replace(SMALL, hidden=(11 + number,), epochs=2)
-        with disturbed(path):
-            weights = train(trainer_class, config)
-        if not (deviation(weights, train(Reference, config)) or 0.0) > 1e-9:
-            raise CheckFailed(f"disturbing {path} changed nothing: the training does not look it up there and use it")
-    return f"follows {', '.join(trainer_class.arithmetic)}"
+        for dtype in dtypes:
+            # a width used nowhere else, so that no graph traced before the disturbance is at hand
+            config = replace(SMALL, hidden=(11 + number,), epochs=2, dtype=dtype)
+            with disturbed(path):
+                weights = train(trainer_class, config)
+            if (deviation(weights, train(Reference, config)) or 0.0) > {"float64": 1e-9, "float32": 1e-5}[dtype]:
+                used[dtype].append(path)
+        if not any(path in paths for paths in used.values()):
+            raise CheckFailed(
+                f"disturbing {path} changed no weight, in {' or '.join(dtypes)}: the training does not look it up "
+                "there and use it"
+            )
+    for dtype, paths in used.items():
+        if not paths:
+            raise CheckFailed(f"no function in `arithmetic` is used in {dtype}: name one that is, beside the others")
+    return "; ".join(f"{dtype} follows {', '.join(paths)}" for dtype, paths in used.items())
 
 
 def check_native(trainer_class: TrainerClass) -> str:

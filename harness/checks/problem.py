@@ -44,19 +44,19 @@ N_ROWS = 23
 _PLAIN = Recipe()
 
 
-def problem(config: Config = SMALL) -> tuple[np.ndarray, np.ndarray]:
-    """`N_ROWS` random inputs, and targets of the config's task that depend on them.
+def problem(config: Config = SMALL, n_rows: int = N_ROWS) -> tuple[np.ndarray, np.ndarray]:
+    """Random inputs, `(n_rows, n_inputs)`, and targets of the config's task that depend on them.
 
     Labels of every class; or, for a regression, numbers that lie on both sides of 0 and of a Huber loss's delta, but
     within what its output activation can reach.
     """
     rng = generator(0, "check", 0)
-    X = rng.normal(size=(N_ROWS, config.n_inputs))
+    X = rng.normal(size=(n_rows, config.n_inputs))
     if config.task == "multiclass":
-        y = np.arange(N_ROWS) % config.n_outputs
+        y = np.arange(n_rows) % config.n_outputs
         X += rng.normal(size=(config.n_outputs, config.n_inputs))[y]
         return X.astype(config.dtype), y
-    scores = X @ rng.normal(size=(config.n_inputs, config.n_outputs)) + rng.normal(size=(N_ROWS, config.n_outputs))
+    scores = X @ rng.normal(size=(config.n_inputs, config.n_outputs)) + rng.normal(size=(n_rows, config.n_outputs))
     if config.task in ("binary", "multilabel"):
         return X.astype(config.dtype), (scores > 0).astype(config.dtype)
     if config.output_activation in ("sigmoid", "tanh"):
@@ -66,9 +66,9 @@ def problem(config: Config = SMALL) -> tuple[np.ndarray, np.ndarray]:
     return X.astype(config.dtype), scores.astype(config.dtype)
 
 
-def rows_of(config: Config) -> Part:
-    """The small problem as the training rows of a split."""
-    return Part(*problem(config), np.arange(N_ROWS))
+def rows_of(config: Config, n_rows: int = N_ROWS) -> Part:
+    """The problem as the training rows of a split."""
+    return Part(*problem(config, n_rows), np.arange(n_rows))
 
 
 def start_of(config: Config, recipe: Recipe = _PLAIN) -> Weights:
@@ -83,9 +83,9 @@ def start_of(config: Config, recipe: Recipe = _PLAIN) -> Weights:
     return tuple({key: value.astype(config.dtype) for key, value in layer.items()} for layer in start)
 
 
-def batches_of(config: Config, recipe: Recipe = _PLAIN) -> Batches:
+def batches_of(config: Config, recipe: Recipe = _PLAIN, n_rows: int = N_ROWS) -> Batches:
     """A permutation an epoch, the last batch shorter, unless `recipe` says otherwise."""
-    return draw_batches(config, recipe, N_ROWS, 0, 0)
+    return draw_batches(config, recipe, n_rows, 0, 0)
 
 
 def build(trainer_class: TrainerClass, config: Config, start: Weights | None = None) -> Trainer:
@@ -104,14 +104,18 @@ def train(trainer_class: TrainerClass, config: Config, batches: Batches | None =
 
 
 def compare(
-    trainer_class: TrainerClass, config: Config, batches: Batches | None = None, start: Weights | None = None
+    trainer_class: TrainerClass,
+    config: Config,
+    batches: Batches | None = None,
+    start: Weights | None = None,
+    n_rows: int = N_ROWS,
 ) -> str:
     """Train with backend and reference, and hold the deviation against the floor."""
-    batches = batches or batches_of(config)
+    batches = batches or batches_of(config, n_rows=n_rows)
     trainer = build(trainer_class, config, start)
-    trainer.train(*problem(config), batches, lambda epoch: False)
+    trainer.train(*problem(config, n_rows), batches, lambda epoch: False)
     weights = trainer.weights()
-    reference = train_reference(config, start or start_of(config), batches, rows_of(config))
+    reference = train_reference(config, start or start_of(config), batches, rows_of(config, n_rows))
     expect_shapes(weights, config)
     return expect_close(weights, reference.weights, reference.floor, config.dtype)
 
@@ -127,9 +131,11 @@ def expect_close(weights: Weights, expected: Weights | None, floor: float | None
     return f"deviation {measured:.1e}, floor {floor:.1e}"
 
 
-def expect_logits(trainer: Trainer, config: Config, weights: Weights, allowed: float | None = None) -> float:
+def expect_logits(
+    trainer: Trainer, config: Config, weights: Weights, allowed: float | None = None, n_rows: int = N_ROWS
+) -> float:
     """Fail when the trainer's logits are not those of `weights`; gives the largest difference."""
-    X, _ = problem(config)
+    X, _ = problem(config, n_rows)
     seen, expected = np.asarray(trainer.logits(X)), Reference(config, weights).logits(X)
     if seen.shape != expected.shape:
         raise CheckFailed(f"logits have shape {seen.shape}, expected {expected.shape}")

@@ -143,5 +143,6 @@ def _examples(commands: Iterable[str]) -> str:
 
 
 def _refuse(message: str) -> int:
-    print("harness: " + " ".join(message.split()), file=sys.stderr)
+    # typer has its choices checked by pydantic, which puts its own word before the reason
+    print("harness: " + " ".join(message.replace("Value error, ", "").split()), file=sys.stderr)
     return 2

@@ -1,7 +1,9 @@
 """`harness check`."""
 
+import difflib
 from collections import Counter
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,12 +17,13 @@ from harness.cli import completion
 from harness.cli.options import JsonOption, QuietOption
 from harness.cli.output import Output
 from harness.environment import harness_version, machine, numpy_version
-from harness.errors import RequestError, describe
+from harness.errors import RequestError, describe, short
 from harness.executor import LocalExecutor
 from harness.registry import Backend
 
 EXAMPLES = (
     "harness check torch",
+    "harness check mylib --only l2          # the checks with l2 in their names",
     "harness check numpy keras --full",
     "harness check --full -o parity.md      # every installed backend, as a page",
     "harness check torch --json",
@@ -38,12 +41,19 @@ def command(
             autocompletion=completion.backend_name,
         ),
     ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", metavar="PATTERN", help="The checks with this in their names, such as l2 or stack_*."),
+    ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="And train every pair of parts together: a covering array.")
     ] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE.md", help="With --full: write the matrix there.")
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Tell each unsupported check too, with the reason.")
+    ] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -53,19 +63,19 @@ def command(
     """
     if output is not None and not full:
         raise RequestError(f"-o {output}: the matrix is what --full measures; add --full")
-    asked = [registry.backend(name) for name in backend or ()]
-    for found in asked:
-        if found.missing():
-            raise RequestError(f"backend {found.name!r}: {found.missing()}")
+    if only is not None and full:
+        raise RequestError(f"--only {only}: --full runs every check; leave one of them out")
+    names = _matching(only) if only is not None else list(CHECKS)
+    asked = [_installed(name) for name in backend or ()]
     chosen = asked or [found for found in registry.backends().values() if found.missing() is None]
     if output is not None:
         _writable(output)
     told = Output("check", quiet, as_json)
     if not full:
-        checked = {found.name: _check(found, told) for found in chosen}
+        checked = {found.name: _check(found, told, names, verbose or only is not None) for found in chosen}
         result = [{"backend": name, "checks": [vars(each) for each in results]} for name, results in checked.items()]
         return told.finish(result, int(not all(map(_passed, checked.values()))))
-    coverages = [_cover(found, told) for found in chosen]
+    coverages = [_cover(found, told, verbose) for found in chosen]
     if output is not None:
         made_on = {"harness": harness_version(), "NumPy": numpy_version(), **machine()}
         output.write_text(to_markdown(coverages, made_on), encoding="utf-8")
@@ -73,6 +83,32 @@ def command(
     for coverage in coverages:
         told.say(coverage.sentence)
     return told.finish(list(map(_plain, coverages)), int(any(coverage.failed for coverage in coverages)))
+
+
+def _matching(pattern: str) -> list[str]:
+    """The checks whose names contain `pattern`, or match it: `*` and `?` as in a shell, brackets as they stand."""
+    glob = pattern.replace("[", "[[]")
+    names = [name for name in CHECKS if pattern in name or fnmatchcase(name, glob)]
+    if not names:
+        near = difflib.get_close_matches(pattern, CHECKS, n=1)
+        hint = f": did you mean {near[0]!r}?" if near else ""
+        raise RequestError(
+            f"--only {short(pattern)}: no check has such a name{hint}; all names: harness check numpy --verbose"
+        )
+    return names
+
+
+def _installed(name: str) -> Backend:
+    """The backend of that name, if it can be checked here."""
+    found = registry.backend(name)
+    if name in registry.profiles():
+        raise RequestError(
+            f"{name!r} is a profile: it is trained in mode native only, and checks are of mode controlled "
+            f"(backends: {', '.join(registry.backends())})"
+        )
+    if found.missing():
+        raise RequestError(f"backend {name!r}: {found.missing()}")
+    return found
 
 
 def _plain(coverage: Coverage) -> dict[str, Any]:
@@ -89,33 +125,39 @@ def _writable(path: Path) -> None:
         raise RequestError(f"-o {path}: cannot be written: {error.strerror}; give another file") from None
 
 
-def _check(found: Backend, told: Output) -> list[CheckResult]:
-    """Run every check on one backend, a line each."""
+def _check(found: Backend, told: Output, names: Sequence[str], each: bool) -> list[CheckResult]:
+    """Run these checks on one backend, a line each: the unsupported ones in one line, unless `each` is asked for."""
     results: list[CheckResult] = []
     with LocalExecutor() as executor:
         unusable = _unusable(executor, found)
         if unusable is not None:
             told.tell(f"failed: {unusable}")
-            return [CheckResult(name, "failed", unusable) for name in CHECKS]
-        for name in CHECKS:
+            return [CheckResult(name, "failed", unusable) for name in names]
+        for name in names:
             future = executor.submit(found.name, None, worker.check, name, found.trainer, timeout=_SECONDS)
             error = future.exception()
             results.append(future.result() if error is None else CheckResult(name, "failed", describe(error)))
-            told.tell(f"{results[-1].status:<12} {name:<42} {results[-1].message}")
+            if each or results[-1].status != "unsupported":
+                told.tell(f"{results[-1].status:<12} {name:<42} {results[-1].message}")
     counts = Counter(result.status for result in results)
+    if counts["unsupported"] and not each:
+        told.tell(f"{'unsupported':<12} {counts['unsupported']} checks: --verbose tells each, with the reason")
     words = [f"{counts[status]} {status}" for status in ("passed", "unsupported", "failed") if counts[status]]
-    told.tell(f"{found.name}: {', '.join(words)}, of {len(CHECKS)} checks")
-    if not _trained(results):
+    told.tell(f"{found.name}: {', '.join(words)}, of {len(names)} check{'s' * (len(names) > 1)}")
+    if _trained(results) is False:
         told.tell(f"{found.name}: not one network could be trained")
     return results
 
 
-def _trained(results: Sequence[CheckResult]) -> bool:
+def _trained(results: Sequence[CheckResult]) -> bool | None:
+    """Whether one network could be trained; None where only some checks were run, which need not train any."""
+    if len(results) < len(CHECKS):
+        return None
     return any(result.status == "passed" for result in results if result.name.startswith("five_epochs"))
 
 
 def _passed(results: Sequence[CheckResult]) -> bool:
-    return _trained(results) and all(result.status != "failed" for result in results)
+    return _trained(results) is not False and all(result.status != "failed" for result in results)
 
 
 def _unusable(executor: LocalExecutor, found: Backend) -> str | None:
@@ -129,9 +171,9 @@ def _unusable(executor: LocalExecutor, found: Backend) -> str | None:
     return None
 
 
-def _cover(found: Backend, told: Output) -> Coverage:
+def _cover(found: Backend, told: Output, verbose: bool) -> Coverage:
     """Every check, and then the covering array, a line each."""
-    statuses = {result.name: result.status for result in _check(found, told)}
+    statuses = {result.name: result.status for result in _check(found, told, list(CHECKS), verbose)}
     measured: list[Measured] = []
     with LocalExecutor() as executor:
         unusable = _unusable(executor, found)

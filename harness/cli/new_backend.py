@@ -1,6 +1,8 @@
 """`harness new-backend`."""
 
+import difflib
 import keyword
+import os
 import re
 import shlex
 import sys
@@ -13,10 +15,12 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import make_folder
-from harness.errors import RequestError
-from harness.registry import backends
+from harness.errors import RequestError, short
+from harness.registry import backends, taken
 
 EXAMPLES = ("harness new-backend mylib", "harness new-backend mylib --out packages")
+
+_LONGEST = 60  # letters; file names and the columns of tables have to hold a name
 
 _TEMPLATES = {  # a file of harness/templates/backend -> what it is called in the package
     "pyproject.toml.template": "pyproject.toml",
@@ -46,7 +50,7 @@ def command(
         f"wrote {folder}; next:\n"
         f"  pip install -e {shlex.quote(str(folder))}\n"
         f"  harness check {name}\n"
-        f"  harness run digits-quick --backends numpy,{name}\n"
+        f"  harness run digits-quick --backends numpy,{name} --modes controlled\n"
         f"It computes with NumPy. A TODO in {name}_backend.py marks each place for calls of your framework.",
         file=sys.stderr,
     )
@@ -54,26 +58,32 @@ def command(
 
 def _check(name: str) -> None:
     """Refuse a name that no package can have, or that somebody else has."""
-    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
+    if not _is_module_name(name):
         near = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789")
-        hint = "" if not near or keyword.iskeyword(near) else f": did you mean {near!r}?"
+        told = difflib.get_close_matches(name.lower(), [near]) and _is_module_name(near)
         raise RequestError(
-            f"new backend {name!r}{hint} (allowed: a name for a Python module, of lower-case letters, digits and _)"
+            f"new backend {short(name)}{f': did you mean {near!r}?' if told else ''} (allowed: a name for a Python "
+            f"module, of lower-case letters, digits and _, at most {_LONGEST})"
         )
-    if name in {known.replace("-", "_") for known in backends()}:
-        taken = "is a backend already (see: harness list)"
-    elif name in sys.stdlib_module_names:
-        taken = "is a module of Python itself"
-    elif find_spec(f"{name}_backend") is not None:
-        taken = f"would hide a module {name}_backend that is installed"
-    else:
-        return
-    raise RequestError(f"new backend {name!r}: {name} {taken}; give another name, such as 'my_{name}'")
+    reason = taken(name)
+    if reason is None and name in {known.replace("-", "_") for known in backends()}:
+        reason = "is a backend already (see: harness list)"
+    if reason is None and name in sys.stdlib_module_names:
+        reason = "is a module of Python itself"
+    if reason is None and find_spec(f"{name}_backend") is not None:
+        reason = f"would hide a module {name}_backend that is installed"
+    if reason is not None:
+        raise RequestError(f"new backend {name!r}: {name} {reason}; give another name, such as 'my_{name}'")
+
+
+def _is_module_name(name: str) -> bool:
+    allowed = re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) is not None
+    return allowed and len(name) <= _LONGEST and not keyword.iskeyword(name)
 
 
 def _write(folder: Path, words: dict[str, str]) -> None:
     """The package, with `words` filled in, in a folder that there was not."""
-    if folder.exists():
+    if os.path.lexists(folder):  # unlike `exists` of a path, it takes any text for a name
         raise RequestError(f"{folder}: is there already, and nothing is overwritten; remove it, or give another --out")
     make_folder(folder)
     for template, name in _TEMPLATES.items():

@@ -116,7 +116,9 @@ def _compare(
     sides = [_open(_url(side), experiment) for side in (old, new)]
     names = [side.name for side in sides]
     if names[0] != names[1]:
-        raise RequestError(f"--compare {old} {new}: hold {names[0]} and {names[1]}; say --experiment NAME")
+        raise RequestError(
+            f"--compare {old} {new}: the one holds {names[0]}, the other {names[1]}; run the same experiment into both"
+        )
     try:
         compared = comparison.compare(*(side.study() for side in sides))
     except ValueError as error:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports import statistics, style
-from reports.figures.heatmaps import axis_ticks, bands, grid, judged_by, legend, subtitle, titled, wrap
+from reports.figures.heatmaps import axis_ticks, bands, grid, judged_by, lacking, legend, subtitle, titled, wrap
 from reports.figures.panels import draw
 from reports.figures.tiles import Scale, Tile
 from reports.study import Cell, Position, Study
@@ -54,15 +54,17 @@ def difference_heatmaps(
     several = study.n_seeds > 1
     counted = several and not where.others  # a panel then holds all cells
     of = f" minus that of {next(iter(bases))}" if len(bases) == 1 else ", differences"
-    masked = any((frame["shown"] == statistics.NOT_SHOWN).any() for frame in found.values())
+    masks = {"masked": statistics.NOT_SHOWN, "alone": statistics.NOT_COMPARABLE}
+    drawn = pd.concat(found.values()).dropna(subset="difference")
+    masked = [mark for mark, shown in masks.items() if several and (drawn["shown"] == shown).any()]
     noise = f"mean of {study.n_seeds} seeds, ± half of its 95 % interval; {TEST}"
     return draw(
         f"{titled(column)}{of}, mode {mode}",
         subtitle(study, noise if several else "one seed, so the noise is not known and nothing is masked"),
         bands(study, mode, list(named), tile, lambda name: counts(found[name]) if counted else "", where, absence),
         axis_ticks(study, where),
-        difference_scale(pd.concat(found.values()), column),
-        [*(["masked"] if several and masked else []), *legend(study, [mode], judged_by(study, column))],
+        difference_scale(drawn, column),
+        [*masked, *legend(study, [mode], judged_by(study, column))],
     )
 
 
@@ -78,11 +80,11 @@ def difference_tile(row: dict[str, Any], mine: Cell, theirs: Cell, base: str, co
     measure = style.measure(column)
     several = max(len(mine.rows), len(theirs.rows)) > 1
     known = not math.isnan(row["difference"])
-    alone = "1 seed" if several and row["n"] == 1 else ""
+    alone = "1\u00a0seed" if several and row["n"] == 1 else ""
     return Tile(
         row["difference"],
         style.signed(row["difference"], measure.write_spread) if known else "",
-        wrap(_pair_mark(mine, theirs, base) or alone),
+        wrap(", ".join(filter(None, [alone, _pair_mark(lacking(mine, column), lacking(theirs, column), base)]))),
         "" if math.isnan(row["high"]) else f"±{measure.write_spread(row['high'] - row['difference'])}",
         hatched=mine.chaotic or theirs.chaotic,
         masked=known and several and row["shown"] in (statistics.NOT_SHOWN, statistics.NOT_COMPARABLE),
@@ -124,7 +126,7 @@ def _round_up(value: float) -> float:
     return next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9))
 
 
-def _pair_mark(mine: Cell, theirs: Cell, base: str) -> str:
-    if theirs.mark and mine.mark == theirs.mark:
-        return f"both {mine.mark}"
-    return ", ".join(filter(None, [mine.mark, f"{base} {theirs.mark}" if theirs.mark else ""]))
+def _pair_mark(mine: str, theirs: str, base: str) -> str:
+    if theirs and mine == theirs:
+        return f"both {mine}"
+    return ", ".join(filter(None, [mine, f"{base} {theirs}" if theirs else ""]))

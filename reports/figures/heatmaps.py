@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from reports import style
 from reports.figures.panels import Band, Panel, Ticks, draw
 from reports.figures.tiles import Scale, Tile
-from reports.study import SPLITS, Cell, Position, Study, score_of
+from reports.study import SPLITS, Cell, Position, Study, is_finite, score_of
 
 MEANING = {
     "controlled": "the same start, batches and conventions for all",
@@ -136,10 +136,8 @@ def judged_by(study: Study, column: str) -> Sequence[str]:
 def metric_tile(cell: Cell, mode: str, column: str, outlined: bool = False) -> Tile:
     """The mean of a cell's trials, their standard deviation, what did not finish or has no value, and its marks."""
     measure = style.measure(column)
-    found = [row[column] for row in cell.ok if not style.missing(row.get(column))]
+    found = [row[column] for row in cell.ok if is_finite(row.get(column))]
     n, value = len(found), cell.mean(column)
-    lacking = len(cell.ok) - n
-    lack = measure.absent if lacking == len(cell.rows) else f"{lacking}/{len(cell.rows)} {measure.absent}"
     with np.errstate(over="ignore"):  # the square of a huge loss
         spread = f"±{measure.write_spread(float(np.std(found, ddof=1)))}" if n > 1 else ""
     if measure.logarithmic:
@@ -147,11 +145,18 @@ def metric_tile(cell: Cell, mode: str, column: str, outlined: bool = False) -> T
     return Tile(
         value,
         measure.write(cell.mean(column)) if n else "",
-        wrap(", ".join(filter(None, [cell.mark, lack if lacking else ""]))),
+        wrap(lacking(cell, column)),
         spread,
         hatched=mode == "controlled" and cell.chaotic,
         outlined=outlined,
     )
+
+
+def lacking(cell: Cell, column: str) -> str:
+    """What did not finish or has no finite value, in words: "", "no value", or with several seeds "1/3 no value"."""
+    n, absent = sum(not is_finite(row.get(column)) for row in cell.ok), style.measure(column).absent
+    lack = "" if n == 0 else absent if n == len(cell.rows) else f"{n}/{len(cell.rows)} {absent}"
+    return ", ".join(filter(None, [cell.mark, lack]))
 
 
 def deviation_heatmaps(study: Study) -> Figure:

@@ -41,6 +41,7 @@ MEANINGS = {
     "partial": "no result from all or some seeds: the word says why",
     "failed": "no result from all or some seeds",
     "masked": "no difference shown by the seeds",
+    "alone": "1 seed in both: no estimate of its noise",
     "blank": "another task, which has no such score",
     "equal": "equal to the published number to 1e-9",
     "unsupported": "unsupported by that backend",
@@ -83,7 +84,7 @@ class Ticks:
 def draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Scale, legend: list[str]) -> Figure:
     """All bands below one another, one colour bar at the right, and a legend of the marks at the bottom.
 
-    `legend` lists which marks to explain, of those in `MEANINGS`.
+    Where no tile has a value there is no colour bar. `legend` lists which marks to explain, of those in `MEANINGS`.
     """
     with matplotlib.rc_context(style.RC):
         return _draw(title, subtitle, bands, ticks, scale, legend)
@@ -92,6 +93,7 @@ def draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Scal
 def _draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Scale, legend: list[str]) -> Figure:
     if not any(tile.blank for tile in _tiles(bands)):
         legend = [mark for mark in legend if mark != "blank"]
+    coloured = any(not math.isnan(tile.value) for tile in _tiles(bands))
     small = _small(bands)
     cell = _shape(bands, ticks, small)
     if small:
@@ -107,9 +109,13 @@ def _draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Sca
     titles = 0.48 if any(panel.subtitle for band in bands for panel in band.panels) else 0.28
     bar = left + n * width + (n - 1) * GAP + 0.2
     headings = max(len(band.heading) for band in bands)
-    explained = left + sum(map(_legend_width, legend))
+    explained = left + sum(_legend_width(MEANINGS[mark]) for mark in legend)
     total_width = max(
-        bar + 0.95, explained, 0.3 + 0.13 * len(title), min(8.0, 0.3 + 0.077 * len(subtitle)), left + 0.105 * headings
+        bar + (0.95 if coloured else 0),
+        explained,
+        0.3 + 0.13 * len(title),
+        min(8.0, 0.3 + 0.077 * len(subtitle)),
+        left + 0.105 * headings,
     )
     about = wrapped(subtitle, total_width - 0.3, 9)
     heights = [(0.3 if band.heading else 0) + titles + height + below for band in bands]
@@ -154,7 +160,8 @@ def _draw(title: str, subtitle: str, bands: list[Band], ticks: Ticks, scale: Sca
                 tiles.write(ax, panel.tiles, scale, cell)
         y += band_height + 0.14
     first = top + heights[0] - below - height
-    colour_bar(place(bar, first, 0.13, height), scale)
+    if coloured:
+        colour_bar(place(bar, first, 0.13, height), scale)
     if legend:
         _legend(place(left, total_height - 0.36, total_width - left, 0.24), legend, total_width - left, small)
     return figure
@@ -255,8 +262,8 @@ def exponents(low: float, high: float) -> list[float]:
     return [tick for tick in steps if low - 1e-9 <= tick <= high + 1e-9]
 
 
-def _legend_width(mark: str) -> float:
-    return 0.27 + 0.067 * len(MEANINGS[mark]) + 0.3
+def _legend_width(meaning: str) -> float:
+    return 0.27 + 0.067 * len(meaning) + 0.3
 
 
 def _legend(ax: Axes, legend: list[str], width: float, small: bool) -> None:
@@ -266,6 +273,8 @@ def _legend(ax: Axes, legend: list[str], width: float, small: bool) -> None:
     colours = {"chaotic": "#b9c3cf", "differs": style.ALARM, "masked": style.MASKED}
     x = 0.0
     for mark in legend:
+        meaning = MEANINGS[mark]
+        mark = "masked" if mark == "alone" else mark  # the same sign
         best, sign = mark.startswith("best"), mark in SYMBOLS and not small
         swatch = colours.get(mark, "white" if best or mark in SYMBOLS else style.NEUTRAL)
         ax.add_patch(Rectangle((x, 0.05), 0.2, 0.15, facecolor=swatch, linewidth=0))
@@ -279,5 +288,5 @@ def _legend(ax: Axes, legend: list[str], width: float, small: bool) -> None:
             ax.text(x + 0.1, 0.12, SYMBOLS[mark], size=8.5, ha="center", va="center", color=style.INK)
         if best:
             ax.add_patch(Rectangle((x, 0.05), 0.2, 0.15, fill=False, linewidth=1.9, edgecolor=style.OUTLINE))
-        ax.text(x + 0.27, 0.12, MEANINGS[mark], size=8.5, va="center", color=style.MUTED)
-        x += _legend_width(mark)
+        ax.text(x + 0.27, 0.12, meaning, size=8.5, va="center", color=style.MUTED)
+        x += _legend_width(meaning)

@@ -169,9 +169,10 @@ const MARKS = [
   ["chaotic", "chaotic: rounding alone decides"],
   ["best", "best by validation"],
   ["noise", "no difference shown: inside the noise of the seeds"],
+  ["alone", ALONE],
 ];
 
-// The colours with the numbers at their ends, and the marks that occur.
+// The colours, if any cell has a value, with the numbers at their ends; and the marks that occur.
 function colourBar(view, scale, shown) {
   const { kind } = view.metric;
   const stops = data.maps[view.minus === null ? view.metric.scale.map : data.difference];
@@ -179,13 +180,16 @@ function colourBar(view, scale, shown) {
   const end = (value) => element("span", {}, write(scale.log ? 10 ** value : value));
   const ramp = element("span", { class: "ramp" });
   ramp.style.backgroundImage = `linear-gradient(to right, ${stops.join(", ")})`;
-  const marks = MARKS.filter(([mark]) => shown.some((part) => part.querySelector(`.cell.${mark}`)));
+  const occurs = (kind) => shown.some((part) => part.querySelector(`.cell${kind}`));
+  const marks = MARKS.filter(([mark]) => occurs(`.${mark}`));
+  const unmasked = view.minus !== null && (view.seed !== null || data.seeds.length === 1);
   return element(
     "p",
     { class: "legend" },
-    element("span", { class: "bar" }, end(scale.low), ramp, end(scale.high)),
+    occurs(":not(.blank, .failed)") ? element("span", { class: "bar" }, end(scale.low), ramp, end(scale.high)) : null,
     ...marks.map(([mark, meaning]) =>
-      element("span", { class: "mark" }, element("span", { class: `swatch ${mark}` }, mark === "noise" ? NOISE : ""), meaning),
+      element("span", { class: "mark" }, element("span", { class: `swatch ${mark}` }, ["noise", "alone"].includes(mark) ? NOISE : ""), meaning),
     ),
+    unmasked ? element("span", { class: "mark" }, "one seed, so the noise is not known and nothing is masked") : null,
   );
 }

@@ -110,13 +110,14 @@ function measured(view, backend, cell, metric = view.metric, split = view.split)
     facts.value = statistic(`${path}/mean`)[cell] ?? NaN;
     facts.std = statistic(`${path}/std`)[cell] ?? NaN;
   } else if (facts.n) facts.value = values[ok[0]];
-  const never = ok.filter((trial) => values[trial] === Infinity).length; // of a score that is waited for
-  if (never) facts.mark = [facts.mark, part(never, found.length, "not reached")].filter(Boolean).join(", ");
+  const never = metric.id === "epochs_to_95" ? ok.filter((trial) => values[trial] === Infinity).length : 0;
+  const lacking = ok.length - facts.n - never;
+  facts.mark = [facts.mark, part(never, found.length, "not reached"), part(lacking, found.length, "no value")].filter(Boolean).join(", ");
   return facts;
 }
 
 function part(n, all, words) {
-  return n === all ? words : `${n}/${all} ${words}`;
+  return n === 0 ? "" : n === all ? words : `${n}/${all} ${words}`;
 }
 
 // Of several seeds the largest deviation; it is infinite where only one, backend or reference, diverged.
@@ -125,10 +126,11 @@ function worst(found, values) {
   return { n: known.length, value: known.length ? Math.max(...known) : NaN };
 }
 
-// Backend `a` minus backend `b` in one cell. The interval is that of reports/statistics.py; one seed has none.
+// Backend `a` minus backend `b` in one cell. The interval is that of reports/statistics.py; one seed has none. What it
+// says is `shown` where no other seed was asked for; of several, `alone` that have a value in both shows nothing.
 function difference(view, a, b, cell) {
   const [mine, theirs] = [measured(view, a, cell), measured(view, b, cell)];
-  const facts = { planned: mine.planned, n: 0, value: NaN, low: NaN, high: NaN, p: NaN, shown: true };
+  const facts = { planned: mine.planned, n: 0, value: NaN, low: NaN, high: NaN, p: NaN, shown: true, alone: false };
   facts.mark = mine.mark && mine.mark === theirs.mark ? `both ${mine.mark}` : pairMark(mine, theirs, b);
   facts.chaotic = mine.chaotic || theirs.chaotic;
   if (view.seed === null && data.seeds.length > 1) {
@@ -136,7 +138,7 @@ function difference(view, a, b, cell) {
     const found = paired(`${view.mode}/${flipped ? `${b},${a}` : `${a},${b}`}/${columnOf(view.metric, view.split)}`);
     if (!found || !found.n[cell]) return facts;
     const [value, low, high] = [found.difference[cell], found.low[cell], found.high[cell]];
-    Object.assign(facts, { n: found.n[cell], p: found.p[cell], shown: found.n[cell] < 2 || found.shown[cell] === 1 });
+    Object.assign(facts, { n: found.n[cell], p: found.p[cell], shown: found.shown[cell] === 1, alone: found.n[cell] === 1 });
     return Object.assign(facts, flipped ? { value: -value, low: -high, high: -low } : { value, low, high });
   }
   const both = Number.isFinite(mine.value) && Number.isFinite(theirs.value);

@@ -46,6 +46,7 @@ function mend() {
     allow("across", axes);
     if (state.down === state.across) state.across = axes.find((axis) => axis !== state.down);
   }
+  state.pins = pinsOf().map(({ backend, cell }) => `${backend}.${cell}`).join(" ");
 }
 
 function addressOf() {
@@ -110,7 +111,7 @@ function fixedOf() {
 
 function pinsOf() {
   const known = (pin) => pin && pin.backend < data.backends.length && pin.cell < N_CELLS;
-  return state.pins.split(" ").filter(Boolean).map(pinFrom).filter(known).slice(0, 2);
+  return [...new Set(state.pins.split(" "))].map(pinFrom).filter(known).slice(0, 2);
 }
 
 function pinFrom(text) {

@@ -1,6 +1,7 @@
 // One cell of a heatmap: what it says, in which colours, and what is read aloud. The same facts make all three.
 
-const NOISE = "≈"; // the sign of a difference inside the noise of the seeds
+const NOISE = "≈"; // the sign of a difference inside the noise of the seeds, or of one that has no other to compare with
+const ALONE = "1 seed in both: no estimate of its noise";
 
 function tileOf(view, backend, cell, scale) {
   return view.minus === null ? scoreTile(view, backend, cell, scale) : differenceTile(view, backend, cell, scale);
@@ -48,12 +49,12 @@ function differenceTile(view, backend, cell, scale) {
   return {
     value: blank ? MISSING : noise ? `${NOISE} ${text}` : text,
     second: nothing || Number.isNaN(facts.high) ? "" : `±${spreadWritten(facts.high - facts.value, kind)}`,
-    note: blank ? "" : facts.mark,
+    note: blank ? "" : [facts.alone ? "1 seed" : "", facts.mark].filter(Boolean).join(", "),
     fill: nothing || noise ? null : mixed(data.maps[data.difference], position(facts.value, scale)),
-    classes: { blank, failed: nothing && !blank, noise, chaotic },
+    classes: { blank, failed: nothing && !blank, noise: noise && !facts.alone, alone: facts.alone, chaotic },
     said: [
       blank ? "no such number" : text,
-      noise ? "no difference shown" : "",
+      facts.alone ? ALONE : noise ? "no difference shown" : "",
       intervalOf(facts, kind),
       blank ? "" : facts.mark,
       chaotic ? "chaotic" : "",
