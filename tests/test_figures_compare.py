@@ -582,7 +582,7 @@ def test_a_difference_in_a_single_shared_seed_is_masked_and_says_so():
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_the_caption_of_a_difference_map_explains_its_masked_tiles_where_there_are_any(seeds):
     found = {picture.name: picture.caption for picture in pictures.heatmaps(comparison(seeds=seeds))}
-    assert (f"≈: no difference shown by the {seeds} seeds" in found["native-difference"]) == (seeds > 1)
+    assert ("≈: no difference shown by the seeds" in found["native-difference"]) == (seeds > 1)
 
 
 def test_a_backend_that_is_not_installed_has_no_differences():
