@@ -57,6 +57,16 @@ class Comparison:
             parts.append(rows.assign(backend=rows["backend"].map(names)))
         return replace(self.new, rows=pd.concat(parts, ignore_index=True), curves=self.new.curves.iloc[:0], notes=[])
 
+    @cached_property
+    def moved(self) -> pd.DataFrame:
+        """One row a cell whose score moved and rounding alone does not decide, the largest first.
+
+        `difference` is the mean of new minus old over the seeds that finished in both, `low` to `high` its 95 %
+        interval, `shown` what the seeds show of it, with Holm's correction over the cells of a backend and mode:
+        "higher", "lower", "no difference shown", or "not comparable" with fewer than two seeds.
+        """
+        return _moved_cells(self)
+
     @property
     def backends(self) -> list[str]:
         """The backends of the trials that are planned in both, in the order of display."""
@@ -164,13 +174,7 @@ def changes_table(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame.from_records(records)
 
 
-def moved_cells(comparison: Comparison) -> pd.DataFrame:
-    """One row a cell whose score moved and rounding alone does not decide, the largest first.
-
-    `difference` is the mean of new minus old over the seeds that finished in both, `low` to `high` its 95 % interval,
-    `shown` what the seeds show of it, with Holm's correction over the cells of a backend and mode: "higher", "lower",
-    "no difference shown", or "not comparable" with fewer than two seeds.
-    """
+def _moved_cells(comparison: Comparison) -> pd.DataFrame:
     study, pairs, records = comparison.both, comparison.pairs, []
     for score in study.scores:
         column = f"{study.split(score)}_{score}"
@@ -209,7 +213,7 @@ def worse_trials(comparison: Comparison) -> pd.DataFrame:
 
 def worse(comparison: Comparison) -> bool:
     """Whether anything got worse: a trial broken or no longer agreeing, or a cell whose score is shown to be lower."""
-    moved = moved_cells(comparison)
+    moved = comparison.moved
     return bool(len(worse_trials(comparison)) or (moved["shown"] == "lower").any())
 
 
@@ -262,7 +266,7 @@ def _became(status: str) -> str:
 
 
 def _moved(comparison: Comparison, judged: int) -> list[str]:
-    moved = moved_cells(comparison)
+    moved = comparison.moved
     if moved.empty:
         return [f"No score moved, in {style.count(judged, 'trial')}."] if judged else []
     cells, found = style.count(len(comparison.both.positions), "cell"), []

@@ -18,7 +18,7 @@ def write_comparison(compared: Comparison, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     compared.pairs.map(as_csv).to_csv(out / "changes.csv", index=False)
     shown = comparison.printable(compared)
-    trials, moved = comparison.worse_trials(shown), comparison.moved_cells(shown)
+    trials, moved = comparison.worse_trials(shown), shown.moved
     page = out / "comparison.html"
     text = (
         environment()
@@ -44,7 +44,7 @@ def _listed(study: Study, frame: pd.DataFrame) -> Table | None:
 
 def _pictures(compared: Comparison) -> list[Picture]:
     """A map of new minus old a mode and score, of the backends in which any score moved; none for a random search."""
-    study, moved, found = compared.both, comparison.moved_cells(compared), []
+    study, moved, found = compared.both, compared.moved, []
     if study.sampled or moved.empty:
         return []
     for (mode, column), mine in moved.groupby(["mode", "score"], sort=False):

@@ -57,7 +57,7 @@ def comparison_report(compared: Comparison) -> str:
     study = compared.both
     parts = [f"# {escaped(compared.new.title)}: what changed", _bullets(comparison.sentences(compared))]
     parts += [_listed(study, comparison.changes_table(compared))]
-    trials, moved = comparison.worse_trials(compared), comparison.moved_cells(compared)
+    trials, moved = comparison.worse_trials(compared), compared.moved
     parts += ["## Worse", _listed(study, trials)] if len(trials) else []
     parts += ["## Moved", _listed(study, moved)] if len(moved) else []
     return "\n\n".join(parts) + "\n"

@@ -215,7 +215,9 @@ def _learning(study: Study, mode: str) -> list[Picture]:
             mode,
             score,
             f"Loss and {named} by epoch in mode controlled, one line a backend",
-            "Each backend draws its own dashes in turn: lines that coincide make one line of all colours.",
+            "Each backend draws its own dashes in turn: lines that coincide make one line of all colours."
+            if len(study.backends_of(mode)) > 1
+            else "",
         )
     return pictures
 

@@ -5,15 +5,14 @@ is about parity, best cells and published numbers has a file of its own.
 """
 
 import math
-from statistics import mean, stdev
 
 import numpy as np
 import pandas as pd
 
-from reports import agreement, best, published, style
+from reports import agreement, best, published, statistics, style
 from reports.agreement import LEARNED, parity_table
 from reports.best import best_points, best_table, metrics_table
-from reports.study import SPLITS, Cell, Study, is_finite, words
+from reports.study import SPLITS, Study, words
 
 __all__ = [
     "LEARNED",
@@ -72,34 +71,29 @@ def cells_table(study: Study) -> pd.DataFrame:
     finished and, with several seeds, the standard deviation; of `deviation` and `floor` the largest.
     """
     metrics = [f"{split}_{name}" for name in style.METRICS for split in SPLITS if study.has(f"{split}_{name}")]
-    metrics += ["train_seconds"]
+    moments = {"": "mean", "_std": "std"} if study.n_seeds > 1 else {"": "mean"}
     places = ["backend", "mode", *study.axes, *study.sampled]
     records = []
     for mode, backend in _groups(study):
-        for cell in study.cells(mode, backend):
+        told = {name: statistics.cell_statistics(study, mode, backend, name) for name in (*metrics, "train_seconds")}
+        measured = {
+            f"{name}{suffix}": found[moment].to_numpy()
+            for name, found in told.items()
+            for suffix, moment in moments.items()
+        }
+        for i, cell in enumerate(study.cells(mode, backend)):
             if cell.rows:
                 records.append(
                     {
                         **{name: cell.rows[0][name] for name in places},
                         "planned": len(cell.rows),
                         **{status: sum(row["status"] == status for row in cell.rows) for status in study.statuses},
-                        **_moments(cell, metrics, study.n_seeds > 1),
+                        **{name: values[i] for name, values in measured.items()},
                         **{name: np.fmax.reduce([row[name] for row in cell.rows]) for name in ("deviation", "floor")},
                         "chaotic": cell.chaotic,
                     }
                 )
     return pd.DataFrame.from_records(records)
-
-
-def _moments(cell: Cell, metrics: list[str], spread: bool) -> dict[str, float]:
-    """Mean and standard deviation (ddof 1) of each metric over the trials that finished with a finite value."""
-    found = {}
-    for name in metrics:
-        values = [value for row in cell.ok if is_finite(value := row[name])]
-        found[name] = mean(values) if values else math.nan
-        if spread:
-            found[f"{name}_std"] = stdev(values) if len(values) > 1 else math.nan
-    return found
 
 
 def native_ranges(study: Study, split: str = "test", score: str = "accuracy") -> pd.DataFrame:

@@ -77,7 +77,7 @@ def compared(*paths):
 def test_a_store_compared_with_itself_has_no_change(old):
     found = compared(old, old)
     assert set(found.pairs["change"]) == {"same"}
-    assert comparison.moved_cells(found).empty
+    assert found.moved.empty
     assert comparison.worse_trials(found).empty
     assert not comparison.worse(found)
     assert "No score moved, in 24 trials." in comparison.sentences(found)
@@ -155,7 +155,7 @@ def test_a_cell_is_lower_where_the_seeds_show_it(old, changed):
         ("test_accuracy = test_accuracy - 0.1", "native", 0, "1"),
     )
     found = compared(old, new)
-    moved = comparison.moved_cells(found)
+    moved = found.moved
     assert moved["shown"].tolist() == ["lower", "no difference shown"]
     first = moved.iloc[0]
     assert (first["learning_rate"], first["l2"], first["n"]) == (0.1, 0.01, 3)
@@ -240,7 +240,7 @@ def test_the_page_has_the_sentences_the_tables_and_a_map_of_what_moved(old, chan
         assert sentence in told
         assert str(markupsafe.escape(sentence)) in page
     assert "<script" not in page
-    (low, high) = comparison.moved_cells(found).iloc[0][["low", "high"]]
+    (low, high) = found.moved.iloc[0][["low", "high"]]
     assert f">{style.signed(low)}<" in page
     assert f">{style.signed(high)}<" in page
     assert re.search(r"<text[^>]*>−0\.210</text>", page)  # in the tile of the map

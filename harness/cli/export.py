@@ -10,6 +10,7 @@ import pandas as pd
 import typer
 
 from harness.cli.options import STORE, StoredOption, StoreOption
+from harness.cli.output import plain
 from harness.errors import RequestError
 from harness.results import open_results
 from harness.store import Store
@@ -70,14 +71,6 @@ def table_bytes(frame: pd.DataFrame, format: str) -> bytes:
 
 
 def _json(frame: pd.DataFrame) -> str:
-    """JSON has no infinity: an infinite deviation stands as the text "inf"."""
-    records = [{key: _plain(value) for key, value in record.items()} for record in frame.to_dict("records")]
-    return json.dumps(records, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def _plain(value: object) -> object:
-    if pd.isna(value):
-        return None
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return str(value)
-    return value
+    """A list of records. JSON has no infinity: an infinite deviation stands as the text "inf"."""
+    records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return json.dumps(plain(records), indent=1, allow_nan=False, ensure_ascii=False) + "\n"

@@ -47,12 +47,16 @@ def names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def make_folder(folder: Path) -> None:
-    """Before minutes of training, not after them: can anything be written there? Raises `RequestError` if not."""
+def make_folder(folder: Path, *inside: str) -> None:
+    """Before hours of training, not after them: can anything be written there, and in the folders `inside` it?
+
+    Raises `RequestError` if not.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        for place in (folder, *(folder / name for name in inside)):
+            place.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=place):
+                pass
     except OSError as error:
         raise RequestError(f"--out {folder}: cannot be written: {error.strerror}; give another folder") from None
 

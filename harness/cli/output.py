@@ -41,11 +41,11 @@ class Output:
         """With `as_json` write the object; gives the exit code `code`."""
         if self.as_json:
             whole = {"command": self.command, "harness": __version__, "exit_code": code, "result": result}
-            print(json.dumps(_plain(whole), indent=1, ensure_ascii=False, allow_nan=False))
+            print(json.dumps(plain(whole), indent=1, ensure_ascii=False, allow_nan=False))
         return code
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value in the types of JSON: NumPy's numbers, paths and tuples among what is turned into them."""
     if hasattr(value, "item"):  # a number of NumPy
         value = value.item()
@@ -54,5 +54,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None if math.isnan(value) else str(value)
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else str(value)
+        return {str(key): plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else str(value)

@@ -9,7 +9,7 @@ import typer
 from harness.cli.export import table_bytes, write
 from harness.cli.options import STORE, JsonOption, QuietOption, StoredOption, StoreOption, make_folder
 from harness.cli.output import Output
-from harness.cli.run import make_folder as make_report_folder
+from harness.cli.run import make_report_folder
 from harness.cli.show import show_summary, show_table
 from harness.errors import RequestError
 from harness.results import Results
@@ -153,7 +153,7 @@ def _show(compared: "Comparison", folder: Path, shown: Output, code: int) -> int
         "summary": sentences,
         "changes": changes.to_dict("records"),
         "worse": comparison.worse_trials(compared).to_dict("records"),
-        "moved": comparison.moved_cells(compared).to_dict("records"),
+        "moved": compared.moved.to_dict("records"),
         "files": {"report": page, "changes": folder / "changes.csv"},
     }
     return shown.finish(result, code)

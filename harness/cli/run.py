@@ -1,6 +1,5 @@
 """`harness run`."""
 
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +8,7 @@ import typer
 
 from harness import registry
 from harness.cli import completion
-from harness.cli.options import STORE, ExperimentArgument, JsonOption, QuietOption, StoreOption, names
+from harness.cli.options import STORE, ExperimentArgument, JsonOption, QuietOption, StoreOption, make_folder, names
 from harness.cli.output import Output
 from harness.errors import RequestError
 
@@ -73,7 +72,7 @@ def command(
     if dry_run:
         return output.finish(_show_plan(asked, output))
     folder = out or Path("results") / asked.name
-    make_folder(folder)
+    make_report_folder(folder)
     with warnings_as_lines(output) as told:
         results = run(
             asked,
@@ -122,17 +121,11 @@ def _show_plan(experiment: "Experiment", output: Output) -> dict[str, object]:
     }
 
 
-def make_folder(folder: Path) -> None:
+def make_report_folder(folder: Path) -> None:
     """Before hours of training, not after them: can the report be written there?"""
-    try:
-        for place in (folder, folder / "figures", folder / "tables"):
-            place.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=place):
-                pass
-        if (folder / "report.html").is_dir():
-            raise IsADirectoryError(0, "report.html is a folder there")
-    except OSError as error:
-        raise RequestError(f"--out {folder}: cannot be written: {error.strerror}; give another folder") from None
+    make_folder(folder, "figures", "tables")
+    if (folder / "report.html").is_dir():
+        raise RequestError(f"--out {folder}: cannot be written: report.html is a folder there; give another folder")
 
 
 def exit_code(rows: "pd.DataFrame") -> int:
