@@ -12,7 +12,7 @@ from typing import Literal
 import threadpoolctl  # type: ignore[import-untyped]
 from pebble import ProcessExpired
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from harness.checks import CheckResult
 from harness.checks.problem import N_ROWS, SMALL, CheckFailed, Unsupported, compare
@@ -20,7 +20,7 @@ from harness.environment import harness_version, machine, numpy_version
 from harness.errors import RequestError, describe
 from harness.executor import LocalExecutor
 from harness.registry import Backend, load_trainer
-from harness.store import Store
+from harness.store import Store, store_url
 from harness.trainer import NotInstalled
 
 STEP_SECONDS = 120.0  # of which a cold import of TensorFlow on a slow disk takes most
@@ -113,10 +113,12 @@ def _verdict(future: Future[CheckResult], backend: Backend, seconds: float) -> t
 
 
 def look_at_store(url: str) -> StorePlace:
-    """Whether results can be kept at this URL. Nothing is made that is not there."""
+    """Whether results can be kept at this URL, or in this file. Nothing is made that is not there."""
+    url = store_url(url)
     try:
         parsed = make_url(url)
-    except ArgumentError:
+        parsed.get_dialect()
+    except (ArgumentError, NoSuchModuleError):
         parsed = None
     if parsed is None:
         return StorePlace(url, None, False, 0, None, _experiments(url)[1])
@@ -143,9 +145,9 @@ def _experiments(url: str) -> tuple[int, str | None]:
 
 def _not_writable(path: Path, folder: Path) -> str | None:
     if path.exists() and not os.access(path, os.W_OK):
-        return f"{path} is read-only; change its permissions, or give another store with --store URL"
+        return f"{path} is read-only; change its permissions, or give another store with --store FILE.db"
     try:
         with tempfile.TemporaryFile(dir=folder):
             return None
     except OSError as error:
-        return f"{folder} cannot be written: {error.strerror}; run in another folder, or give --store URL"
+        return f"{folder} cannot be written: {error.strerror}; run in another folder, or give --store FILE.db"

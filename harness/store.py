@@ -141,12 +141,17 @@ def unflatten(arrays: Mapping[str, np.ndarray]) -> Weights:
     return tuple(layers[k] for k in sorted(layers))
 
 
+def store_url(store: str) -> str:
+    """The URL of a store: what is not a URL is the name of an SQLite file."""
+    return store if "://" in store else f"sqlite:///{store}"
+
+
 class Store:
-    """One database. Opening it makes the tables where they are missing."""
+    """One database, at a URL or in an SQLite file. Opening it makes the tables where they are missing."""
 
     def __init__(self, url: str, must_exist: bool = False) -> None:
-        self.url = url
-        self.engine = _engine(url, must_exist)
+        self.url = store_url(url)
+        self.engine = _engine(self.url, must_exist)
         try:
             self._make_tables(must_exist)
         except SQLAlchemyError as error:
@@ -340,9 +345,7 @@ def _engine(url: str, must_exist: bool) -> Engine:
         parsed = make_url(url)
         engine = create_engine(parsed, json_serializer=_to_json, json_deserializer=_from_json)
     except (ArgumentError, NoSuchModuleError):
-        raise RequestError(
-            f"store {url!r}: not a store URL; write sqlite:///FILE.db or postgresql+psycopg://HOST/NAME"
-        ) from None
+        raise RequestError(f"store {url!r}: not a store; write FILE.db or postgresql+psycopg://HOST/NAME") from None
     except ModuleNotFoundError as error:
         raise RequestError(f"store {url}: needs the package {error.name}; run: pip install {error.name}") from None
     if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
@@ -353,7 +356,7 @@ def _engine(url: str, must_exist: bool) -> Engine:
 
 def _prepare_file(url: str, path: Path, must_exist: bool) -> None:
     if must_exist and not path.is_file():
-        raise RequestError(f"store {url}: there is no such file; `harness run` makes one, or give --store URL")
+        raise RequestError(f"store {url}: there is no such file; `harness run` makes one, or give --store FILE.db")
     if url == DEFAULT_STORE and not must_exist:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -289,7 +289,8 @@ def _calls(study: Study) -> dict[str, Any]:
     for row in first.to_dict("records"):
         told = [lines.setdefault(line, len(lines)) for line in study.calls(row)]
         if told:
-            mine = cells.setdefault(row["mode"], {})
-            every = mine.setdefault(str(study.backends.index(row["backend"])), [[] for _ in study.positions])
-            every[row["place"]] = told
+            mine, backend = cells.setdefault(row["mode"], {}), str(study.backends.index(row["backend"]))
+            if backend not in mine:
+                mine[backend] = [[] for _ in study.positions]
+            mine[backend][row["place"]] = told
     return {"lines": list(lines), "cells": cells}

@@ -283,18 +283,18 @@ class Study:
         present = [name for name in backends if not self.absence("native", name)] or backends
         return "numpy" if "numpy" in present else present[0]
 
-    @property
+    @cached_property
     def positions(self) -> list[Position]:
         """Every cell of the grid, the last axis running fastest; `[()]` when nothing is swept."""
         return list(itertools.product(*(range(len(values)) for values in self.axes.values())))
 
-    @property
+    @cached_property
     def statuses(self) -> list[str]:
         """The statuses that occur, in the order of `STATUSES`; what is not one of them comes last."""
         present = list(dict.fromkeys(self.rows["status"]))
         return [name for name in STATUSES if name in present] + [name for name in present if name not in STATUSES]
 
-    @property
+    @cached_property
     def n_seeds(self) -> int:
         """How many repeats were planned."""
         return int(self.rows["seed"].nunique())

@@ -52,7 +52,7 @@ def refused(capsys, *arguments):
         (["run", "digits-quick", "--seeds", "0"], ["seeds = 0", "at least 1"]),
         (["run", "digits-quick", "--seeds", "two"], ["--seeds"]),
         (["run", "digits-quick", "--workers", "0"], ["workers = 0", "at least 1"]),
-        (["run", "digits-quick", "--store", "x.db"], ["store 'x.db'", "sqlite:///"]),
+        (["run", "digits-quick", "--store", "nosuch://x.db"], ["store 'nosuch://x.db'", "FILE.db"]),
         (["run", "digits-quick", "--store", "sqlite:///nowhere/x.db"], ["nowhere", "does not exist"]),
         (["run", "digits-quick", "--store", "sqlite:///."], ["sqlite:///.", "cannot be opened"]),
         (["run", "digits-quick", "--out", "/dev/null/x"], ["/dev/null/x", "cannot be written"]),
@@ -60,6 +60,7 @@ def refused(capsys, *arguments):
         (["run", "digits-quick", "--seeds", "1000000000", "--dry-run"], ["trials planned", "at most 1000000"]),
         (["run", "x" * 300 + ".toml"], ["cannot be read", "name too long"]),
         (["status", "--store", "sqlite:///x.db"], ["sqlite:///x.db", "no such file"]),
+        (["status", "--store", "x.db"], ["sqlite:///x.db", "no such file"]),
         (["report", "--store", "sqlite:///x.db"], ["no such file"]),
         (["export", "--store", "sqlite:///x.db"], ["no such file"]),
         (["export", "--format", "xlsx"], ["xlsx", "csv", "parquet"]),
@@ -197,7 +198,7 @@ def test_run_writes_a_report_a_table_and_where_everything_is(path, tmp_path, cap
     assert invoke(["run", path]) == 0
     assert "16 trials already in the store; to train: nothing" in capfd.readouterr().err
 
-    assert invoke(["export", "--format", "json"]) == 0
+    assert invoke(["export", "--store", "results/harness.db", "--format", "json"]) == 0  # a file is a store
     rows = json.loads(capfd.readouterr().out)
     assert len(rows) == 16
     native = next(row for row in rows if row["mode"] == "native")

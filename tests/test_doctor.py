@@ -112,7 +112,8 @@ def test_the_store_is_looked_at_and_left_alone(tmp_path):
     assert (look_at_store(url).experiments, look_at_store(url).fault) == (1, None)
     (tmp_path / "text.db").write_text("this is a text, and long enough to be seen as one by anybody who looks")
     assert "cannot be opened" in look_at_store(f"sqlite:///{tmp_path}/text.db").fault
-    assert "not a store URL" in look_at_store("x.db").fault
+    assert look_at_store(f"{tmp_path}/there.db") == look_at_store(url)
+    assert "not a store" in look_at_store("nosuchdatabase://x.db").fault
 
 
 def test_a_folder_that_cannot_be_written_is_a_fault():

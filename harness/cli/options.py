@@ -31,7 +31,12 @@ StoredOption = Annotated[
         autocompletion=completion.stored_names,
     ),
 ]
-StoreOption = Annotated[str, typer.Option("--store", metavar="URL", help="Where results are kept.")]
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store", metavar="STORE", help="Where results are kept: FILE.db, or postgresql+psycopg://HOST/NAME."
+    ),
+]
 CellOption = Annotated[
     str, typer.Option("--cell", metavar="KEY=VALUE,...", help="Which cell, such as learning_rate=0.1,l2=0.001.")
 ]

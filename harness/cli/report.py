@@ -113,7 +113,7 @@ def _compare(
 ) -> int:
     from reports import comparison, markdown
 
-    sides = [_open(_url(side), experiment) for side in (old, new)]
+    sides = [_open(side, experiment) for side in (old, new)]
     names = [side.name for side in sides]
     if names[0] != names[1]:
         raise RequestError(
@@ -131,11 +131,6 @@ def _compare(
     else:
         write(table_bytes(compared.pairs, format), output)
     return code
-
-
-def _url(side: str) -> str:
-    """A store's URL; a file's name stands for SQLite."""
-    return side if "://" in side else f"sqlite:///{side}"
 
 
 def _show(compared: "Comparison", folder: Path, shown: Output, code: int) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "harness run digits-quick",
     "harness run digits-quick --backends numpy,sklearn --modes controlled",
-    "harness run my.toml --store sqlite:///my.db --out my-report",
+    "harness run my.toml --store my.db --out my-report",
     "harness run digits-grid --dry-run",
     "harness run digits-quick --quiet --json > result.json",
 )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "harness status",
-    "harness status --store sqlite:///my.db",
+    "harness status --store my.db",
     "harness status --json",
 )
 
