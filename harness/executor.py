@@ -8,6 +8,7 @@ import multiprocessing
 import multiprocessing.context
 import multiprocessing.spawn
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -81,10 +82,39 @@ def worker_conditions(environment: Mapping[str, str] = ENVIRONMENT) -> Iterator[
                     os.environ[name] = value
 
 
+@contextmanager
+def _interrupts_kept_from_children() -> Iterator[None]:
+    """A terminal sends Ctrl-C to the whole group, also to a child that is still importing: its parent will end it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child inherits it
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Ctrl-C takes effect after this block: a pool that is half started cannot be stopped, and its child complains."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield  # Python raises no interrupt here
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
 class _WorkerProcess(multiprocessing.context.SpawnProcess):
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
-        with worker_conditions():
+        with worker_conditions(), _interrupts_kept_from_children():
             return multiprocessing.context.SpawnProcess._Popen(process_obj)
 
 
@@ -118,11 +148,12 @@ class Lane:
             self._open()
         if self.last is not None and isinstance(self.last.exception(), TimeoutError | ProcessExpired):
             self.warm = False
-        if not self.warm and self.trainer is not None:
-            self.pool.schedule(warm_up, args=(self.trainer,), timeout=WARM_UP_SECONDS)
-        self.warm = True
-        self.calls += 1
-        self.last = self.pool.schedule(function, args=args, timeout=timeout)
+        with interrupts_wait():
+            if not self.warm and self.trainer is not None:
+                self.pool.schedule(warm_up, args=(self.trainer,), timeout=WARM_UP_SECONDS)
+            self.warm = True
+            self.calls += 1
+            self.last = self.pool.schedule(function, args=args, timeout=timeout)
         return self.last
 
     def stop(self) -> None:

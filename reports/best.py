@@ -31,7 +31,7 @@ def best_table(study: Study, mode: str) -> pd.DataFrame:
                             record[f"{split}_{name}"] = best.mean(f"{split}_{name}")
                     records.append(record)
     names = [f"{split}_{name}" for name in study.scores for split in ("validation", "train", "test")]
-    columns = ["backend", "mode", *_problem_columns(study), *study.axes, *study.sampled, "seeds", *names]
+    columns = ["backend", "mode", *_problem_columns(study), *study.axes, *study.sampled, f"{study.repeat}s", *names]
     return pd.DataFrame.from_records(records, columns=columns)
 
 
@@ -51,7 +51,7 @@ def _place(study: Study, mode: str, backend: str, cell: Cell) -> dict[str, Any]:
     record |= {name: {"dataset": dataset, "task": task}[name] for name in _problem_columns(study)}
     record |= {axis: values[i] for (axis, values), i in zip(study.axes.items(), cell.position, strict=True)}
     record |= {name: study.drawn(cell.position).get(name) for name in study.sampled}
-    return record | {"seeds": len(cell.ok)}
+    return record | {f"{study.repeat}s": len(cell.ok)}
 
 
 def metrics_table(study: Study) -> pd.DataFrame:
@@ -128,7 +128,7 @@ def _sentence(study: Study, score: str) -> list[str]:
     name = study.problem_name(chosen[0]) if len(problems) > 1 else ""
     of = f" of {name}" if name else ""
     where = "Test" if split == "test" else "Training"
-    spread = f", mean ± standard deviation of {study.n_seeds} seeds" if study.n_seeds > 1 else ""
+    spread = f", mean ± standard deviation of {study.n_seeds} {study.repeat}s" if study.n_seeds > 1 else ""
     best = f"{where} {named} of the best cell{of}, chosen by validation {named}{spread}: {'; '.join(reached)}."
     return [*found, *([best] if reached else [])]
 
@@ -190,7 +190,7 @@ def _reached(study: Study, mode: str, score: str, split: str, problem: Problem) 
 def _text_of(study: Study, cell: Cell, column: str) -> str:
     """A mean with its spread; where fewer seeds stand behind it than the study has, their number."""
     text, n = style.mean_and_spread([row[column] for row in cell.ok]), len(cell.ok)
-    return text if n == study.n_seeds else f"{text} ({n} of {style.count(study.n_seeds, 'seed')})"
+    return text if n == study.n_seeds else f"{text} ({n} of {style.count(study.n_seeds, study.repeat)})"
 
 
 def _each(study: Study, best: dict[str, Cell], column: str) -> str:

@@ -142,7 +142,7 @@ def _sampled(study: Study) -> list[dict[str, Any]]:
 def _seeds(study: Study) -> list[str]:
     """The repeats in words, ascending; in a cross-validation a repeat is a seed's fold."""
     seeds = sorted(study.rows["seed"].unique())
-    if "fold" in study.rows and study.rows["fold"].notna().any():
+    if study.repeat == "fold":
         folds = study.rows.drop_duplicates("seed").set_index("seed")["fold"]
         n = folds.nunique()
         return [f"seed {seed // n}, fold {style.plain(folds[seed])}" for seed in seeds]

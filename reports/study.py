@@ -295,6 +295,11 @@ class Study:
         return [name for name in STATUSES if name in present] + [name for name in present if name not in STATUSES]
 
     @cached_property
+    def repeat(self) -> str:
+        """What a repeat is called: "seed" or, in a cross-validation, where it is a fold of a seed, "fold"."""
+        return "fold" if "fold" in self.rows and self.rows["fold"].notna().any() else "seed"
+
+    @cached_property
     def n_seeds(self) -> int:
         """How many repeats were planned."""
         return int(self.rows["seed"].nunique())

@@ -1,6 +1,8 @@
 """Worker processes: pinned before anything is imported, one a lane, replaced when they die or are used up."""
 
+import multiprocessing.context
 import os
+import signal
 import time
 
 import pytest
@@ -61,3 +63,24 @@ def test_no_process_is_left_when_the_executor_ends():
         pid = pool.submit("lane", None, os.getpid).result()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_ctrl_c_waits_until_a_process_has_started(lane, monkeypatch):
+    start, started = multiprocessing.context.SpawnProcess._Popen, []
+
+    def interrupted(process):
+        signal.raise_signal(signal.SIGINT)
+        started.append(start(process))
+        return started[-1]
+
+    monkeypatch.setattr(multiprocessing.context.SpawnProcess, "_Popen", staticmethod(interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        lane(os.getpid)
+    assert [process.pid for process in started] == [lane(os.getpid).result()]  # the pool is whole, and goes on
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="this system has no signal masks")
+def test_the_ctrl_c_of_a_terminal_does_not_reach_a_process(lane):
+    assert signal.SIGINT in lane(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

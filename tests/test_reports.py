@@ -254,6 +254,17 @@ def test_a_cell_with_a_failed_seed_cannot_win(status):
         assert list(tables.best_table(study, mode)["seeds"]) == [3, 3]
 
 
+def test_the_repeats_of_a_cross_validation_are_folds(tmp_path):
+    study = make(seeds=4)
+    study = replace(study, rows=study.rows.assign(fold=study.rows["seed"] % 2))
+    assert list(tables.best_table(study, "controlled")["folds"]) == [4, 4]
+    page = html.unescape(write(study, tmp_path).read_text(encoding="utf-8"))
+    told = re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", page.partition("<script")[0]))
+    assert "chosen by validation accuracy, mean ± standard deviation of 4 folds:" in told  # the summary
+    assert "over the folds; a tie" in told
+    assert not re.search(r"\d seeds|seeds (that|;)", told)
+
+
 def test_the_best_cell_is_chosen_by_validation_and_not_by_test_accuracy():
     for ax in panels(figures.score_heatmaps(make(), "controlled", "test")):
         assert outlined(ax) == [(0, 1)]  # where the validation accuracy is highest; (1, 0) has the best test accuracy

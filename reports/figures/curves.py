@@ -88,7 +88,7 @@ def controlled_lines(study: Study, score: str = "accuracy", problem: Problem | N
     common = set.intersection(*({row["seed"] for row in found} for found in rows.values())) if rows else set()
     lines = [_line(study, [r for r in found if r["seed"] in common], name) for name, found in rows.items() if common]
     lacking = {name: study.cell("controlled", name, cell.position).mark for name in backends if name not in rows}
-    parts = [study.describe(cell.position), why, averaged(lines, study.n_seeds)]
+    parts = [study.describe(cell.position), why, averaged(lines, study)]
     parts += [f"without {name} ({mark or 'no curve'})" for name, mark in lacking.items()] if lines else []
     return lines, ", ".join(filter(None, parts))
 
@@ -102,15 +102,16 @@ def best_of_all(study: Study, score: str, problem: Problem | None = None) -> tup
     return shared_cell(_of(study, joined, score, problem), score)
 
 
-def averaged(lines: list[Line], planned: int) -> str:
+def averaged(lines: list[Line], study: Study) -> str:
     """What a line and its band are, where several seeds were planned."""
+    planned, repeats = study.n_seeds, f"{study.repeat}s"
     fewest, most = min((line.n for line in lines), default=0), max((line.n for line in lines), default=0)
     if planned < 2 or not lines:
         return ""
     if most == 1:
-        return f"1 of {planned} seeds"
+        return f"1 of {planned} {repeats}"
     number = str(fewest) if fewest == most else f"{fewest} to {most}"
-    return f"mean ± standard deviation of {number}{f' of {planned}' if fewest < planned else ''} seeds"
+    return f"mean ± standard deviation of {number}{f' of {planned}' if fewest < planned else ''} {repeats}"
 
 
 def _of(study: Study, cells: list[Cell], score: str, problem: Problem | None) -> list[Cell]:
@@ -140,7 +141,7 @@ def native_lines(study: Study, score: str = "accuracy", problem: Problem | None 
     seen = [name for name in LOGGED if name in study.curves]
     drawn = [line for line in lines if len(line.points) and line.points[seen].notna().any(axis=None)]
     what = "only what each framework logs itself, by its own definition"
-    return drawn, ", ".join(filter(None, [what, averaged(drawn, study.n_seeds)]))
+    return drawn, ", ".join(filter(None, [what, averaged(drawn, study)]))
 
 
 def case_lines(study: Study, score: str) -> list[Line]:
@@ -173,7 +174,7 @@ def case_curves(study: Study, score: str) -> Figure | None:
     (axis,) = study.axes
     total, plot, legend = 9.0, 3.4, 0.1 + 0.22 * -(-len(lines) // 3)
     note = f"{study.title} · {lines[0].backend}, mode controlled; {style.named(score)} is the same in all"
-    note = ", ".join(filter(None, [note, averaged(lines, study.n_seeds)]))
+    note = ", ".join(filter(None, [note, averaged(lines, study)]))
     with matplotlib.rc_context(style.RC):
         figure, height = headed(f"Training loss of each {axis}", note, total, plot + 0.3 + legend)
         ax = figure.add_axes((0.8 / total, (legend + 0.45) / height, (total - 1.0) / total, plot / height))

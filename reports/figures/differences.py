@@ -17,7 +17,7 @@ from reports.study import Cell, Position, Study
 Pair = tuple[str, str]
 """The backend whose values are taken, and the one from which they are measured."""
 
-TEST = "coloured where a paired t test over the seeds, Holm-corrected over the cells, has p\u00a0<\u00a00.05"
+TEST = "coloured where a paired t test over them, Holm-corrected over the cells, has p\u00a0<\u00a00.05"
 
 
 def difference_heatmaps(
@@ -57,7 +57,7 @@ def difference_heatmaps(
     masks = {"masked": statistics.NOT_SHOWN, "alone": statistics.NOT_COMPARABLE}
     drawn = pd.concat(found.values()).dropna(subset="difference")
     masked = [mark for mark, shown in masks.items() if several and (drawn["shown"] == shown).any()]
-    noise = f"mean of {study.n_seeds} seeds, ± half of its 95 % interval; {TEST}"
+    noise = f"mean of {study.n_seeds} {study.repeat}s, ± half of its 95 % interval; {TEST}"
     return draw(
         f"{titled(column)}{of}, mode {mode}",
         subtitle(study, noise if several else "one seed, so the noise is not known and nothing is masked"),

@@ -307,7 +307,7 @@ def seeds(study: Study, spread: bool = True) -> str:
     """What a number is the mean of, and what stands under it; "" with one seed."""
     if study.n_seeds < 2:
         return ""
-    return f"mean {'± standard deviation ' if spread else ''}of {study.n_seeds} seeds"
+    return f"mean {'± standard deviation ' if spread else ''}of {study.n_seeds} {study.repeat}s"
 
 
 def subtitle(study: Study, text: str) -> str:

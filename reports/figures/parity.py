@@ -47,7 +47,7 @@ def parity_over_epochs(study: Study, position: Position | None = None, problem: 
     told = [
         study.describe(position),
         why,
-        f"the worst of {seeds} seeds, the band down to the best" if seeds > 1 else "",
+        f"the worst of {seeds} {study.repeat}s, the band down to the best" if seeds > 1 else "",
     ]
     note = " · ".join(filter(None, [study.title, ", ".join(filter(None, told))]))
     with matplotlib.rc_context(style.RC):
