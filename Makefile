@@ -34,10 +34,10 @@ test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 suites: install
-	$(BIN)/python -m pytest -n 2 -m suite
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m suite
 
 conformance: install
-	$(BIN)/python -m pytest -n 2 -m conformance
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m conformance
 
 benchmark: install
 	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[benchmark]"
