@@ -247,6 +247,8 @@ def test_a_disagreement_is_exit_code_1(path, tmp_path, monkeypatch, capfd):
     try:
         assert invoke(["run", path, "--backends", "mutant", "--modes", "controlled"]) == 1
         assert "differs" in capfd.readouterr().out
+        assert invoke(["run", path, "--backends", "mutant", "--modes", "controlled", "--json"]) == 1
+        assert json.loads(capfd.readouterr().out)["exit_code"] == 1
         assert invoke(["check", "mutant"]) == 1
         out = capfd.readouterr().out
         assert "failed       l2 " in out
