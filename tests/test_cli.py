@@ -144,8 +144,12 @@ def test_a_full_disk_is_one_line():
 
 
 def test_ctrl_c_says_that_nothing_is_lost(path):
-    command = [sys.executable, "-m", "harness", "run", path]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell runs behind itself ignores Ctrl-C
+    try:
+        command = [sys.executable, "-m", "harness", "run", path]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, heard)
     assert "to train" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
