@@ -208,7 +208,7 @@ def worse_trials(comparison: Comparison) -> pd.DataFrame:
     study = comparison.new
     columns = ["backend", "mode", *study.axes, *study.sampled, "seed", "change"]
     columns += ["status_old", "status_new", "verdict_old", "verdict_new", "trial_id", "reason_new"]
-    return pairs[columns].reset_index(drop=True)
+    return study.with_folds(pairs[columns].reset_index(drop=True))
 
 
 def worse(comparison: Comparison) -> bool:

@@ -143,7 +143,7 @@ def about(study: Study, shown: list[Model]) -> str:
 
 def _why(study: Study, model: Model) -> str:
     """`the best cell by validation accuracy, seed 0`, or what else the trial is; no seed where there is only one."""
-    problem, seed = problem_of(model.row), f"seed {model.row['seed']}" if study.n_seeds > 1 else ""
+    problem, seed = problem_of(model.row), study.repeat_names[model.row["seed"]] if study.n_seeds > 1 else ""
     if not study.chosen(problem):
         return seed
     split, score = judged_by(model.row)

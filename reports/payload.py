@@ -53,7 +53,7 @@ def payload(study: Study) -> dict[str, Any]:
         "backends": study.backends,
         "colours": [style.colours(study.backends)[name] for name in study.backends],
         "planned": {mode: [study.backends.index(name) for name in study.backends_of(mode)] for mode in study.modes},
-        "seeds": _seeds(study),
+        "seeds": list(study.repeat_names.values()),
         "metrics": metrics,
         "maps": {name: [to_hex(colormap(name)(x)) for x in np.linspace(0, 1, STOPS)] for name in sorted(maps)},
         "difference": style.DIFFERENCE,
@@ -137,16 +137,6 @@ def _sampled(study: Study) -> list[dict[str, Any]]:
         labels = [style.plain(value) for value in values]
         found.append({"name": name, "labels": labels, "values": packed(values) if numeric else None})
     return found
-
-
-def _seeds(study: Study) -> list[str]:
-    """The repeats in words, ascending; in a cross-validation a repeat is a seed's fold."""
-    seeds = sorted(study.rows["seed"].unique())
-    if study.repeat == "fold":
-        folds = study.rows.drop_duplicates("seed").set_index("seed")["fold"]
-        n = folds.nunique()
-        return [f"seed {seed // n}, fold {style.plain(folds[seed])}" for seed in seeds]
-    return [f"seed {seed}" for seed in seeds]
 
 
 def _codes(values: Iterable[Any], known: list[Any]) -> list[int]:

@@ -300,6 +300,22 @@ class Study:
         return "fold" if "fold" in self.rows and self.rows["fold"].notna().any() else "seed"
 
     @cached_property
+    def repeat_names(self) -> dict[int, str]:
+        """Each repeat in words, by what stands in the column `seed`, ascending: "seed 1", or "seed 0, fold 2"."""
+        seeds = sorted(self.rows["seed"].unique())
+        if self.repeat == "seed":
+            return {seed: f"seed {seed}" for seed in seeds}
+        folds = self.rows.drop_duplicates("seed").set_index("seed")["fold"]
+        n = folds.nunique()
+        return {seed: f"seed {seed // n}, fold {style.plain(folds[seed])}" for seed in seeds}
+
+    def with_folds(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with a column `seed` for people: in a cross-validation "0, fold 2", not the number of a repeat."""
+        if self.repeat == "seed":
+            return frame
+        return frame.assign(seed=[self.repeat_names[seed].removeprefix("seed ") for seed in frame["seed"]])
+
+    @cached_property
     def n_seeds(self) -> int:
         """How many repeats were planned."""
         return int(self.rows["seed"].nunique())

@@ -48,7 +48,7 @@ def outside(study: Study) -> pd.DataFrame:
     rows = study.rows[(study.rows["verdict"] == "differs") | study.rows["status"].isin(["crashed", "timeout"])]
     where = ["backend", "mode", *study.axes, *study.sampled]
     columns = [*where, "seed", "status", "verdict", "deviation", "floor", "trial_id", "reason"]
-    return rows[columns].reset_index(drop=True)
+    return study.with_folds(rows[columns].reset_index(drop=True))
 
 
 def timing_table(study: Study) -> pd.DataFrame:

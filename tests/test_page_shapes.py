@@ -84,6 +84,7 @@ def test_every_choice_of_any_shape_can_be_made(open_page, report):
         for value in values:
             control.select_option(value)
             assert control.input_value() == value
+            assert page.locator("#explore [role=gridcell]:visible, #explore figure:visible").count() > 0
             made += 1
         again = page.get_by_role("button", name="Start again")
         if again.is_enabled():

@@ -258,6 +258,8 @@ def test_the_repeats_of_a_cross_validation_are_folds(tmp_path):
     study = make(seeds=4)
     study = replace(study, rows=study.rows.assign(fold=study.rows["seed"] % 2))
     assert list(tables.best_table(study, "controlled")["folds"]) == [4, 4]
+    differing = replace(study, rows=study.rows.assign(verdict="differs"))
+    assert list(tables.outside(differing)["seed"][:4]) == ["0, fold 0", "0, fold 1", "1, fold 0", "1, fold 1"]
     page = html.unescape(write(study, tmp_path).read_text(encoding="utf-8"))
     told = re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", page.partition("<script")[0]))
     assert "chosen by validation accuracy, mean ± standard deviation of 4 folds:" in told  # the summary
