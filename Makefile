@@ -5,14 +5,16 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help install demo test suites conformance benchmark docs lint clean
+.PHONY: help install demo test suites conformance chaos fuzz benchmark docs lint clean
 
 help:
 	@echo "make demo      install, run the digits grid on all five backends, and say where the report is"
-	@echo "make test      install, run all tests"
+	@echo "make test      install, run the tests"
 	@echo "make install   make .venv with the pinned versions of everything"
-	@echo "make suites    the figures of the suites in every backend: some minutes more"
+	@echo "make suites    what takes minutes: the suites in every backend, every check in Keras and TensorFlow, PostgreSQL"
 	@echo "make conformance  scikit-learn's own checks of the estimators in every backend: some minutes more"
+	@echo "make chaos     300 trials while 60 workers and 20 runs are killed (Linux): some minutes more"
+	@echo "make fuzz      some thousands of broken files and command lines, drawn anew"
 	@echo "make benchmark our sweep against what people run today, into docs/benchmarks.md: half an hour"
 	@echo "make docs      the documentation site, built strictly into site/"
 	@echo "make lint      ruff and mypy"
@@ -38,6 +40,12 @@ suites: install
 
 conformance: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m conformance
+
+chaos: install
+	$(BIN)/python -m tests.storm
+
+fuzz: install
+	HARNESS_FUZZ=1 $(BIN)/python -m pytest -n 2 --dist worksteal -rP tests/test_fuzz.py
 
 benchmark: install
 	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[benchmark]"

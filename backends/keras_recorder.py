@@ -29,7 +29,8 @@ ACTIVATIONS = {
 class KerasRecorder:
     """A compiled `keras.Sequential` of `Dense` layers, and the rows that it is trained on.
 
-    `X` is `(n, n_inputs)`, `y` is `(n,)` or `(n, n_outputs)`. Raises `ValueError` for another model.
+    `X` is `(n, n_inputs)`, `y` is `(n,)` or `(n, n_outputs)`. Gradients are noted before any clipping. Raises
+    `ValueError` for another model.
     """
 
     def __init__(self, model: keras.Sequential, X: np.ndarray, y: np.ndarray):

@@ -32,16 +32,20 @@ class TorchRecorder(torch.utils.data.Dataset):
     """The rows of `X`, `(n, n_inputs)`, and `y` as a dataset that writes down what each step makes of them.
 
     A step saw the rows that were taken since the step before; while the model is in evaluation mode nothing counts. An
-    epoch ends where a row comes again. Raises `ValueError` for a model that is no `nn.Sequential` of `Linear` layers
-    and activations, and in a step whose rows did not come from here.
+    epoch ends where a row comes again. Gradients are as `backward()` left them, before any clipping. Raises
+    `ValueError` for a model that is no `nn.Sequential` of `Linear` layers and activations, and in a step whose rows did
+    not come from here.
     """
 
     def __init__(self, model: nn.Sequential, optimizer: torch.optim.Optimizer, X: torch.Tensor, y: torch.Tensor):
         self.model, self.X, self.y = model, X, y
         self.layers, self.activations = layers_of(model)
-        self.taken, self.outputs = [], []  # since the last step
+        self.taken, self.outputs, self.given = [], [], {}  # since the last step
         self.rows, self.logits, self.learning_rate, self.gradients, self.weights = [], [], [], [], []
         self.layers[-1].register_forward_hook(self._after_forward)
+        for layer in self.layers:
+            for tensor in layer.parameters():
+                tensor.register_post_accumulate_grad_hook(self._after_backward)
         optimizer.register_step_pre_hook(self._before_step)
         optimizer.register_step_post_hook(self._after_step)
 
@@ -58,6 +62,9 @@ class TorchRecorder(torch.utils.data.Dataset):
         if self.model.training:
             self.outputs.extend(array(output))
 
+    def _after_backward(self, tensor):
+        self.given[tensor] = array(tensor.grad)
+
     def _before_step(self, optimizer, arguments, options):
         rates = {float(group["lr"]) for group in optimizer.param_groups}
         if not self.taken or len(self.taken) != len(self.outputs):
@@ -70,24 +77,25 @@ class TorchRecorder(torch.utils.data.Dataset):
         elif len(rates) > 1:
             fault = f"learning rates {sorted(rates)} at once; a recording holds one a step"
         else:
-            self.weights = self.weights or [self._tensors()]
-            self.gradients.append(self._tensors("grad"))
+            self.weights = self.weights or [self._named(array)]
+            # one that no backward() made was put there by hand
+            self.gradients.append(self._named(lambda tensor: self.given.get(tensor, array(tensor.grad))))
             self.learning_rate += rates
             return
         raise ValueError(f"step {len(self.rows) + 1}: {fault}")
 
     def _after_step(self, optimizer, arguments, options):
-        self.weights.append(self._tensors())
+        self.weights.append(self._named(array))
         self.rows.append(np.array(self.taken))
         self.logits.append(np.array(self.outputs))
-        self.taken, self.outputs = [], []
+        self.taken, self.outputs, self.given = [], [], {}
 
-    def _tensors(self, of="data"):
-        """Copies of all weights or gradients under the names of the file; PyTorch's matrices are `(n_out, n_in)`."""
+    def _named(self, what):
+        """What of every tensor under the names of the file; PyTorch's matrices are `(n_out, n_in)`."""
         tensors = {}
         for k, layer in enumerate(self.layers):
-            tensors[f"{k}/W"] = array(getattr(layer.weight, of)).T
-            tensors[f"{k}/b"] = array(getattr(layer.bias, of))
+            tensors[f"{k}/W"] = what(layer.weight).T
+            tensors[f"{k}/b"] = what(layer.bias)
         return tensors
 
     def save(self, path, **settings) -> None:

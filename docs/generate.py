@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 from harness.cli import COMMANDS, invoke
 from harness.experiment import Experiment
+from harness.limits import LIMITS, size
 from harness.sections import SECTIONS
 
 DOCS = Path(__file__).resolve().parent
@@ -47,6 +48,15 @@ def table(name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def limits() -> str:
+    """Every limit, with its default and what it bounds."""
+    lines = ["| variable | default | bounds |", "|---|---|---|"]
+    for name, limit in LIMITS.items():
+        default = size(limit.default) if limit.in_bytes else str(limit.default)
+        lines.append(f"| `{name}` | {default} | {limit.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
 def commands() -> str:
     """What each subcommand says of itself with `--help`."""
     parts = [f"## `harness {name}`\n\n```text\n{_help(name)}```" for name in COMMANDS]
@@ -56,6 +66,7 @@ def commands() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     **{name: (lambda name=name: table(name)) for name in ("top", *SECTIONS)},  # type: ignore[misc]
     "commands": commands,
+    "limits": limits,
 }
 
 

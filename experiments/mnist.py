@@ -3,13 +3,17 @@
 import gzip
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from math import prod
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from harness.errors import RequestError
+from harness.limits import check_file, check_size, size
 
 CLASSES = tuple("0123456789")
 
@@ -28,29 +32,49 @@ def mnist(folder: str | Path | None = None) -> tuple[np.ndarray, np.ndarray, tup
     shapes = [images.shape[1:] for images, _ in parts]
     if shapes[0] != shapes[1]:
         raise RequestError(f"dataset mnist: {folder}: train images are {shapes[0]} pixels, t10k images {shapes[1]}")
+    taken = sum(images.size for images, _ in parts) * 8
+    check_size("HARNESS_MAX_MEMORY", taken, f"dataset mnist: {folder}: its images take {size(taken)} as float64")
     X = np.concatenate([images.reshape(len(images), prod(images.shape[1:])) for images, _ in parts])
     y = np.concatenate([labels for _, labels in parts])
     return X.astype(np.float64), y.astype(np.int64), CLASSES
 
 
 def read_idx(path: Path, magic: int) -> np.ndarray:
-    """The bytes of one IDX file, in its shape. The file may be packed by gzip."""
+    """The bytes of one IDX file, in its shape. Of a packed one (gzip) no more is unpacked than its header says.
+
+    Raises `RequestError` for a file that is none, or too large.
+    """
+    at = f"dataset mnist: {path}"
+    check_file(path, at)
+    with _opened(path, at) as file:
+        start = file.read(4)
+        if len(start) < 4 or (found := struct.unpack(">I", start)[0]) != magic:
+            shown = found if len(start) >= 4 else "fewer than 4 bytes"
+            raise RequestError(f"{at}: not an IDX file of this kind: it begins with {shown}, not {magic}")
+        axes = magic % 256
+        lengths = file.read(4 * axes)
+        if len(lengths) < 4 * axes:
+            raise RequestError(f"{at}: ends within its header, after {4 + len(lengths)} bytes")
+        shape = struct.unpack(f">{axes}I", lengths)
+        if not prod(shape):
+            raise RequestError(f"{at}: holds no {'pixels' if axes > 1 else 'labels'}: its header says {shape}")
+        taken = prod(shape) * 8
+        check_size("HARNESS_MAX_MEMORY", taken, f"{at}: its header says {shape}, which take {size(taken)} as float64")
+        data = file.read(prod(shape) + 1)
+    if len(data) != prod(shape):
+        told = f"{len(data)} bytes" if len(data) < prod(shape) else "more bytes"
+        raise RequestError(f"{at}: {told} of data, where its header says {shape}")
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+@contextmanager
+def _opened(path: Path, at: str) -> Iterator[IO[bytes]]:
+    """The file, unpacked as it is read."""
     try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file  # type: ignore[misc]
     except (OSError, EOFError, zlib.error) as error:
-        raise RequestError(f"dataset mnist: {path}: cannot be read: {error}") from None
-    if len(data) < 4 or (found := struct.unpack(">I", data[:4])[0]) != magic:
-        shown = found if len(data) >= 4 else "fewer than 4 bytes"
-        raise RequestError(f"dataset mnist: {path}: not an IDX file of this kind: it begins with {shown}, not {magic}")
-    start = 4 + 4 * (magic % 256)
-    if len(data) < start:
-        raise RequestError(f"dataset mnist: {path}: ends within its header, after {len(data)} bytes")
-    shape = struct.unpack(f">{magic % 256}I", data[4:start])
-    if len(data) - start != prod(shape):
-        raise RequestError(f"dataset mnist: {path}: {len(data) - start} bytes of data, where its header says {shape}")
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+        raise RequestError(f"{at}: cannot be read: {error}") from None
 
 
 def _part(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:

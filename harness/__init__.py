@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import RequestError
-from harness.trainer import Batches, Config, Diverged, Epoch, NativeFit, StackTrainer, Trainer, Weights
 
 if TYPE_CHECKING:
     from harness.estimators import NetworkClassifier, NetworkRegressor
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from harness.linting.linter import lint
     from harness.results import Results
     from harness.runner import run, sweep
+    from harness.trainer import Batches, Config, Diverged, Epoch, NativeFit, StackTrainer, Trainer, Weights
 
 __version__ = "0.1.0"
 
@@ -53,9 +53,13 @@ __all__ = [
     "sweep",
 ]
 
-# These need pandas, SQLAlchemy or scikit-learn, which an adapter in its worker, or `harness list`, should not have to
-# wait for.
+# These need NumPy, pandas, SQLAlchemy or scikit-learn, which an adapter in its worker, `harness list` or a Ctrl-C
+# should not have to wait for.
 _ON_DEMAND = {
+    **dict.fromkeys(
+        ("Batches", "Config", "Diverged", "Epoch", "NativeFit", "StackTrainer", "Trainer", "Weights"),
+        "harness.trainer",
+    ),
     "Experiment": "harness.experiment",
     "load": "harness.experiment",
     "explain": "harness.explaining.explainer",

@@ -17,6 +17,9 @@ from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config
 GIVEN = "given"
 """The value of a convention that is a default: the experiment's own number is handed over."""
 
+DENOMINATOR, LOG_OF_P, UNSHIFTED, NAN_FIRST = "denominator + 1e-9", "log(p + 1e-9)", "unshifted", "argmax over NaN"
+"""Values of `probabilities` and of `accuracy` that more than one file speaks of."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -43,6 +46,7 @@ class Row:
     l2_divisor: str = "none"
     l2_tensors: str = "weights"
     l2_form: str = "coupled"
+    update_order: str = "after"
     optimizer: str = "sgd"
     momentum: float = 0.0
     nesterov: bool = False
@@ -56,6 +60,7 @@ class Row:
     moments_reset: str = "never"
     initial_accumulator: float = 0.0
     accumulator: str = "weight"
+    bias_unit: float = 1.0
     leaky_slope: float = 0.01
     elu_alpha: float = 1.0
     softplus_threshold: float | None = None
@@ -137,6 +142,19 @@ def _heavy(config: Config, row: Row) -> bool:
     return row.momentum > 0 and row.optimizer in ("sgd", "adagrad_momentum")
 
 
+def _probabilities(config: Config, row: Row) -> bool:
+    own = row.probabilities in ("logits", LOG_OF_P) or config.loss == "cross_entropy"
+    return own and config.loss in ("cross_entropy", "binary_cross_entropy")
+
+
+def _biases(config: Config, row: Row) -> bool:
+    return not config.batch_norm or not activations_under(config, row)
+
+
+def _logged(config: Config, row: Row) -> bool:
+    return config.l2 > 0 or row.logged_loss == "answers"
+
+
 def _has(activation: str) -> Callable[[Config, Row], bool]:
     return lambda config, row: activation in activations_under(config, row)
 
@@ -155,7 +173,12 @@ _TABLE = (
         "batch_size",
         "batch-size default",
         "order",
-        {"number": "rows of a batch", "min(200, n)": "the smaller of 200 and the training rows", "n": "all rows"},
+        {
+            "number": "rows of a batch",
+            "min(200, n)": "the smaller of 200 and the training rows",
+            "n": "all rows",
+            "n // (n // b)": "n // b batches of equal length, b the rows that are given",
+        },
     ),
     Convention(
         "init",
@@ -194,7 +217,12 @@ _TABLE = (
         "last_batch",
         "last batch",
         "order",
-        {"keep": "a shorter one is kept", "drop": "left out", "merge": "the last batch takes what is left"},
+        {
+            "keep": "a shorter one is kept",
+            "drop": "left out",
+            "merge": "the last batch takes what is left",
+            "drop stride": "left out, and a whole one too that has no row behind it for skipping",
+        },
     ),
     Convention(
         "reduction",
@@ -215,10 +243,12 @@ _TABLE = (
         "loss",
         {
             "logits": "log-sum-exp of the logits",
-            "denominator + 1e-9": "p = exp(z) / (sum(exp(z)) + 1e-9)",
+            DENOMINATOR: "p = e / (sum(e) + 1e-9), e = exp(z - max z), gradient p - y",
             "clipped 1e-7": "softmax first, then p cut to [1e-7, 1 - 1e-7]: no gradient where it is cut",
+            LOG_OF_P: "loss of p + 1e-9 and 1 - p + 1e-9, and its gradient, which is not p - y",
+            UNSHIFTED: "p = exp(z) / sum(exp(z)), gradient p - y: NaN where exp(z) overflows",
         },
-        lambda config, row: config.loss == "cross_entropy",
+        _probabilities,
     ),
     Convention(
         "l2_factor",
@@ -238,15 +268,34 @@ _TABLE = (
         "l2_tensors",
         "what L2 penalises",
         "loss",
-        {"weights": "all W", "weights and biases": "all W and b", "hidden": "all W but that of the last layer"},
+        {
+            "weights": "all W",
+            "weights and biases": "all W and b",
+            "hidden": "all W but that of the last layer",
+            "nothing": "the code has no L2",
+        },
         _penalised,
     ),
     Convention(
         "l2_form",
         "L2 in the gradient or beside it",
         "update",
-        {"coupled": "g + l2 W is what the optimizer sees", "decoupled": "W -= lr l2 W, apart from the optimizer"},
+        {
+            "coupled": "g + l2 W is what the optimizer sees, clipped where gradients are",
+            "after clipping": "clip(g) + l2 W is what the optimizer sees",
+            "decoupled": "W -= lr l2 W, apart from the optimizer",
+        },
         _penalised,
+    ),
+    Convention(
+        "update_order",
+        "when a layer is updated",
+        "gradient",
+        {
+            "after": "all layers, when all gradients are known",
+            "during": "each, from the last, when its gradient is known: errors go back through new W",
+        },
+        lambda config, row: bool(activations_under(config, row)),
     ),
     Convention("optimizer", "optimizer", "update", {"name": "sgd, adagrad, adagrad_momentum, rmsprop or adam"}),
     Convention(
@@ -318,6 +367,13 @@ _TABLE = (
         _adagrad,
     ),
     Convention(
+        "bias_unit",
+        "what a bias counts for",
+        "forward",
+        {"number": "z = a W + number b, with the gradient of z = a W + b for b"},
+        _biases,
+    ),
+    Convention(
         "leaky_slope", "slope of leaky ReLU", "forward", {"number": "a = slope z for z <= 0"}, _has("leaky_relu")
     ),
     Convention("elu_alpha", "alpha of ELU", "forward", {"number": "a = alpha (exp(z) - 1) for z <= 0"}, _has("elu")),
@@ -356,6 +412,7 @@ _TABLE = (
         "metric",
         {
             "argmax": "the share of rows whose largest output is the right one",
+            NAN_FIRST: "the same, where NaN is larger than all: class 0, where every p is NaN",
             "thresholded": "the share of entries of the one-hot targets that p > 0.5 meets",
         },
         lambda config, row: config.task == "multiclass",
@@ -372,8 +429,12 @@ _TABLE = (
         "logged_loss",
         "logged loss",
         "metric",
-        {"without penalty": "the data's loss alone", "with penalty": "L2 is added"},
-        _penalised,
+        {
+            "without penalty": "the data's loss alone",
+            "with penalty": "L2 is added",
+            "answers": "after the epoch, without L2; of classes that of 1 where p > 0.5, else 0",
+        },
+        _logged,
     ),
 )
 

@@ -12,14 +12,13 @@ import numpy as np
 
 from harness.draws import Rows
 from harness.errors import RequestError
+from harness.limits import check_size, size
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment
     from harness.sections import Data
 
 Scale = Literal["none", "minmax", "standard"] | float
-
-_MOST_COLUMNS = 10_000
 
 # natural task -> the tasks that its targets can be trained as
 _TASKS = {
@@ -52,7 +51,7 @@ class Dataset:
         digest = hashlib.sha256()
         for array in (np.ascontiguousarray(self.X, np.float64), np.ascontiguousarray(self.y, kind)):
             digest.update(str(array.shape).encode())
-            digest.update(array.tobytes())
+            digest.update(array.reshape(-1).data)  # no copy of it
         return digest.hexdigest()
 
     def n_outputs(self, task: str) -> int:
@@ -162,11 +161,10 @@ def _with_degree(dataset: Dataset, degree: int, source: str) -> Dataset:
     from sklearn.preprocessing import PolynomialFeatures
 
     columns = math.comb(dataset.X.shape[1] + degree, degree) - 1
-    if columns > _MOST_COLUMNS:
-        raise RequestError(
-            f"{source}: data.degree = {degree}: makes {columns} columns of the {dataset.X.shape[1]} inputs of "
-            f"{dataset.name!r}; at most {_MOST_COLUMNS}"
-        )
+    inputs, rows = f"the {dataset.X.shape[1]} inputs of {dataset.name!r}", len(dataset.X)
+    check_size("HARNESS_MAX_COLUMNS", columns, f"{source}: data.degree = {degree}: makes {columns} columns of {inputs}")
+    told = f"{source}: data.degree = {degree}: {columns} columns of {rows} rows take {size(8 * columns * rows)}"
+    check_size("HARNESS_MAX_MEMORY", 8 * columns * rows, told)
     return replace(dataset, X=PolynomialFeatures(degree, include_bias=False).fit_transform(dataset.X))
 
 
@@ -189,7 +187,10 @@ def prepare(dataset: Dataset, rows: Rows, task: str, scale: Scale, target_scale:
         shift, unit, _ = fit_scale(dataset.targets(rows.train, task), target_scale)  # type: ignore[assignment]
 
     def part(numbers: np.ndarray) -> Part:
-        X = ((dataset.X[numbers] - offset) / factor).astype(dtype)
+        X = dataset.X[numbers].astype(np.float64, copy=False)  # a copy of the rows, which is scaled where it lies
+        X -= offset
+        X /= factor
+        X = X.astype(dtype, copy=False)
         y = dataset.targets(numbers, task)
         return Part(X, y if task == "multiclass" else ((y - shift) / unit).astype(dtype), numbers)
 

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Literal
 
 import threadpoolctl  # type: ignore[import-untyped]
-from pebble import ProcessExpired
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from harness.checks import CheckResult
 from harness.checks.problem import N_ROWS, SMALL, CheckFailed, Unsupported, compare
 from harness.environment import harness_version, machine, numpy_version
-from harness.errors import RequestError, describe
+from harness.errors import NotInstalled, RequestError, describe
 from harness.executor import LocalExecutor
 from harness.registry import Backend, load_trainer
-from harness.store import Store, store_url
-from harness.trainer import NotInstalled
+from harness.store import Store, shown, store_url
 
 STEP_SECONDS = 120.0  # of which a cold import of TensorFlow on a slow disk takes most
 
@@ -102,8 +100,6 @@ def _verdict(future: Future[CheckResult], backend: Backend, seconds: float) -> t
         return "not_installed", str(error)
     if isinstance(error, TimeoutError):
         return "timeout", f"no step within {seconds:g} s; {again}"
-    if isinstance(error, ProcessExpired):
-        return "crashed", f"its process died (exit code {error.exitcode}); {again}"
     if error is not None:
         return "crashed", f"{describe(error)}; {again}"
     result = future.result()
@@ -118,12 +114,12 @@ def look_at_store(url: str) -> StorePlace:
     try:
         parsed = make_url(url)
         parsed.get_dialect()
-    except (ArgumentError, NoSuchModuleError):
+    except (ArgumentError, NoSuchModuleError, ValueError):
         parsed = None
     if parsed is None:
-        return StorePlace(url, None, False, 0, None, _experiments(url)[1])
+        return StorePlace(shown(url), None, False, 0, None, _experiments(url)[1])
     if parsed.get_backend_name() != "sqlite":
-        return StorePlace(url, None, False, 0, None, None)
+        return StorePlace(shown(url), None, False, 0, None, None)
     path = Path(parsed.database or "").absolute()
     folder = next(place for place in path.parents if place.is_dir())  # the default's folder is made by `harness run`
     free = shutil.disk_usage(folder).free
@@ -134,7 +130,7 @@ def look_at_store(url: str) -> StorePlace:
 def _experiments(url: str) -> tuple[int, str | None]:
     """How many the store holds, and why it cannot be opened."""
     try:
-        opened = Store(url, must_exist=True)
+        opened = Store(url, must_exist=True, upgrade=False)
     except RequestError as error:
         return 0, str(error)
     try:

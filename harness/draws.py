@@ -38,7 +38,8 @@ class Recipe:
     steps drew), "replacement", "in_order", "one_permutation" (drawn before the first epoch, then always that order),
     "bootstrap" (n rows drawn with replacement, likewise) or "skipping" (in order, one row left out after each batch).
     `n_batches`, where given, stands in for a batch size; `last_batch` says whether a shorter one is kept, dropped, or
-    merged with the one before it.
+    merged with the one before it. Under "drop stride", which no experiment file has, a batch of "skipping" is dropped
+    unless the row that is left out after it is there.
     """
 
     init: str = "glorot_uniform"
@@ -227,6 +228,8 @@ def batch_sizes(n: int, batch_size: int, recipe: Recipe) -> list[int]:
             return [each] * (recipe.n_batches - 1) + [n - each * (recipe.n_batches - 1)]
         return [len(part) for part in np.array_split(np.arange(n), recipe.n_batches)]
     stride = batch_size + 1 if recipe.batches == "skipping" else batch_size
+    if recipe.last_batch == "drop stride":
+        return [batch_size] * (n // stride)
     sizes = [min(batch_size, n - first) for first in range(0, n, stride)]
     short = sizes[-1] if sizes[-1] < batch_size else 0
     if short and recipe.last_batch == "drop":
@@ -313,7 +316,7 @@ def _uniform_once(
 
 def padded(drawn: Sequence[np.ndarray]) -> np.ndarray:
     """The rows of each step as one read-only array, `(steps, batch)`, filled up with -1."""
-    rows = np.full((len(drawn), max(map(len, drawn))), -1, np.int64)
+    rows = np.full((len(drawn), max(map(len, drawn), default=0)), -1, np.int64)
     for step, chosen in enumerate(drawn):
         rows[step, : len(chosen)] = chosen
     rows.setflags(write=False)
@@ -326,7 +329,7 @@ def _draw_rows(law: str, n: int, sizes: Sequence[int], rng: np.random.Generator)
     if law == "replacement":
         return [rng.integers(0, n, size=size) for size in sizes]
     if law == "skipping":
-        first = np.cumsum([0, *(size + 1 for size in sizes[:-1])])
+        first = np.cumsum([0, *(size + 1 for size in sizes)])[: len(sizes)]
         return [np.arange(begin, begin + size) for begin, size in zip(first, sizes, strict=True)]
     order = np.arange(n)
     if law in ("permutation", "one_permutation"):

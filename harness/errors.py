@@ -1,4 +1,4 @@
-"""The one error that a user's request can raise, and the hint that goes with a misspelt name."""
+"""The errors that are told in one line, and how to tell any other in one."""
 
 import difflib
 import traceback
@@ -9,6 +9,14 @@ from typing import Any
 
 class RequestError(ValueError):
     """The request itself was wrong: one plain line that says what, where and what is allowed. Exit code 2."""
+
+
+class NotInstalled(ImportError):
+    """A backend's framework is absent. The message says how to install it."""
+
+
+class Told(Exception):
+    """What happened in another process. The text says all of it, without this exception's own name or place."""
 
 
 def unknown(kind: str, given: object, allowed: Iterable[str]) -> str:
@@ -25,9 +33,25 @@ def short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:60]}…"
 
 
+def plain_text(value: object, most: int = 500) -> str:
+    """The text of anything in one line that every store, file and terminal can hold: bounded, without half characters.
+
+    What is no printable character becomes a space.
+    """
+    try:
+        text = str(value)[: 2 * most].encode("utf-8", "replace").decode()
+    except Exception:
+        text = f"<{type(value).__name__} without a text>"
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= most else f"{line[:most]}…"
+
+
 def describe(error: BaseException) -> str:
     """An exception in one line, with the place that raised it."""
+    if isinstance(error, Told):
+        return plain_text(error, 1000)
+    message = plain_text(error)
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message[:500]}{place}" if message else f"{type(error).__name__}{place}"
+    place = f" ({plain_text(Path(frames[-1].filename).name)}:{frames[-1].lineno})" if frames else ""
+    name = plain_text(type(error).__name__)
+    return f"{name}: {message}{place}" if message else f"{name}{place}"

@@ -29,12 +29,12 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from harness import registry
 from harness.data import Dataset
-from harness.errors import RequestError, unknown
+from harness.errors import NotInstalled, RequestError, unknown
 from harness.experiment import as_written, parse
 from harness.packages import check_not_shadowed
 from harness.plan import Trial, plan
 from harness.sections import ARRAYS
-from harness.trainer import OPTIMIZER_CONSTANTS, Config, NotInstalled, Trainer, Weights
+from harness.trainer import OPTIMIZER_CONSTANTS, Config, Trainer, Weights
 from harness.training import train_controlled
 
 _NETWORK = ("hidden", "init")

@@ -1,30 +1,32 @@
-"""Local execution: one long-lived spawned process a lane (a backend), replaced when it crashes or hangs.
+"""Local execution: one long-lived process a lane (a backend), replaced when it crashes, hangs or is killed.
 
-An executor is anything that takes a function and returns a future; this one adds the lane, so that a process
-imports one framework once, and a hard time limit.
+An executor is anything that takes a function and returns a future; this one adds the lane, so that a process imports
+one framework once, and a hard time limit.
 """
 
-import multiprocessing
-import multiprocessing.context
-import multiprocessing.spawn
-import os
-import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
-from typing import Any
-
-from pebble import ProcessExpired, ProcessPool
+from queue import SimpleQueue
+from typing import Any, Literal
 
 from harness.data import Datasets
-from harness.worker import initialize, warm_up
+from harness.errors import NotInstalled, Told, describe
+from harness.interrupts import interrupts_wait
+from harness.processes import Died, Home, Process
+from harness.worker import SavedDataset, begin, save_datasets
 
 THREADS = 1
 
 WARM_UP_SECONDS = 300.0
 
 CALLS_A_PROCESS = 250  # Keras keeps 1 to 2 MB for every model that it ever fitted: a fresh process gives them back
+
+_TRIES = 3
+"""How many processes a call may lose that somebody else killed, and how many may fail to start."""
+
+_KILLED_STARTS = 10
+"""How many processes in a row may be killed by somebody else while they start."""
 
 
 def environment(threads: int = THREADS) -> dict[str, str]:
@@ -51,115 +53,124 @@ def environment(threads: int = THREADS) -> dict[str, str]:
 
 ENVIRONMENT = environment()
 
-_spawning = threading.Lock()
 
+class NotStarted(Told):
+    """No process of a lane gets as far as its first call; `status` is that of the trials that it was to train."""
 
-@contextmanager
-def worker_conditions(environment: Mapping[str, str] = ENVIRONMENT) -> Iterator[None]:
-    """Start a process with the pinned environment, and without importing the user's script once more.
-
-    Spawn makes each child import the parent's `__main__`; a plain script without an `if __name__` guard would then
-    start its own sweep in every worker. Nothing that a worker runs lives in `__main__`, so it is left out.
-    """
-    prepare = multiprocessing.spawn.get_preparation_data
-
-    def without_main(name: str) -> dict[str, Any]:
-        data = prepare(name)
-        return {key: value for key, value in data.items() if not key.startswith("init_main")}
-
-    with _spawning:
-        before = {name: os.environ.get(name) for name in environment}
-        os.environ.update(environment)
-        multiprocessing.spawn.get_preparation_data = without_main
-        try:
-            yield
-        finally:
-            multiprocessing.spawn.get_preparation_data = prepare
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
-
-
-@contextmanager
-def _interrupts_kept_from_children() -> Iterator[None]:
-    """A terminal sends Ctrl-C to the whole group, also to a child that is still importing: its parent will end it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child inherits it
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def interrupts_wait() -> Iterator[None]:
-    """Ctrl-C takes effect after this block: a pool that is half started cannot be stopped, and its child complains."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
-        yield  # Python raises no interrupt here
-        return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
-
-
-class _WorkerProcess(multiprocessing.context.SpawnProcess):
-    @staticmethod
-    def _Popen(process_obj: Any) -> Any:
-        with worker_conditions(), _interrupts_kept_from_children():
-            return multiprocessing.context.SpawnProcess._Popen(process_obj)
-
-
-class _WorkerContext(multiprocessing.context.SpawnContext):
-    Process = _WorkerProcess
+    def __init__(self, status: Literal["timeout", "crashed"], reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Lane:
-    """One worker process. The framework is imported ahead of the first task, and again in every new process."""
+    """One worker process, and the thread that waits for it. The framework is imported ahead of the first call."""
 
-    def __init__(self, trainer: str | None, datasets: Datasets) -> None:
-        self.trainer = trainer
-        self.datasets = datasets
-        self.last: Future[Any] | None = None
-        self._open()
-
-    def _open(self) -> None:
-        self.pool = ProcessPool(
-            max_workers=1, initializer=initialize, initargs=(self.datasets,), context=_WorkerContext()
-        )
-        self.calls = 0
-        self.warm = False
+    def __init__(self, home: Home, trainer: str | None, datasets: dict[str, SavedDataset]) -> None:
+        self.home, self.trainer, self.datasets = home, trainer, datasets
+        self._process: Process | None = None
+        self._changing = threading.Lock()  # held while a process is started or ended
+        self._closed = False
+        self._calls = 0
+        self._broken: Exception | None = None  # why no process starts
+        self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
 
     def submit(self, function: Callable[..., Any], *args: Any, timeout: float | None = None) -> Future[Any]:
         """Schedule one call, after the last one has ended.
 
-        The future raises `TimeoutError` or `ProcessExpired` when the process had to go; another takes its place.
+        The future raises what `Process.ask` raises, or `NotStarted`. Another process takes the place of one that had
+        to go; a call whose process was killed by somebody else is made again, up to twice.
         """
-        if self.calls >= CALLS_A_PROCESS:
-            self.stop()
-            self._open()
-        if self.last is not None and isinstance(self.last.exception(), TimeoutError | ProcessExpired):
-            self.warm = False
-        with interrupts_wait():
-            if not self.warm and self.trainer is not None:
-                self.pool.schedule(warm_up, args=(self.trainer,), timeout=WARM_UP_SECONDS)
-            self.warm = True
-            self.calls += 1
-            self.last = self.pool.schedule(function, args=args, timeout=timeout)
-        return self.last
+        future: Future[Any] = Future()
+        self._queue.put((future, lambda: self._call(function, args, timeout)))
+        return future
 
     def stop(self) -> None:
-        """End the process."""
-        self.pool.stop()  # type: ignore[no-untyped-call]
-        self.pool.join()
+        """End the process, and what it was doing."""
+        self._closed = True
+        self._end()
+        self._queue.put(None)
+        self._thread.join(10)
+
+    def _work(self) -> None:
+        while (task := self._queue.get()) is not None:
+            future, call = task
+            if self._closed or not future.set_running_or_notify_cancel():
+                future.cancel()
+                continue
+            try:
+                future.set_result(call())
+            except BaseException as error:
+                future.set_exception(error)
+
+    def _call(self, function: Callable[..., Any], args: tuple[Any, ...], timeout: float | None) -> Any:
+        for tried in range(1, _TRIES + 1):
+            process = self._ready()
+            self._calls += 1
+            try:
+                return process.ask(function, *args, seconds=timeout)
+            except Died as death:
+                self._end()
+                innocent = death.was_killed or not death.begun
+                if self._closed or not innocent or tried == _TRIES:
+                    raise Died(death.code, times=tried) from None
+            except BaseException:  # an adapter that fell over may have left the process in any state
+                self._end()
+                raise
+        raise AssertionError
+
+    def _ready(self) -> Process:
+        """A process that has imported what it needs. Raises what hinders it, also the next time."""
+        if self._calls >= CALLS_A_PROCESS:
+            self._end()
+        if self._broken is not None:
+            raise self._broken.with_traceback(None)
+        failed = killed = 0
+        while self._process is None:
+            try:
+                self._start()
+            except TimeoutError:
+                self._broken = NotStarted("timeout", f"{self._what} took longer than {WARM_UP_SECONDS:g} s")
+            except NotInstalled as error:
+                self._broken = error
+            except (Told, OSError) as error:
+                if isinstance(error, Died) and error.was_killed:
+                    killed += 1
+                else:
+                    failed += 1
+                if self._closed or failed == _TRIES or killed == _KILLED_STARTS:
+                    told = f"{self._what} failed {failed + killed} times: {describe(error)}"
+                    self._broken = NotStarted("crashed", told)
+            if self._broken is not None:
+                self._end()
+                raise self._broken.with_traceback(None)
+        return self._process
+
+    @property
+    def _what(self) -> str:
+        return "the start of a process" if self.trainer is None else f"the import of {self.trainer}"
+
+    def _start(self) -> None:
+        """Start a process and let it import what it needs."""
+        self._end()
+        with self._changing:
+            if self._closed:
+                raise Told("the run is over")
+            process = self._process = Process(self.home, ENVIRONMENT)
+        self._calls = 0
+        try:
+            process.wait_until_ready(WARM_UP_SECONDS)
+            process.ask(begin, self.datasets, self.trainer, seconds=WARM_UP_SECONDS)
+        except BaseException:
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        with self._changing:
+            if self._process is not None:
+                self._process.end()
+            self._process = None
 
 
 class LocalExecutor:
@@ -168,18 +179,26 @@ class LocalExecutor:
     def __init__(self, datasets: Datasets | None = None) -> None:
         self.datasets = datasets or {}
         self.lanes: dict[str, Lane] = {}
+        self._home: Home | None = None
+        self._saved: dict[str, SavedDataset] = {}
 
     def submit(
         self, lane: str, trainer: str | None, function: Callable[..., Any], *args: Any, timeout: float | None = None
     ) -> Future[Any]:
         """Run `function(*args)` in the lane's process; `trainer` is the class that this lane's process imports."""
+        if self._home is None:
+            self._home = Home()
+            self._saved = save_datasets(self.datasets, self._home.path)
         if lane not in self.lanes:
-            self.lanes[lane] = Lane(trainer, self.datasets)
+            self.lanes[lane] = Lane(self._home, trainer, self._saved)
         return self.lanes[lane].submit(function, *args, timeout=timeout)
 
     def __enter__(self) -> "LocalExecutor":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for lane in self.lanes.values():
-            lane.stop()
+        with interrupts_wait():
+            for lane in self.lanes.values():
+                lane.stop()
+            if self._home is not None:
+                self._home.close()

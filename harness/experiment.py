@@ -5,6 +5,8 @@ anything is trained: those of each section, each value of each axis on its own, 
 """
 
 import itertools
+import math
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib import resources
@@ -13,8 +15,9 @@ from typing import Any, Self
 
 from pydantic import PrivateAttr, StrictStr, ValidationError
 
-from harness.axes import canonical, describe_cell, draw_points, read_axis, read_cases
+from harness.axes import draw_points, read_axis, read_cases
 from harness.errors import RequestError, short, unknown
+from harness.limits import check_file, check_size, few
 from harness.messages import explain, plain
 from harness.packages import check_not_shadowed
 from harness.rules import Settings, faults, legacy_faults, unread
@@ -31,6 +34,12 @@ _SWEEPABLE = {
     "fold": ("data", "fold"),
 }
 _WHOLE = ("batch_size", "epochs", "n_batches", "decay_steps", "patience", "fold")  # axes of whole numbers
+
+
+_LONG_KEY = re.compile(r"""(?:^|[{,])[ \t\[]*(?:[\w"'-]+[ \t]*\.[ \t]*){32}""", re.MULTILINE)
+"""A dotted key that takes tomllib a time that grows with the square, or the cube, of its parts."""
+
+_MOST_DIGITS = 300  # of a whole number: those that a float can hold
 
 
 class Experiment(Section):
@@ -121,6 +130,8 @@ def load(experiment: str | Path) -> Experiment:
                 path = suites()[str(experiment)]
             elif not path.suffix:
                 raise RequestError(unknown("suite", str(experiment), suites()) + "; or give the path of a .toml file")
+        if path.exists():
+            check_file(path, str(path), "HARNESS_MAX_TEXT", "give a .toml file, or a suite (see: harness list)")
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         raise RequestError(
@@ -132,6 +143,10 @@ def load(experiment: str | Path) -> Experiment:
         raise RequestError(
             f"{short(str(path))}: cannot be read: {error.strerror}; give a .toml file, or a suite (see: harness list)"
         ) from None
+    if _LONG_KEY.search(text):
+        raise RequestError(
+            f"{path}: not a TOML file: a key has more than 32 parts; harness init writes one to begin with"
+        )
     try:
         table = tomllib.loads(text)
     except RecursionError:
@@ -139,14 +154,17 @@ def load(experiment: str | Path) -> Experiment:
             f"{path}: not a TOML file: nested too deeply; harness init writes one to begin with"
         ) from None
     except ValueError as error:  # of tomllib, or of Python about a number with thousands of digits
-        raise RequestError(f"{path}: not a TOML file: {error}; mend it there") from None
+        told = "a whole number of thousands of digits" if "integer string conversion" in str(error) else error
+        raise RequestError(f"{path}: not a TOML file: {told}; mend it there") from None
     return parse(table, str(path))
 
 
 def parse(table: Mapping[str, Any], source: str = "experiment") -> Experiment:
     """Check a parsed experiment file. `source` is what error lines call it; files that it names lie beside it."""
+    _check_numbers(table, source)
     table = _beside(table, source)
     axes = _axes(table, source)
+    _check_cells(table, axes, source)
     table = {key: value for key, value in table.items() if key not in ("sweep", "search")}
     for wrong in {"cases", "points"} & set(table):
         raise RequestError(f"{source}: at the top level: {unknown('key', wrong, [*SECTIONS, 'sweep', 'search'])}")
@@ -176,6 +194,20 @@ def parse(table: Mapping[str, Any], source: str = "experiment") -> Experiment:
     _check_backends(experiment, source)
     _check_rules(experiment, source)
     return experiment
+
+
+def _check_numbers(table: Mapping[str, Any], source: str) -> None:
+    """Refuse whole numbers of hundreds of digits, which neither a float can hold nor Python print."""
+    places: list[tuple[str, Any]] = [("", table)]
+    for place, value in places:  # which grows while it is gone through
+        if isinstance(value, Mapping):
+            places += [(f"{place}.{key}" if place else str(key), item) for key, item in value.items()]
+        elif isinstance(value, list | tuple):
+            places += [(f"{place}.{number}", item) for number, item in enumerate(value)]
+        elif isinstance(value, int) and abs(value) >= 10**_MOST_DIGITS:
+            raise RequestError(
+                f"{source}: {short(place)}: a whole number of over {_MOST_DIGITS} digits; give a smaller one"
+            )
 
 
 def parse_arguments(name: str, n: int, settings: Mapping[str, Any]) -> Experiment:
@@ -262,6 +294,18 @@ def _check_once(table: Mapping[str, Any], axes: _Axes, source: str) -> None:
             seen[key] = where
 
 
+def _check_cells(table: Mapping[str, Any], axes: _Axes, source: str) -> None:
+    """Count the cells before a value of any axis is looked at; k-fold cross-validation makes an axis of its own."""
+    data = table.get("data")
+    folds = data.get("folds") if isinstance(data, dict) and "fold" not in data and "fold" not in axes else None
+    lengths = {axis: len(values) for axis, values in axes.items()}
+    lengths |= {"fold": folds} if isinstance(folds, int) and 1 < folds <= 1000 else {}
+    cells = math.prod(lengths.values())
+    shown = " x ".join(f"{length} {axis}" for axis, length in lengths.items())
+    told = f"{source}: {few(cells)} cells planned ({shown})"
+    check_size("HARNESS_MAX_TRIALS", cells, told)
+
+
 def _case_labels(axes: _Axes) -> tuple[str, ...]:
     return tuple(case["label"] for case in axes.get("case", ()))
 
@@ -332,25 +376,6 @@ def _case_tables(table: dict[str, Any]) -> list[Any]:
         return []
     sweep["case"] = [dict(case) if isinstance(case, dict) else case for case in sweep["case"]]
     return list(sweep["case"])
-
-
-def single_cell(experiment: Experiment, wanted: Mapping[str, Any], asked: str) -> Cell:
-    """The one cell with these values, compared at 12 significant digits; `asked` is how they were asked for.
-
-    Raises `RequestError` that lists the cells when there is none, or more than one.
-    """
-    texts = {key: _comparable(value) for key, value in wanted.items()}
-    cells = list(experiment.cells())
-    found = [cell for cell in cells if all(_comparable(cell[key]) == text for key, text in texts.items())]
-    if len(found) != 1:
-        shown = "; ".join(describe_cell(cell) for cell in (found or cells)[:20])
-        more = " …" if len(found or cells) > 20 else ""
-        raise RequestError(f"{asked} {len(found)} cells, not one; the cells: {shown}{more}")
-    return found[0]
-
-
-def _comparable(value: Any) -> str:
-    return canonical(value).replace(" ", "")
 
 
 def _check_backends(experiment: Experiment, source: str) -> None:

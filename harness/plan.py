@@ -4,6 +4,7 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,16 +12,15 @@ import numpy as np
 from harness import draws, legacy
 from harness.data import Dataset, Datasets, Prepared, prepare, task_of
 from harness.draws import SCHEDULES, Recipe, Rows
-from harness.errors import RequestError
+from harness.errors import RequestError, short
 from harness.experiment import Cell, Experiment
 from harness.identity import SPLIT, canonical, data_text, digest, settings_of, settings_text
+from harness.limits import check_size, few, size
 from harness.rules import Settings, activations, dropout, faults, task_faults
 from harness.sections import Data, Training
 from harness.start import GivenStart, read_start
 from harness.trainer import TASKS, Batches, Config, Weights, constants_of
 from harness.training import EarlyStopping
-
-MOST_TRIALS = 1_000_000
 
 _ALWAYS = ("learning_rate", "l2", "l1")  # numbers that every training reads
 _NUMBERS = (*_ALWAYS, "momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator")
@@ -154,10 +154,7 @@ def plan(experiment: Experiment, datasets: Datasets) -> list[Trial]:
     """Every trial of the experiment: by repeat, then cell, then backend and mode."""
     run = experiment.run
     planned = math.prod(map(len, (*experiment.sweep.values(), run.modes, run.backends))) * run.seeds
-    if planned > MOST_TRIALS:
-        raise RequestError(
-            f"{experiment.source}: {planned} trials planned; at most {MOST_TRIALS} in one experiment; sweep less"
-        )
+    check_size("HARNESS_MAX_TRIALS", planned, f"{experiment.source}: {few(planned)} trials planned")
     fingerprints = {key: dataset.fingerprint for key, dataset in datasets.items()}
     counted: dict[Data, int] = {}
     shared: dict[Hashable, dict[str, Any]] = {}
@@ -217,6 +214,7 @@ def _training(experiment: Experiment, settings: Settings, dataset: Dataset, n_tr
         )
     config = make_config(settings, dataset, n_train)
     network = settings.network
+    _check_memory(config, experiment.source)
     given = read_start(network.init, config, experiment.source) if network.init.endswith(".npz") else None
     asked = experiment.run.curves
     return {
@@ -227,6 +225,15 @@ def _training(experiment: Experiment, settings: Settings, dataset: Dataset, n_tr
         # metrics after every epoch: as the file says; by default for small experiments, where they cost little
         "curves": config.epochs * n_train <= 1_000_000 if asked is None else asked,
     }
+
+
+def _check_memory(config: Config, source: str) -> None:
+    """Count what the training of a network takes before anything of it is made."""
+    weights = sum((n_in + 1) * n_out for n_in, n_out in pairwise(config.layers))
+    taken = np.dtype(config.dtype).itemsize * (4 * weights + config.batch_size * sum(config.layers[1:]))
+    hidden = short(list(config.hidden))
+    told = f"{source}: network.hidden = {hidden}: {weights} weights and batches of {config.batch_size} rows"
+    check_size("HARNESS_MAX_MEMORY", taken, f"{told} take {size(taken)} to train")
 
 
 def make_recipe(settings: Settings) -> Recipe:

@@ -4,9 +4,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from harness.conventions import NAN_FIRST
 from harness.draws import Recipe
-from harness.member import drawn_member
-from harness.profiles import PROFILES
+from harness.member import Member, drawn_member
+from harness.outputs import answered
+from harness.plan import DRAWS
+from harness.profiles import PROFILES, native_only
 from harness.reference import forward
 from harness.replay import replay
 from harness.trainer import AfterEpoch, Batches, Config, Diverged, NativeFit, Trainer, Weights
@@ -20,27 +23,41 @@ class ProfileTrainer(Trainer):
 
     @classmethod
     def unsupported(cls, config: Config) -> str | None:
-        if config.task not in ("multiclass", "binary"):
+        profile = PROFILES[cls.profile]
+        if config.task not in profile.tasks:
             return f"profile {cls.profile!r} has classes only"
+        if profile.optimizers is not None and config.optimizer not in profile.optimizers:
+            return f"profile {cls.profile!r} has no {config.optimizer!r}; it has {', '.join(profile.optimizers)}"
         return None
 
     def __init__(self, config: Config, start: Weights | None) -> None:
         if start is not None:
-            raise NotImplementedError(f"profile {self.profile!r} is a way to train of its own: it has native mode only")
+            raise NotImplementedError(native_only(self.profile))
         self.config = config
 
     def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:
-        raise NotImplementedError(f"profile {self.profile!r} has native mode only")
+        raise NotImplementedError(native_only(self.profile))
 
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
-        row = PROFILES[self.profile].row(self.config)
-        member = drawn_member(self.config, Recipe(), row, X, y, (seed, 0))
-        self.config = member.config
+        member = self._member(X, y, seed)
+        self.config, self.row = member.config, member.row
         (result,) = replay([member])
-        if result.weights is None:
+        if result.weights is not None:
+            self.set_weights(result.weights)
+            return NativeFit(result.epochs_run, {"loss": list(result.logged_loss)})
+        if self.row.accuracy != NAN_FIRST:
             raise Diverged("weights not finite")
-        self.set_weights(result.weights)
-        return NativeFit(result.epochs_run, {"loss": list(result.logged_loss)})
+        self.set_weights(tuple({key: np.full_like(w, np.nan) for key, w in layer.items()} for layer in member.start))
+        return NativeFit(result.epochs_run)
+
+    def _member(self, X: np.ndarray, y: np.ndarray, seed: int) -> Member:
+        """The training as the profile's code draws it."""
+        profile = PROFILES[self.profile]
+        seeds = profile.seeds or (seed, 0)
+        return drawn_member(self.config, Recipe(), profile.row(self.config), X, y, seeds, DRAWS[profile.draws])
+
+    def answers(self, X: np.ndarray) -> np.ndarray | None:
+        return answered(self.row, self.logits(X)) if self.row.accuracy == NAN_FIRST else None
 
     def logits(self, X: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):

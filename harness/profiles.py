@@ -6,12 +6,12 @@ They share axes, learning rate against L2, and print heatmaps that look comparab
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from harness.conventions import Row, family
+from harness.conventions import DENOMINATOR, LOG_OF_P, NAN_FIRST, UNSHIFTED, Row, family
 from harness.draws import Recipe
 from harness.errors import RequestError, unknown
 from harness.native import NATIVE, native_row
 from harness.reading import controlled_row
-from harness.trainer import Config
+from harness.trainer import TASKS, Config
 
 CONTROLLED = "controlled"
 """The name of the harness's own row."""
@@ -19,13 +19,22 @@ CONTROLLED = "controlled"
 
 @dataclass(frozen=True)
 class Profile:
-    """One course code: `row` gives its conventions for a config, `title` says what it is."""
+    """One course code: `row` gives its conventions for a config, `title` says what it is.
+
+    It can train `tasks`, by `optimizers`, whichever it is where None: then it has one of its own. `draws` names the way
+    that it draws start and batches, from `seeds`, those of experiment and repeat, where its code has a seed of its own.
+    """
 
     title: str
     row: Callable[[Config], Row]
+    tasks: tuple[str, ...] = ("multiclass", "binary")
+    optimizers: tuple[str, ...] | None = None
+    draws: str = "harness"
+    seeds: tuple[int, int] | None = None
 
 
 def _course_2018_numpy(config: Config) -> Row:
+    """That of 2023 too, which has the same arithmetic."""
     return Row(
         hidden=(50,),
         activation="sigmoid",
@@ -34,6 +43,8 @@ def _course_2018_numpy(config: Config) -> Row:
         batches="independent",
         last_batch="drop",
         reduction="sum",
+        probabilities=UNSHIFTED,
+        accuracy=NAN_FIRST,
     )
 
 
@@ -70,32 +81,49 @@ def _course_2018_keras(config: Config) -> Row:
 
 
 def _course_2024(config: Config) -> Row:
-    own = controlled_row(config, Recipe())
+    """Its cost functions average over rows and sum over outputs; behind a softmax none is asked: `p - y`, summed.
+
+    Where an exponential overflows, the code ends with an error, for it makes errors of NumPy's warnings. The replay's
+    weights are then no numbers either, but for a hidden sigmoid unit below -709, with which it goes on.
+    """
+    softmax = config.loss == "cross_entropy"
     return replace(
-        own,
+        controlled_row(config, Recipe()),
+        batch_size="n // (n // b)",
         init="normal(1)",
         bias="normal(0.01)",
         batches="bootstrap",
         last_batch="merge",
-        probabilities="denominator + 1e-9",
-        accumulator="row",
+        reduction="sum" if softmax else "mean",
+        outputs="sum",
+        probabilities=DENOMINATOR if softmax else LOG_OF_P,
+        update_order="during",
+        momentum_form="inside" if family(config.optimizer) == "sgd" else "outside",
+        epsilon=1e-8,
         epsilon_place="inside" if family(config.optimizer) in ("rmsprop", "adam") else "outside",
         bias_correction="epoch",
         moments_reset="epoch",
+        initial_accumulator=0.0,
+        accumulator="row",
+        bias_unit=0.01,
         leaky_slope=1e-3,
+        dtype="float64",
         accuracy="thresholded",
+        logged_loss="answers",
     )
 
 
 def _assignment_2019(config: Config) -> Row:
-    return replace(
-        controlled_row(config, Recipe()),
+    return Row(
         hidden=(100,),
         activation="sigmoid",
+        batch_size=50,
         init="normal(1)",
         batches="skipping",
-        batch_size=50,
+        last_batch="drop stride",
         reduction="mean of n + 1",
+        probabilities=UNSHIFTED,
+        l2_tensors="nothing",
     )
 
 
@@ -120,12 +148,20 @@ PROFILES: dict[str, Profile] = {
         "Keras on the same page: 100 and 50 units, Glorot, L2 without a half on the two hidden layers only",
         _course_2018_keras,
     ),
+    "course-2023-numpy": Profile(
+        "a course note of 2023: the arithmetic of the class of 2018, seeded with 0 before every training",
+        _course_2018_numpy,
+        draws="numpy-legacy-2023",
+        seeds=(0, 0),
+    ),
     "course-2024": Profile(
-        "the course of 2024: one bootstrap, then a fixed order; moments reset each epoch; accuracy over entries",
+        "the course of 2024: one bootstrap, biases count for 1/100, errors go back through new weights, moments reset",
         _course_2024,
+        tasks=tuple(TASKS),
+        optimizers=("sgd", "momentum", "adagrad", "adagrad_momentum", "rmsprop", "adam"),
     ),
     "assignment-2019": Profile(
-        "a hand-in of 2019: slices of 50 rows that skip one row, gradients divided by 51, AUC from scores",
+        "a hand-in of 2019: slices of 50 rows that skip one row, gradients divided by 51, no L2, AUC from scores",
         _assignment_2019,
     ),
     "assignment-2019-svm": Profile(
@@ -133,6 +169,11 @@ PROFILES: dict[str, Profile] = {
         _assignment_2019_svm,
     ),
 }
+
+
+def native_only(name: str) -> str:
+    """Why a profile cannot be trained in mode controlled."""
+    return f"profile {name!r} is a way to train of its own: it has native mode only"
 
 
 def row_of(name: str, config: Config, recipe: Recipe) -> Row:

@@ -61,12 +61,13 @@ class Tally:
         self.done: Counter[str] = Counter()
         self.best: dict[str, float] = {}
         self.failures: dict[str, Counter[str]] = {lane: Counter() for lane in totals}
+        self.ended: dict[str, float] = {}  # when a lane's last one did
         self.started = self.last = time.monotonic()
 
     def add(self, lane: str, status: str, score: float | None) -> None:
         """Count one more."""
         self.done[lane] += 1
-        self.last = time.monotonic()
+        self.last = self.ended[lane] = time.monotonic()
         if score is not None and math.isfinite(score):
             self.best[lane] = max(score, self.best.get(lane, -math.inf))
         if status in _FAILURES:
@@ -79,15 +80,21 @@ class Tally:
 
     @property
     def left(self) -> float | None:
-        """Seconds that the rest takes at the mean pace so far; None before anything has ended.
+        """Seconds that the rest takes; None before anything has ended.
 
-        What a backend's import costs is in the pace, so the first guesses are too long rather than too short.
+        Lanes run side by side, each at a pace of its own: the last to end decides, and a quick one does not make a
+        slow one quicker. All together take no less than at their common pace, where they share few processes. What a
+        backend's import costs is in its pace, so the first guesses are too long rather than too short.
         """
         done = self.done.total()
         if not done:
             return None
-        guess = (self.last - self.started) / done * (self.total - done)
-        return max(0.0, guess - (time.monotonic() - self.last))
+        now = time.monotonic()
+        guesses = [(self.last - self.started) / done * (self.total - done) - (now - self.last)]
+        for lane, ended in self.ended.items():
+            rest = self.totals[lane] - self.done[lane]
+            guesses.append((ended - self.started) / self.done[lane] * rest - (now - ended))
+        return max(0.0, *guesses)
 
     def told(self, lane: str) -> str:
         """`best 0.944; 2 diverged`, or what there is of it."""

@@ -31,6 +31,7 @@ def config_under(config: Config, row: Row, n_train: int) -> Config:
         name: getattr(row, name) for name in ("hidden", "epochs", "learning_rate") if getattr(row, name) != GIVEN
     }
     sizes = {GIVEN: config.batch_size, "min(200, n)": min(200, n_train), "n": n_train}
+    sizes["n // (n // b)"] = n_train // max(1, n_train // config.batch_size)
     optimizer = row.optimizer
     if optimizer == "sgd" and row.momentum > 0:
         optimizer = "nesterov" if row.nesterov else "momentum"

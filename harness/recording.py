@@ -3,11 +3,11 @@
 The arrays of the file, for a training of `steps` steps, with `batch` the rows of the longest one:
 
     X              (n, n_inputs)               the training rows as the network saw them, scaled
-    y              (n,) or (n, n_outputs)      labels from 0 for the task "multiclass", else numbers
+    y              (n,) or (n, n_outputs)      labels from 0, or one column a class; else numbers
     rows           (steps, batch) int          the rows of X that each step saw, -1 where a batch is shorter
     epoch          (steps,) int                the epoch, from 0, that each step belongs to
     weights/K/W    (steps + 1, n_in, n_out)    layer K before the first step and after each; `weights/K/b` likewise
-    gradients/K/W  (steps, n_in, n_out)        optional: the gradient that the optimizer was given at each step
+    gradients/K/W  (steps, n_in, n_out)        optional: the gradient of each step, before clipping or after it
     activations/K  (steps, batch, n_out)       optional: what hidden layer K gave, for the rows of each step
     logits         (steps, batch, n_outputs)   optional: before softmax or sigmoid, for the rows of each step
     loss           (steps,)                    optional: what the step minimised, penalty included where it has one
@@ -16,8 +16,6 @@ The arrays of the file, for a training of `steps` steps, with `batch` the rows o
 """
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +24,8 @@ from typing import Any
 import numpy as np
 
 from harness.errors import RequestError
+from harness.limits import check_size
+from harness.npz import read_arrays
 from harness.trainer import Epoch, Weights
 
 Series = tuple[dict[str, np.ndarray], ...]
@@ -115,16 +115,11 @@ def _flat(prefix: str, series: Series) -> dict[str, np.ndarray]:
 def read(path: Path) -> Recording:
     """Read a file; `RequestError` that names the array where it is not what the module's docstring says."""
     try:
-        opened = np.load(path, allow_pickle=False)
-        if isinstance(opened, np.ndarray):
-            raise ValueError("one array")
-        with opened as file:
-            arrays = {key: file[key] for key in file.files}
-    except FileNotFoundError:
-        raise RequestError(f"{path}: no such file; give a recording (.npz)") from None
-    # a zip whose entries are broken may end in an error of any of its libraries
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error):
-        raise RequestError(f"{path}: not an NPZ file of plain arrays; record it again") from None
+        arrays = read_arrays(path, otherwise="give a recording (.npz)")
+    except RequestError:
+        raise
+    except ValueError as error:
+        raise RequestError(f"{path}: not an NPZ file of plain arrays ({error}); record it again") from None
     for key in ("X", "y", "rows", "epoch", "weights/0/W", "weights/0/b"):
         if key not in arrays:
             raise RequestError(f"{path}: has no array {key!r}; a recording holds X, y, rows, epoch, weights/0/W, …")
@@ -172,9 +167,11 @@ def _activations(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
 
 
 def _settings(arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, Any]:
+    text = str(arrays.get("settings", "{}"))
+    check_size("HARNESS_MAX_TEXT", len(text), f"{path}: settings of {len(text)} characters")
     try:
-        settings = json.loads(str(arrays.get("settings", "{}")))
-    except ValueError:
+        settings = json.loads(text)
+    except (ValueError, RecursionError):  # Python bounds the digits of a number, and how deep lists are nested
         settings = None
     if not isinstance(settings, dict):
         raise RequestError(f"{path}: settings must be a JSON object")

@@ -8,13 +8,17 @@ import importlib.metadata
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
-from harness.errors import RequestError, unknown
+from harness.errors import NotInstalled, RequestError, unknown
+from harness.native import NATIVE
 from harness.profiles import CONTROLLED, PROFILES
-from harness.trainer import NotInstalled, Trainer
+from harness.source import required_by, source_of_function, source_of_module
+from harness.trainer import Trainer
 
 ENTRY_POINTS = "harness.backends"
 _PROFILE = "profile"  # stands for the module in the path of a profile's trainer
+_READ_BY = ("harness.profile_trainer", "harness.replay")  # what trains under a profile's row
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,25 @@ class Backend:
 
     def version(self) -> str:
         """The installed version of the backend's framework (the first of `requires`), or "" when there is none."""
-        return version_of(self.requires[0]) if self.requires else version_of(self.trainer.split(".")[0].split(":")[0])
+        return version_of(self.requires[0] if self.requires else self._package)
+
+    def versions(self) -> dict[str, str]:
+        """The installed versions of all that the backend requires; of a package of its own that version too."""
+        module, _, name = self.trainer.partition(":")
+        needed = self.requires or (self._package, *required_by(module, name))
+        return {package: version for package in needed if (version := version_of(package))}
+
+    def source(self) -> str | None:
+        """The hash of the backend's own code, or of the profile's, without importing it; None where it is not there."""
+        module, _, name = self.trainer.partition(":")
+        if module != _PROFILE:
+            return source_of_module(module)
+        row = PROFILES[name].row.__code__
+        return source_of_function(Path(row.co_filename), row.co_name, _READ_BY)
+
+    @property
+    def _package(self) -> str:
+        return self.trainer.partition(":")[0].partition(".")[0]
 
 
 _EXTRA = "pip install 'backend-harness[{}]'"
@@ -126,10 +148,15 @@ def profiles() -> dict[str, Backend]:
 
 def backend(name: str) -> Backend:
     """The backend or profile of that name; `RequestError` with the nearest known one otherwise."""
-    found = backends().get(name) or profiles().get(name)
+    found = find(name)
     if found is None:
         raise RequestError(unknown("backend", name, (*backends(), *profiles())))
     return found
+
+
+def find(name: str) -> Backend | None:
+    """The backend or profile of that name, or None."""
+    return backends().get(name) or profiles().get(name)
 
 
 def load_trainer(path: str) -> type[Trainer]:
@@ -160,3 +187,16 @@ def version_of(package: str) -> str:
     for distribution in _distributions().get(package, ()):
         return importlib.metadata.version(distribution)
     return ""
+
+
+def check_row(name: str) -> None:
+    """Raise `RequestError` for a name that has no row of the table, and say what can be done with a backend."""
+    allowed = (*NATIVE, *PROFILES, CONTROLLED)
+    if name in backends() and name not in NATIVE:
+        raise RequestError(
+            f"backend {name!r} declares no conventions; those that do: {', '.join(allowed)}. "
+            f"`harness trace EXP controlled {name} --mode controlled` compares its adapter; a native training that was "
+            "recorded is named by `harness explain RUN.npz`"
+        )
+    if name not in allowed:
+        raise RequestError(unknown("backend or profile", name, allowed))

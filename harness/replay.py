@@ -8,6 +8,7 @@ the formula of each convention's values stands in `harness/conventions.py`.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from harness.conventions import Row
 from harness.member import Member, constant, numbers, through_float32
 from harness.optimizers import SGD, Optimizer
+from harness.outputs import error_of, loss_of, loss_of_answers, softmax_error
 from harness.reference import ACTIVATION, Masks, clipped
 from harness.trainer import Weights
 
@@ -23,7 +25,6 @@ TOLERANCE, PATIENCE = 1e-4, 10
 """`stop = "tolerance"`: scikit-learn's defaults of `tol` and `n_iter_no_change`."""
 
 MOST_MEMBERS = 8  # more, and what a step computes no longer fits into a core's cache
-_CUT = 1e-7  # keras.config.epsilon()
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ def replay(members: Sequence[Member], progress: Callable[[int], None] = lambda d
     return [result for result in results if result is not None]
 
 
+def effective(weights: Weights, row: Row) -> Weights:
+    """Weights as every other network has them: with biases that count for 1."""
+    if row.bias_unit == 1:
+        return weights
+    return tuple({**layer, "b": row.bias_unit * layer["b"]} if "b" in layer else layer for layer in weights)
+
+
 PER_MEMBER = frozenset(
     {
         *(
@@ -69,7 +77,7 @@ PER_MEMBER = frozenset(
             "constants",
         ),
         *("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator", "leaky_slope", "elu_alpha"),
-        *("accuracy", "auc", "metric_rows"),
+        *("bias_unit", "accuracy", "auc", "metric_rows"),
     }
 )
 """The conventions that members of one stack may differ in. One that is missing here costs speed, and no truth."""
@@ -93,6 +101,15 @@ def _structure(member: Member) -> tuple[Any, ...]:
     )
 
 
+@dataclass(frozen=True)
+class _Update:
+    """Layers that are updated at once: their place in the matrix of all weights, and their optimizer."""
+
+    layers: tuple[int, ...]
+    place: slice
+    optimizer: Optimizer
+
+
 class Stack:
     """Members of one structure in training. `step` trains them on one batch each."""
 
@@ -106,7 +123,7 @@ class Stack:
         self.layers = self._views(self.P)
         self.gradient = np.zeros_like(self.P)
         self.grads = self._views(self.gradient)
-        self.optimizer = Optimizer(self.members, self.P, self._views)
+        self.updates = self._updates()
         self.losses = np.zeros(len(members))  # of the last step, as the row's framework reports it, the penalty apart
         self.penalty = np.zeros(len(members))  # of the last step, where it is logged or decides when to stop
         self.logged: list[np.ndarray] = []
@@ -116,18 +133,36 @@ class Stack:
             elu_alpha=self._numbers(lambda member: member.config.elu_alpha)[:, None, None],
         )
         self.l2 = self._penalties()
+        self.unit = self._numbers(lambda member: member.row.bias_unit)[:, None, None]
+
+    def begin_epoch(self) -> None:
+        """To be called before the first step of every epoch."""
+        for update in self.updates.values():
+            update.optimizer.begin_epoch()
 
     def _flat(self, weights: Weights) -> np.ndarray:
         return np.concatenate([weights[k][key].ravel() for k, key, _ in self.shapes]).astype(self.dtype)
 
-    def _views(self, flat: np.ndarray) -> list[dict[str, np.ndarray]]:
-        """The tensors of each layer, `(members, …)`, as views of the matrix of all weights."""
-        layers: list[dict[str, np.ndarray]] = [{} for _ in range(self.shapes[-1][0] + 1)]
+    def _views(self, flat: np.ndarray, layers: Sequence[int] | None = None) -> list[dict[str, np.ndarray]]:
+        """The tensors of each layer, `(members, …)`, as views of the matrix of all weights, or of those of `layers`."""
+        views: list[dict[str, np.ndarray]] = [{} for _ in range(self.shapes[-1][0] + 1)]
         end = 0
         for k, key, shape in self.shapes:
-            begin, end = end, end + int(np.prod(shape))
-            layers[k][key] = flat[:, begin:end].reshape(-1, *shape)
-        return layers
+            if layers is None or k in layers:
+                begin, end = end, end + int(np.prod(shape))
+                views[k][key] = flat[:, begin:end].reshape(-1, *shape)
+        return views
+
+    def _updates(self) -> dict[int, "_Update"]:
+        """For the first of the layers that are updated together, in the order of their gradients: all or each alone."""
+        layers = range(self.shapes[-1][0] + 1)
+        updates, end = {}, 0
+        for together in [(k,) for k in layers] if self.row.update_order == "during" else [tuple(layers)]:
+            begin, end = end, end + sum(int(np.prod(shape)) for k, _, shape in self.shapes if k in together)
+            tensors = partial(self._views, layers=together)
+            optimizer = Optimizer(self.members, self.P[:, begin:end], tensors)
+            updates[together[0]] = _Update(together, slice(begin, end), optimizer)
+        return updates
 
     def _numbers(self, number: Callable[[Member], float]) -> np.ndarray:
         """One number a member, `(members,)`, rounded once to the dtype of the weights."""
@@ -144,6 +179,7 @@ class Stack:
                 "weights": key == "W",
                 "weights and biases": key in ("W", "b"),
                 "hidden": key == "W" and k < last,
+                "nothing": False,
             }
             values = factor * np.array([penalised[member.row.l2_tensors] for member in self.members])
             if values.any():
@@ -157,7 +193,7 @@ class Stack:
             drawn = [epoch.batches() for epoch in epochs]
             rates = np.stack([epoch.learning_rate for epoch in epochs])
             seen, penalty = np.zeros(len(self.members)), np.zeros(len(self.members))
-            self.optimizer.begin_epoch()
+            self.begin_epoch()
             for step, rows in enumerate(zip(*drawn, strict=True)):
                 pairs = list(zip(self.members, rows, strict=True))
                 X = np.stack([member.X.take(r, axis=0) for member, r in pairs])
@@ -167,7 +203,8 @@ class Stack:
                 seen += self.losses * len(rows[0])
                 penalty += self.penalty * len(rows[0])
             n = sum(map(len, drawn[0]))
-            self.logged.append((seen + penalty if self.row.logged_loss == "with penalty" else seen) / n)
+            logged = seen + penalty if self.row.logged_loss == "with penalty" else seen
+            self.logged.append(self._loss_of_answers(drawn) if self.row.logged_loss == "answers" else logged / n)
             if self.stopping is not None and self.stopping((seen + penalty) / n, self.P, e + 1):
                 return
 
@@ -176,14 +213,20 @@ class Stack:
 
         Gives what every layer computed on the way, see `forward`.
         """
+        rate = through_float32(self.members, "learning_rate", learning_rate).astype(self.dtype)[:, None]
+
+        def update(k: int) -> np.ndarray:
+            if k in self.updates:
+                self._lower(self.updates[k], rate, y.shape[1])
+            return self.layers[k]["W"]
+
         with np.errstate(all="ignore"):  # a training that diverges is a result, not a warning
             passed = self.forward(X, masks)
-            self.back_propagate(passed, y, masks)
-            rate = through_float32(self.members, "learning_rate", learning_rate).astype(self.dtype)[:, None]
-            if self.row.l2_form == "decoupled":
-                for _, w, factor in self._penalised(y.shape[1]):
-                    w -= rate.reshape(-1, *[1] * (w.ndim - 1)) * factor * w
-            self.P -= self.optimizer.step(self.gradient, rate)
+            if self.row.update_order == "during":
+                self.back_propagate(passed, y, masks, update)
+            else:
+                self.back_propagate(passed, y, masks)
+                update(0)
             for layer, seen in zip(self.layers, passed, strict=True):
                 if seen.statistics is not None:
                     kept = self.config.batch_norm_momentum
@@ -191,11 +234,32 @@ class Stack:
                         layer[key][...] = kept * layer[key] + (1 - kept) * value
         return passed
 
-    def _penalised(self, n: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def _lower(self, update: _Update, rate: np.ndarray, n: int) -> None:
+        """Take a step down the gradients of some layers, which were those of a batch of n rows."""
+        if self.row.l2_form == "decoupled":
+            for _, w, factor in self._penalised(n, update.layers):
+                w -= rate.reshape(-1, *[1] * (w.ndim - 1)) * factor * w
+        self.P[:, update.place] -= update.optimizer.step(self.gradient[:, update.place], rate)
+
+    def _loss_of_answers(self, drawn: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+        """What a code logs that looks at all rows of an epoch after it, `(members,)`; of classes at its answers."""
+        rows = [np.concatenate(batches) for batches in drawn]
+        X = np.stack([member.X.take(r, axis=0) for member, r in zip(self.members, rows, strict=True)])
+        y = np.stack([member.y.take(r, axis=0) for member, r in zip(self.members, rows, strict=True)])
+        with np.errstate(all="ignore"):
+            logits = self.forward(X)[-1].a
+            if self.config.loss in ("cross_entropy", "binary_cross_entropy"):
+                return loss_of_answers(self.config, self.row.probabilities, logits, y)
+            o = ACTIVATION[self.config.output_activation][0](logits, self.constants)  # type: ignore[arg-type]
+            self._note(loss_of(self.config, logits, o - y, y))
+        return self.losses
+
+    def _penalised(self, n: int, layers: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """(gradient, tensor, factor of the tensor in the gradient for a batch of n rows), of all that L2 touches."""
         divided = np.array([member.row.l2_divisor != "none" for member in self.members])
-        for layer, grads, penalties in zip(self.layers, self.grads, self.l2, strict=True):
-            for key, factor in penalties.items():
+        for k in layers:
+            layer, grads = self.layers[k], self.grads[k]
+            for key, factor in self.l2[k].items():
                 shaped = (factor / np.where(divided, n, 1)).astype(self.dtype).reshape(-1, *[1] * (layer[key].ndim - 1))
                 yield grads[key], layer[key], shaped
 
@@ -214,7 +278,7 @@ class Stack:
                 layer.normalised = (layer.a - mean[:, None]) / scale[:, None]
                 layer.a = weight["gamma"][:, None] * layer.normalised + weight["beta"][:, None]
             else:
-                layer.a = layer.a + weight["b"][:, None]
+                layer.a = layer.a + self.unit * weight["b"][:, None]
             layer.z = layer.a
             if k < len(config.hidden):
                 a = layer.a = self._activate(config.activation[k], layer.a)
@@ -234,67 +298,36 @@ class Stack:
 
     def _output_error(self, logits: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The derivative of each row's loss by its logits, `(members, n, n_outputs)`; and notes the loss."""
-        config, members = self.config, np.arange(len(y))[:, None]
-        if config.loss == "cross_entropy":
-            return self._softmax_error(logits, y, members)
-        o = ACTIVATION[config.output_activation][0](logits, self.constants)  # type: ignore[arg-type]
-        e: np.ndarray = o - y
-        self._note_loss(logits, e, y)
-        if config.loss == "mse":
-            e = 2 * e
-        elif config.loss == "mae":
-            e = np.sign(e)
-        elif config.loss == "huber":
-            e = np.clip(e, -config.huber_delta, config.huber_delta)
-        if config.task == "regression":
-            e *= ACTIVATION[config.output_activation][1](o, self.constants)  # type: ignore[arg-type]
-        divisors = {"mean": config.n_outputs, "sum": 1, "half sum": 2}
-        e /= self._numbers(lambda member: divisors[member.row.outputs])[:, None, None]
-        return e
+        form = self.row.probabilities
+        if self.config.loss == "cross_entropy":
+            error, self.losses = softmax_error(form, logits, y)
+            return error
+        error, each = error_of(self.config, form, logits, y, self.constants)
+        self._note(each)
+        divisors = {"mean": self.config.n_outputs, "sum": 1, "half sum": 2}
+        error /= self._numbers(lambda member: divisors[member.row.outputs])[:, None, None]
+        return error
 
-    def _softmax_error(self, logits: np.ndarray, y: np.ndarray, members: np.ndarray) -> np.ndarray:
-        n = np.arange(y.shape[1])
-        shifted = logits - logits.max(axis=2, keepdims=True)
-        exps: np.ndarray = np.exp(shifted)
-        sums = exps.sum(axis=2, keepdims=True)
-        if self.row.probabilities == "denominator + 1e-9":
-            exps = np.exp(logits)
-            sums = exps.sum(axis=2, keepdims=True) + 1e-9
-        o: np.ndarray = exps / sums
-        log_p = shifted[members, n, y] - np.log(sums[:, :, 0])
-        if self.row.probabilities == "denominator + 1e-9":
-            log_p = np.log(o[members, n, y])
-        self.losses = -log_p.mean(axis=1).astype(np.float64)
-        if self.row.probabilities == "clipped 1e-7":
-            cut = np.clip(o, _CUT, 1 - _CUT)
-            self.losses = (np.log(cut.sum(axis=2)) - np.log(cut[members, n, y])).mean(axis=1).astype(np.float64)
-            h = 1 / cut.sum(axis=2, keepdims=True) * np.ones_like(o)
-            h[members, n, y] -= 1 / cut[members, n, y]
-            h *= cut == o
-            o = o * (h - (o * h).sum(axis=2, keepdims=True))
-        else:
-            o[members, n, y] -= 1
-        return o
-
-    def _note_loss(self, logits: np.ndarray, e: np.ndarray, y: np.ndarray) -> None:
-        """The mean loss of a batch, over outputs as the row says; scikit-learn logs half the mean square."""
-        config = self.config
-        if config.loss == "binary_cross_entropy":
-            each = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits))) - y * logits
-        elif config.loss == "mse":
-            each = e**2
-        elif config.loss == "huber":
-            size, delta = np.abs(e), config.huber_delta
-            each = np.where(size <= delta, e**2 / 2, delta * (size - delta / 2))
-        else:
-            each = np.abs(e)
-        factors = {"mean": 1.0, "sum": config.n_outputs, "half sum": 0.5}
+    def _note(self, each: np.ndarray) -> None:
+        """Note the mean loss of a batch, over outputs as the row says; scikit-learn logs half the mean square."""
+        factors = {"mean": 1.0, "sum": self.config.n_outputs, "half sum": 0.5}
         factor = numbers(self.members, lambda member: factors[member.row.outputs])
         self.losses = each.astype(np.float64).mean(axis=(1, 2)) * factor
 
-    def back_propagate(self, layers: list[SimpleNamespace], y: np.ndarray, masks: Masks = ()) -> None:
-        """Fill the gradients, penalties included, and note the loss that they are the gradient of."""
+    def back_propagate(
+        self,
+        layers: list[SimpleNamespace],
+        y: np.ndarray,
+        masks: Masks = (),
+        through: Callable[[int], np.ndarray] | None = None,
+    ) -> None:
+        """Fill the gradients, penalties included, and note the loss that they are the gradient of.
+
+        `through` is called with each layer, the last one first, when its gradients are there, and gives the matrix that
+        the error goes back through; without it that is the one that the layer has.
+        """
         config, n = self.config, y.shape[1]
+        self.penalty = np.zeros(len(self.members))
         kept = dict(zip(config.dropout_layers, masks, strict=True))
         delta = self._output_error(layers[-1].a, y)
         divisors = {"mean": n, "sum": 1, "mean of n + 1": n + 1}
@@ -311,38 +344,50 @@ class Stack:
                 grad["b"][...] = delta.sum(axis=1)
             W = weight["W"]
             np.matmul(layer.inputs.transpose(0, 2, 1), delta, out=grad["W"])
+            if through is not None:
+                self._complete(n, (k,))
+                W = through(k)
             if k > 0:
                 delta = delta @ W.transpose(0, 2, 1)
                 if k in kept:
                     delta = delta * kept[k] / (1 - config.dropout[k])
                 delta = delta * self._derivative(config.activation[k - 1], layers[k - 1])
-        self._penalise(n)
-        if config.clip_norm is not None or config.clip_value is not None:
-            self._clip()
+        if through is None:
+            self._complete(n, range(len(self.layers)))
 
-    def _clip(self) -> None:
-        """Bound each member's gradient, over all its tensors together."""
+    def _complete(self, n: int, layers: Sequence[int]) -> None:
+        """Add the penalties to the gradients of some layers, and bound them; L2 behind that where the row has it so."""
+        self._penalise(n, layers)
+        if self.config.clip_norm is not None or self.config.clip_value is not None:
+            self._clip(layers)
+        if self.row.l2_form == "after clipping":
+            self._add_l2(n, layers)
+
+    def _clip(self, layers: Sequence[int]) -> None:
+        """Bound each member's gradient, over all tensors of the layers together."""
         for i in range(len(self.members)):
             # the matrix last, as in the reference: the norm's bits depend on the order of its terms
             order: tuple[str, ...] = ("gamma", "beta", "b", "W")
-            trained = [{key: grads[key] for key in order if key in grads} for grads in self.grads]
+            trained = [{key: self.grads[k][key] for key in order if key in self.grads[k]} for k in layers]
             bounded = clipped(self.config, tuple({key: g[i] for key, g in layer.items()} for layer in trained))
             for layer, new in zip(trained, bounded, strict=True):
                 for key, g in new.items():
                     layer[key][i] = g
 
-    def _penalise(self, n: int) -> None:
-        """Add L2, where it is coupled, and L1 to the gradients, and note the penalty of L2."""
-        self.penalty = np.zeros(len(self.members))
+    def _penalise(self, n: int, layers: Sequence[int]) -> None:
+        """Add L2, where it is coupled, and L1 to the gradients that are clipped, and note the penalty of L2."""
         if self.row.l2_form == "coupled":
-            for g, w, factor in self._penalised(n):
-                g += factor * w
-                if self.stopping is not None or self.row.logged_loss == "with penalty":
-                    self.penalty += 0.5 * (factor * w * w).reshape(len(w), -1).sum(axis=1)
+            self._add_l2(n, layers)
         l1 = self._numbers(lambda member: member.config.l1)
         if l1.any():
-            for grads, layer in zip(self.grads, self.layers, strict=True):
-                grads["W"] += l1[:, None, None] * np.sign(layer["W"])
+            for k in layers:
+                self.grads[k]["W"] += l1[:, None, None] * np.sign(self.layers[k]["W"])
+
+    def _add_l2(self, n: int, layers: Sequence[int]) -> None:
+        for g, w, factor in self._penalised(n, layers):
+            g += factor * w
+            if self.stopping is not None or self.row.logged_loss == "with penalty":
+                self.penalty += 0.5 * (factor * w * w).reshape(len(w), -1).sum(axis=1)
 
     def weights(self, i: int) -> Weights:
         """A copy of one member's weights as they are now."""
@@ -357,6 +402,7 @@ class Stack:
                 epochs, flat = self.stopping.stopped[i]
                 layers = self._views(flat[None])
                 weights = tuple({key: value[0] for key, value in layer.items()} for layer in layers)
+            weights = effective(weights, self.members[i].row)
             finite = all(np.isfinite(value).all() for layer in weights for value in layer.values())
             logged = tuple(float(loss[i]) for loss in self.logged[:epochs])
             results.append(Replayed(weights if finite else None, epochs, logged))

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from harness.environment import harness_version, numpy_version
 from harness.errors import RequestError, unknown
-from harness.registry import backends, profiles
+from harness.staleness import Staleness, told_version
 from harness.store import METRICS, Store
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
     from reports import Study
 
-_FIRST = ["trial_id", "experiment", "backend", "mode", "seed", "status", "reason"]
+FIRST = ["trial_id", "experiment", "backend", "mode", "seed", "status", "reason"]
 _SECONDS = ("build_seconds", "train_seconds", "predict_seconds")
-_MEASURED = [
+MEASURED = [
     *METRICS,
     "deviation",
     "deviation_first_epoch",
@@ -30,6 +31,8 @@ _MEASURED = [
     "backend_version",
     "harness_version",
 ]
+_FLOATS = (*METRICS, "deviation", "deviation_first_epoch", "floor", *_SECONDS)
+NUMBERS = (*_FLOATS, "seed", "epochs_run", "stack_size")
 _EPOCHS_TO = ("train_epochs_to_95", "validation_epochs_to_95", "test_epochs_to_95")
 _BESIDE = ["verdict", "chance", "numpy_version", "finished_at", "stale"]
 
@@ -43,9 +46,15 @@ HYPERPARAMETERS = (
 )
 """A column each, empty where a trial does not read it."""
 
+EXPORTED = [*FIRST, *HYPERPARAMETERS, *MEASURED]
+"""The columns of an export."""
+
 
 class Results:
-    """All trials of one experiment in one store, as they were when this object was made."""
+    """All trials of one experiment in one store, as they were when this object was made.
+
+    Curves and other arrays are read when they are asked for.
+    """
 
     def __init__(self, store: Store, name: str) -> None:
         if name not in store.experiment_names():
@@ -57,7 +66,10 @@ class Results:
         self._store = store
         self.experiment = store.experiment(name)
         self._rows = store.rows(name)
-        self._curves = store.artefacts("curves", (row["trial_id"] for row in self._rows))
+
+    @cached_property
+    def _curves(self) -> dict[str, dict[str, np.ndarray]]:
+        return self._store.artefacts("curves", (row["trial_id"] for row in self._rows))
 
     @property
     def title(self) -> str:
@@ -74,43 +86,46 @@ class Results:
 
         A value that a trial does not have is missing (NaN or None). Lists stand as lists.
         """
-        records = [self._record(row) for row in self._rows]
-        columns = [*_FIRST, *HYPERPARAMETERS, *_MEASURED, *_BESIDE]
+        stale = Staleness()
+        shared: dict[tuple[int, int], tuple[list[Any], Any]] = {}
+        records = []
+        for row in self._rows:
+            key = id(row["settings"]), id(row["cell"])  # which rows share
+            if key not in shared:
+                given = {**row["settings"], **row["cell"]}
+                shared[key] = [given.get(name) for name in HYPERPARAMETERS], given.get("chance")
+            values, chance = shared[key]
+            verdict = "unchecked" if row["status"] == "pending" and row["mode"] == "controlled" else row["verdict"]
+            beside = (verdict, chance, row["numpy_version"], row["finished_at"], stale.of_row(row))
+            records.append((*(row[name] for name in FIRST), *values, *(row[name] for name in MEASURED), *beside))
+        columns = [*FIRST, *HYPERPARAMETERS, *MEASURED, *_BESIDE]
         frame = pd.DataFrame.from_records(records, columns=columns)
-        numbers = [*METRICS, "deviation", "deviation_first_epoch", "floor"]
-        numbers += _SECONDS
-        return frame.astype(dict.fromkeys(numbers, "float64"))
-
-    def _record(self, row: dict[str, Any]) -> dict[str, Any]:
-        values = {**row["settings"], **row["cell"]}
-        record = {**row, **{key: values.get(key) for key in HYPERPARAMETERS}, "stale": is_stale(row)}
-        record["chance"] = values.get("chance")
-        if row["status"] == "pending" and row["mode"] == "controlled":
-            record["verdict"] = "unchecked"
-        return record
+        return frame.astype(dict.fromkeys(_FLOATS, "float64"))
 
     def export(self) -> pd.DataFrame:
         """One row a finished trial, in the columns that `harness export` writes; lists as JSON text."""
         frame = self.frame()
-        frame = frame.loc[frame["status"] != "pending", [*_FIRST, *HYPERPARAMETERS, *_MEASURED]].copy()
+        frame = frame.loc[frame["status"] != "pending", EXPORTED].copy()
         settings = [row["settings"] for row in self._rows if row["status"] != "pending"]
         for column in ("hidden", "activation", "dropout"):  # one form, whether it was swept or not
             frame[column] = [json.dumps(values[column]) if column in values else None for values in settings]
-        return frame.astype({"epochs_run": "Int64", "stack_size": "Int64"}).reset_index(drop=True)
+        return export_types(frame).reset_index(drop=True)
 
     def curves(self) -> pd.DataFrame:
         """One row an epoch of a trial: `trial_id, epoch`, then losses, accuracies or R². Epoch 0 is before training.
 
         In native mode only what the framework itself logs, as `logged_loss` and `logged_accuracy`.
         """
-        parts = [
-            pd.DataFrame({"trial_id": trial_id, **{name: list(values) for name, values in curves.items()}})
-            for trial_id, curves in self._curves.items()
-        ]
-        columns = ["trial_id", "epoch", *METRICS, "logged_loss", "logged_accuracy"]
-        if not parts:
-            return pd.DataFrame(columns=columns)
-        return pd.concat(parts, ignore_index=True).reindex(columns=columns)
+        columns = ["epoch", *METRICS, "logged_loss", "logged_accuracy"]
+        if not self._curves:
+            return pd.DataFrame(columns=["trial_id", *columns])
+        lengths = [max(map(len, curves.values()), default=0) for curves in self._curves.values()]
+        absent = {length: np.full(length, np.nan) for length in lengths}
+        found = {"trial_id": np.repeat(np.array(list(self._curves), dtype=object), lengths)}
+        for name in columns:
+            pairs = zip(self._curves.values(), lengths, strict=True)
+            found[name] = np.concatenate([curves.get(name, absent[length]) for curves, length in pairs])
+        return pd.DataFrame(found)
 
     def heatmap(
         self,
@@ -169,6 +184,7 @@ class Results:
 
         facts = self.experiment["facts"]
         rows, axes = self.frame(), self.axes
+        rows["backend_version"] = [told_version(row["backend_version"], row["versions"]) for row in self._rows]
         folds = axes.pop("fold", None)
         if folds is not None:  # a fold is a repeat: cells are chosen and drawn by the mean over all of them
             rows["seed"] = rows["seed"] * len(folds) + rows["fold"].map(folds.index)
@@ -209,7 +225,7 @@ class Results:
                 continue
             note("harness", row["harness_version"])
             note("numpy (the reference's)", row["numpy_version"])
-            note(row["backend"], row["backend_version"])
+            note(row["backend"], told_version(row["backend_version"], row["versions"]))
         for row in self._rows:
             for name, value in (row["machine"] or {}).items():
                 note(name, value)
@@ -231,15 +247,9 @@ class Results:
         return html
 
 
-def is_stale(row: dict[str, Any]) -> bool:
-    """Whether harness, NumPy or the backend have another version now than when the row was made."""
-    if row["status"] in ("pending", "not_installed"):
-        return False
-    if (row["harness_version"], row["numpy_version"]) != (harness_version(), numpy_version()):
-        return True
-    known = (backends() | profiles()).get(row["backend"])
-    installed = known.version() if known else ""
-    return bool(installed) and row["backend_version"] != installed
+def export_types(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the types that the measured columns of an export have."""
+    return frame.astype({**dict.fromkeys(_FLOATS, "float64"), "epochs_run": "Int64", "stack_size": "Int64"})
 
 
 def open_results(store: Store, names: Iterable[str] | None = None) -> list[Results]:

@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 from harness import registry
 from harness.data import Dataset, Datasets, fit_scale, load_datasets, task_of
 from harness.errors import RequestError
-from harness.experiment import Experiment, load, parse_arguments
+from harness.experiment import Cell, Experiment, load, parse_arguments
 from harness.linting.findings import Finding, warn
 from harness.linting.linter import lint_plan
 from harness.packages import check_not_shadowed
@@ -21,10 +21,11 @@ from harness.profiles import PROFILES
 from harness.progress import make_progress
 from harness.reading import config_under
 from harness.results import Results
+from harness.saving import ALL_WEIGHTS
 from harness.sections import ARRAYS
-from harness.store import DEFAULT_STORE, Store
+from harness.store import DEFAULT_STORE, Planned, Store
 from harness.sweeper import Sweep
-from harness.tables import check_arrays
+from harness.tables import check_arrays, check_csv
 
 
 def run(
@@ -46,8 +47,8 @@ def run(
 
     `experiment` is a path, the name of a suite, or what `load` gave. `backends`, `modes` and `seeds` stand in for
     those of the file. `workers` is how many processes train at once (default: the cores). `retry_failed` trains
-    again what crashed or ran out of time, `refresh` what other versions made, `retrain` everything, as an adapter that
-    was edited needs it. `dataset` stands in for the data that the file names. What looks wrong before any training is
+    again what crashed or ran out of time, `refresh` what other versions or other code of an adapter made, `retrain`
+    everything. `dataset` stands in for the data that the file names. What looks wrong before any training is
     warned of (`LintWarning`, see `lint`). Raises `RequestError` for a request that is wrong; a trial that fails is a
     row with its status, never an exception.
     """
@@ -62,7 +63,7 @@ def run(
     findings = lint_plan(experiment, datasets, trials)
     opened = Store(store)
     try:
-        register(opened, experiment, datasets, trials, findings)
+        register(opened, experiment, datasets, trials, findings, save_weights)
         warn(findings)
         sweep = Sweep(opened, experiment, datasets, trials, retry_failed, refresh, save_weights, retrain)
         sweep.train(workers or os.cpu_count() or 1, make_progress(progress))
@@ -117,9 +118,15 @@ def sweep(
 
 
 def register(
-    store: Store, experiment: Experiment, datasets: Datasets, trials: list[Trial], findings: Sequence[Finding] = ()
+    store: Store,
+    experiment: Experiment,
+    datasets: Datasets,
+    trials: list[Trial],
+    findings: Sequence[Finding] = (),
+    save_weights: bool = False,
 ) -> None:
     """Write the plan into the store, so that a trial that is not trained yet is known to be pending."""
+    before = store.facts(experiment.name)
     run_settings = {"backends", "modes", "seeds", "parity", "curves", "time_limit"}
     hidden = {"title": True, "report": True, "run": run_settings, "data": {"path", "folder"}}
     definition = experiment.model_dump(mode="json", exclude=hidden)  # type: ignore[arg-type]
@@ -136,27 +143,25 @@ def register(
             "names": {dataset.name: list(dataset.names) for dataset in datasets.values()},
             "notes": list(experiment.report.notes),
             "published": read_published(experiment),
+            # of a store that does not say so it is not known
+            ALL_WEIGHTS: save_weights or bool(before and before.get(ALL_WEIGHTS, True)),
         },
         _planned(trials, datasets),
     )
 
 
-def _planned(trials: list[Trial], datasets: Datasets) -> Iterator[dict[str, Any]]:
+def _planned(trials: list[Trial], datasets: Datasets) -> list[Planned]:
     """A row a trial. The backends of a cell, which follow each other, share their settings, but for profiles."""
-    for _, neighbours in groupby(trials, key=lambda trial: (trial.position, trial.mode)):
-        shared: dict[str, Any] = {}
-        for trial in neighbours:
-            dataset = datasets[trial.data.key]
-            shared = shared or _settings(trial, dataset)
-            yield {
-                "backend": trial.backend,
-                "mode": trial.mode,
-                "seed": trial.seed,
-                "position": trial.position,
-                "trial_id": trial.id,
-                "cell": trial.cell,
-                "settings": shared | _of_profile(trial),
-            }
+    shared: dict[tuple[int, str], dict[str, Any]] = {}
+
+    def describe(trial: Trial) -> tuple[Cell, dict[str, Any]]:
+        key = trial.position, trial.mode
+        if key not in shared:
+            shared.clear()
+            shared[key] = _settings(trial, datasets[trial.data.key])
+        return trial.cell, shared[key] | _of_profile(trial)
+
+    return [Planned(t.backend, t.mode, t.seed, t.position, t.id, partial(describe, t)) for t in trials]
 
 
 def _settings(trial: Trial, dataset: Dataset) -> dict[str, Any]:
@@ -191,6 +196,7 @@ def read_published(experiment: Experiment) -> dict[str, list[Any]] | None:
         return None
     where = f"{experiment.source}: report.published = {path!r}"
     known = [*experiment.sweep, "train_accuracy", "test_accuracy"]
+    check_csv(Path(path), where)
     try:
         frame = pd.read_csv(path)
     except (OSError, ValueError) as error:

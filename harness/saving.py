@@ -2,22 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from sqlalchemy.exc import OperationalError
 
 from harness import registry
 from harness.checkpoints import Path, flat, parity_arrays, read_checkpoints
 from harness.data import Dataset, Datasets
 from harness.environment import harness_version, machine, numpy_version
+from harness.errors import describe
 from harness.floor import ReferenceOutcome
 from harness.keep import Keep
 from harness.metrics import NO_SCORE, Score, right, score_of
 from harness.parity import deviation, is_chaotic, judge, largest
 from harness.plan import Trial
 from harness.plane import plane
+from harness.storage.database import StoreError
 from harness.store import METRICS, Store, flatten, pack
 from harness.training import Outcome
+
+ALL_WEIGHTS = "all weights"
+"""The fact of an experiment that says whether any run was asked to keep those of every trial."""
 
 _SHOWN = 25  # inputs of the test rows: the first, and the first that are misclassified
 _HEAVY = ("weights", "predictions", "plane")  # artefacts kept only for the best cell
@@ -41,17 +48,26 @@ class Writer:
         again: set[str],
     ) -> None:
         self.store = store
+        self.name = name
         self.datasets = datasets
         self.parity = parity
         self.save_weights = save_weights
-        self.best = self._best_so_far(name, {trial.id: _rivals(trial) for trial in planned if trial.id not in again})
-        self.floors = store.floors() if parity else {}
+        self.asked_before = store.facts(name).get(ALL_WEIGHTS, True)  # so that what earlier runs wrote is not dropped
         self.kept: set[str] = set()  # trials whose heavy artefacts this run has written
+        self._planned, self._again = planned, again
 
-    def _best_so_far(self, name: str, rivals: Mapping[str, Rivals]) -> dict[Rivals, tuple[Score, str]]:
-        """Of the stored trials with these ids, the best of those that compete."""
+    @cached_property  # read before anything is trained; a run that trains nothing does not ask
+    def floors(self) -> dict[str, float | None]:
+        """The floors of the references, by id."""
+        controlled = (trial.reference_id for trial in self._planned if trial.mode == "controlled")
+        return self.store.floors(controlled) if self.parity else {}
+
+    @cached_property
+    def best(self) -> dict[Rivals, tuple[Score, str]]:
+        """Of those that compete the best so far: of what is stored, and is not trained again, and then of all."""
+        rivals = {trial.id: _rivals(trial) for trial in self._planned if trial.id not in self._again}
         best: dict[Rivals, tuple[Score, str]] = {}
-        for row in self.store.scored(name):
+        for row in self.store.scored(self.name):
             key, score = rivals.get(row["trial_id"]), _score(row)
             if key is not None and score > best.get(key, (NO_SCORE, ""))[0]:
                 best[key] = (score, row["trial_id"])
@@ -94,46 +110,67 @@ class Writer:
         self.floors[trial.reference_id] = outcome.floor
         return "ok"
 
-    def save(self, trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
-        """Write the rows of some trials in one transaction."""
+    def save(self, trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Write the rows of some trials in one transaction, and give the outcomes that are stored.
+
+        A trial whose result cannot be measured or written is `crashed`, for that reason. Raises `RequestError` where
+        the store can take nothing at all.
+        """
+        try:
+            self._save(trials, outcomes)
+            return list(outcomes)
+        except Exception as error:
+            said = error.error if isinstance(error, StoreError) else None
+            if isinstance(said, OperationalError):  # the disk is full, the server is gone
+                raise
+            if len(trials) > 1:
+                return [self.save([trial], [outcome])[0] for trial, outcome in zip(trials, outcomes, strict=True)]
+            cause = getattr(said, "orig", None) or error
+            crashed = Outcome("crashed", f"its result cannot be stored: {describe(cause)}")
+            self._save(trials, [crashed])
+            return [crashed]
+
+    def _save(self, trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
         results = list(zip(trials, outcomes, strict=True))
         compared = [trial.reference_id for trial in trials if self.parity and trial.mode == "controlled"]
         references = self.store.references(compared)
         measured = [_parity_of(trial, outcome, references) for trial, outcome in results]
         rows = [_row(*result, parity) for result, (parity, _) in zip(results, measured, strict=True)]
-        heavy, superseded = self._with_weights(trials, outcomes, rows)
+        best, heavy, superseded = self._with_weights(trials, outcomes, rows)
         payloads = [
             self._payloads(trial, outcome, trial.id in heavy) | paths
             for (trial, outcome), (_, paths) in zip(results, measured, strict=True)
         ]
         self.store.save_results(zip(rows, payloads, strict=True))
-        for trial_id in superseded:
-            self.store.drop_artefacts(trial_id, _HEAVY)
+        self.best |= best
+        self.kept |= heavy
+        if superseded:
+            self.store.drop_artefacts(superseded, _HEAVY, but_of=self.name)
 
     def _with_weights(
         self, trials: Sequence[Trial], outcomes: Sequence[Outcome], rows: Sequence[dict[str, Any]]
-    ) -> tuple[set[str], set[str]]:
-        """The trials whose weights are to be kept: the best of its rivals so far, or all.
+    ) -> tuple[dict[Rivals, tuple[Score, str]], set[str], set[str]]:
+        """What is better than the best so far, and the trials whose weights are to be kept: those, or all.
 
-        And those that lose theirs: what was the best before, and was written by this run. An older one may be that of
-        an experiment that shares it.
+        And those that lose theirs: what was the best before, unless an earlier run was asked for the weights of all.
         """
+        best: dict[Rivals, tuple[Score, str]] = {}
         dropped: set[str] = set()
         trained = [k for k, outcome in enumerate(outcomes) if outcome.weights is not None]
         heavy = {trials[k].id for k in trained} if self.save_weights else set()
         for k in trained:
             trial, score = trials[k], _score(rows[k])
             key = _rivals(trial)
-            before, superseded = self.best.get(key, (NO_SCORE, ""))
+            before, superseded = best.get(key) or self.best.get(key, (NO_SCORE, ""))
             if score <= before:
                 continue
-            self.best[key] = (score, trial.id)
+            best[key] = (score, trial.id)
             heavy.add(trial.id)
             if not self.save_weights:
                 heavy.discard(superseded)
-                dropped |= {superseded} & self.kept
-        self.kept |= heavy
-        return heavy, dropped
+                if superseded and (superseded in self.kept or not self.asked_before):
+                    dropped.add(superseded)
+        return best, heavy, dropped
 
     def _payloads(self, trial: Trial, outcome: Outcome, heavy: bool) -> dict[str, bytes]:
         """Curves and confusion matrices always; weights, predictions and the plane where they are `heavy`."""
@@ -158,7 +195,7 @@ def _row(trial: Trial, outcome: Outcome, parity: dict[str, Any]) -> dict[str, An
         "status": outcome.status,
         "reason": outcome.reason,
         **dict.fromkeys(METRICS),
-        **(outcome.metrics if outcome.status == "ok" else {}),
+        **outcome.metrics,
         **dict.fromkeys(("deviation", "deviation_first_epoch", "floor", "verdict")),
         **parity,
         "epochs_run": outcome.epochs_run,
@@ -167,6 +204,8 @@ def _row(trial: Trial, outcome: Outcome, parity: dict[str, Any]) -> dict[str, An
         "train_seconds": outcome.train_seconds,
         "predict_seconds": outcome.predict_seconds,
         "backend_version": "" if outcome.status == "not_installed" else installed.version(),
+        "versions": installed.versions(),
+        "source": installed.source(),
         "numpy_version": numpy_version(),
         "harness_version": harness_version(),
         "machine": machine(),

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 
 from harness.draws import BATCHES, INITS, LAST_BATCH, SCHEDULES, parse_law
 from harness.errors import unknown
+from harness.limits import check_size
 from harness.trainer import (
     ACTIVATIONS,
     DTYPES,
@@ -58,7 +59,7 @@ def _activation(value: Any) -> Any:
                 "back propagation cannot train a step, whose derivative is 0 wherever it has one; "
                 'the perceptron rule can: optimizer = "perceptron", hidden = []'
             )
-        if name not in ACTIVATIONS:
+        if not isinstance(name, str) or name not in ACTIVATIONS:
             raise ValueError(unknown("activation", name, tuple(ACTIVATIONS)))
     return tuple(names) if isinstance(value, list | tuple) else value
 
@@ -122,6 +123,12 @@ def _target(value: Any) -> Any:
 
 def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        check_size("HARNESS_MAX_LAYERS", len(value), f"{len(value)} hidden layers")
+    return _tuple(value)
 
 
 def _names(value: Any) -> Any:
@@ -208,7 +215,7 @@ class Data(Section):
 class Network(Section):
     """`[network]`: the layers, their activations, how the start is drawn, dropout and batch normalisation."""
 
-    hidden: Annotated[tuple[Count, ...], BeforeValidator(_tuple)]
+    hidden: Annotated[tuple[Count, ...], BeforeValidator(_hidden)]
     """Units of each hidden layer; `[]` is a linear model."""
     activation: _Activation = "sigmoid"
     """Of every hidden layer, or a list with one a layer."""

@@ -1,7 +1,6 @@
 """A start that was given, in place of one that is drawn: weights from an NPZ file."""
 
 import hashlib
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from harness.draws import rest_of_layer
 from harness.errors import RequestError
+from harness.npz import read_arrays
 from harness.trainer import Config, Weights
 
 
@@ -31,12 +31,11 @@ def read_start(name: str, config: Config, source: str) -> GivenStart:
     """
     where = f"{source}: network.init = {Path(name).name!r}"
     try:
-        with np.load(name, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except FileNotFoundError:
-        raise RequestError(f"{where}: no such file: {name}; it is looked for beside the experiment file") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
-        raise RequestError(f"{where}: not an NPZ file of plain arrays; write one by numpy.savez") from None
+        arrays = read_arrays(Path(name), None, where, f"{name} is looked for, beside the experiment file")
+    except RequestError:
+        raise
+    except ValueError as error:
+        raise RequestError(f"{where}: not an NPZ file of plain arrays ({error}); write one by numpy.savez") from None
     if not any(key.startswith("0/") for key in arrays):
         arrays = {key.removeprefix("start/"): value for key, value in arrays.items() if key.startswith("start/")}
     if not arrays:

@@ -3,392 +3,371 @@
 A row is written in one transaction when its trial is finished, never before: what is not finished is not in it.
 """
 
-import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import (
-    JSON,
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    delete,
-    event,
-    inspect,
-    select,
-)
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import Connection, Select, Text, delete, exists, func, insert, select, type_coerce
 
 from harness import metrics
-from harness.errors import RequestError
-from harness.trainer import Weights
+from harness.errors import RequestError, short
+from harness.staleness import MADE_BY, Made
+from harness.storage.arrays import flatten, pack, unflatten, unpack
+from harness.storage.database import shown, store_url
+from harness.storage.opening import DEFAULT_STORE, open_database
+from harness.storage.schema import artefacts, experiments, from_json, planned, references, trials
 
-DEFAULT_STORE = "sqlite:///results/harness.db"
-
-_ROWS_AT_A_TIME = 5000  # of a plan, which may have 100,000
-
-_metadata = MetaData()
+__all__ = ["DEFAULT_STORE", "METRICS", "Store", "flatten", "pack", "shown", "store_url", "unflatten", "unpack"]
 
 METRICS = tuple(f"{part}_{metric}" for metric in metrics.METRICS for part in ("train", "validation", "test"))
+"""The metrics of a row, in the order of their columns."""
 
-experiments = Table(
-    "experiments",
-    _metadata,
-    Column("name", String, primary_key=True),
-    Column("title", String, nullable=False),
-    Column("definition", String, nullable=False),  # canonical JSON of what makes its cells
-    Column("axes", JSON, nullable=False),
-    Column("facts", JSON, nullable=False),
+_ROWS_AT_A_TIME = 5000  # of a plan, which may have 100,000
+_MOST_SHARED = 5000  # texts whose JSON is kept to be used again
+_JSON = ("cell", "settings", "machine")  # the same in many rows
+_TEXT = (*_JSON, "metrics", "versions")
+_NUMBERS = (
+    *("deviation", "deviation_first_epoch", "floor", "epochs_run", "stack_size"),
+    *("build_seconds", "train_seconds", "predict_seconds"),
 )
-
-planned = Table(
-    "planned",
-    _metadata,
-    Column("experiment", String, primary_key=True),
-    Column("backend", String, primary_key=True),
-    Column("mode", String, primary_key=True),
-    Column("seed", Integer, primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("trial_id", String(64), nullable=False, index=True),
-    Column("cell", JSON, nullable=False),
-    Column("settings", JSON, nullable=False),
-)
-
-trials = Table(
-    "trials",
-    _metadata,
-    Column("trial_id", String(64), primary_key=True),
-    Column("status", String, nullable=False),
-    Column("reason", String),
-    *(Column(name, Float) for name in METRICS),
-    Column("deviation", Float),
-    Column("deviation_first_epoch", Float),
-    Column("floor", Float),
-    Column("verdict", String),
-    Column("epochs_run", Integer),
-    Column("stack_size", Integer),
-    Column("build_seconds", Float),
-    Column("train_seconds", Float),
-    Column("predict_seconds", Float),
-    Column("backend_version", String, nullable=False),
-    Column("numpy_version", String, nullable=False),
-    Column("harness_version", String, nullable=False),
-    Column("machine", JSON, nullable=False),
-    Column("finished_at", String, nullable=False),
-)
-
-references = Table(
-    "references",
-    _metadata,
-    Column("reference_id", String(64), primary_key=True),
-    Column("floor", Float),
-    Column("weights", LargeBinary),
-    Column("first_epoch_weights", LargeBinary),
-    Column("numpy_version", String, nullable=False),
-    Column("harness_version", String, nullable=False),
-)
-
-artefacts = Table(
-    "artefacts",
-    _metadata,
-    Column("trial_id", String(64), primary_key=True),  # or the id of a reference, which has "checkpoints"
-    Column("kind", String, primary_key=True),  # "curves", "confusion", "parity", "weights", "predictions", "plane"
-    Column("payload", LargeBinary, nullable=False),
-)
+_KEY = (planned.c.backend, planned.c.mode, planned.c.seed, planned.c.position)
+_ORDER = (planned.c.seed, planned.c.position, planned.c.mode, planned.c.backend)
 
 
-def pack(arrays: Mapping[str, Any]) -> bytes:
-    """Named arrays as the bytes of an NPZ file; nothing in it is pickled.
+class Planned(NamedTuple):
+    """A trial of a plan; `describe` gives its cell and its settings, where they have to be written."""
 
-    Uncompressed: the small arrays of a trial would take three times as long, and weights hardly shrink.
-    """
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
-    return buffer.getvalue()
-
-
-def unpack(payload: bytes) -> dict[str, np.ndarray]:
-    """The arrays that `pack` packed. Pickled content is refused."""
-    with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
-        return dict(arrays)
+    backend: str
+    mode: str
+    seed: int
+    position: int
+    trial_id: str
+    describe: Callable[[], tuple[Mapping[str, Any], Mapping[str, Any]]]
 
 
-def flatten(weights: Weights, prefix: str = "") -> dict[str, np.ndarray]:
-    """Weights as `{"0/W": …, "0/b": …}`, the layout of every NPZ that we write."""
-    return {f"{prefix}{k}/{key}": value for k, layer in enumerate(weights) for key, value in layer.items()}
+class Finished(NamedTuple):
+    """What became of a trial, and by what it was made."""
 
-
-def unflatten(arrays: Mapping[str, np.ndarray]) -> Weights:
-    """The weights that `flatten` flattened."""
-    layers: dict[int, dict[str, np.ndarray]] = {}
-    for name, value in arrays.items():
-        k, key = name.split("/")
-        layers.setdefault(int(k), {})[key] = value
-    return tuple(layers[k] for k in sorted(layers))
-
-
-def store_url(store: str) -> str:
-    """The URL of a store: what is not a URL is the name of an SQLite file."""
-    return store if "://" in store else f"sqlite:///{store}"
+    status: str
+    verdict: str | None
+    made: Made
 
 
 class Store:
-    """One database, at a URL or in an SQLite file. Opening it makes the tables where they are missing."""
+    """One database, at a URL or in an SQLite file; `url` is its name, without a password.
 
-    def __init__(self, url: str, must_exist: bool = False) -> None:
-        self.url = store_url(url)
-        self.engine = _engine(self.url, must_exist)
-        try:
-            self._make_tables(must_exist)
-        except SQLAlchemyError as error:
-            raise RequestError(f"store {url}: cannot be opened: {_first_line(error)}; give another --store") from None
+    Opening it makes the tables where they are missing (not where it `must_exist`), and brings those of an earlier
+    harness up to date, unless `upgrade` is false: then nothing but the names of the experiments can be asked for.
+    """
 
-    def _make_tables(self, must_exist: bool) -> None:
-        """Make what is missing, but nothing in a database that is only to be read, or is another program's."""
-        inspector = inspect(self.engine)
-        present = set(inspector.get_table_names()) & set(_metadata.tables)
-        for name in present:
-            columns = {column["name"] for column in inspector.get_columns(name)}
-            if not columns >= set(_metadata.tables[name].columns.keys()):
-                raise RequestError(f"store {self.url}: its table {name!r} is not the harness's; give another store")
-        if present == set(_metadata.tables):
-            return
-        if must_exist:
-            raise RequestError(f"store {self.url}: holds no results of the harness; harness run fills it")
-        _metadata.create_all(self.engine)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        """All or nothing. What the database refuses (a full disk, a read-only file) is told in one line."""
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise RequestError(f"store {self.url}: {_first_line(error)}; what was stored before is kept") from None
+    def __init__(self, url: str, must_exist: bool = False, upgrade: bool = True) -> None:
+        self._database = open_database(url, must_exist, upgrade)
+        self.url = self._database.name
 
     def close(self) -> None:
         """Let go of the database."""
-        self.engine.dispose()
+        self._database.close()
 
     # -- plans
 
     def save_plan(
-        self,
-        name: str,
-        title: str,
-        definition: str,
-        axes: dict[str, Any],
-        facts: dict[str, Any],
-        rows: Iterable[dict[str, Any]],
+        self, name: str, title: str, definition: str, axes: dict[str, Any], facts: dict[str, Any], plan: list[Planned]
     ) -> None:
         """Add planned trials to the experiment; those of an earlier, other definition under this name are dropped."""
-        with self._transaction() as connection:
+
+        def write(connection: Connection) -> None:
             known = connection.scalar(select(experiments.c.definition).where(experiments.c.name == name))
             if known != definition:
                 connection.execute(delete(planned).where(planned.c.experiment == name))
             connection.execute(delete(experiments).where(experiments.c.name == name))
-            connection.execute(
-                experiments.insert(),
-                {"name": name, "title": title, "definition": definition, "axes": axes, "facts": facts},
-            )
-            key = (planned.c.backend, planned.c.mode, planned.c.seed, planned.c.position)
-            there = {tuple(row) for row in connection.execute(select(*key).where(planned.c.experiment == name))}
-            missing = (
-                {"experiment": name, **row}
-                for row in rows
-                if (row["backend"], row["mode"], row["seed"], row["position"]) not in there
-            )
+            row = {"name": name, "title": title, "definition": definition, "axes": axes, "facts": facts}
+            connection.execute(insert(experiments), row)
+            query = select(*_KEY, planned.c.trial_id).where(planned.c.experiment == name)
+            there = {tuple(key): trial_id for *key, trial_id in connection.execute(query)}
+            # under one key another trial: what the definition names, such as a file of weights, has changed
+            changed = [t[:4] for t in plan if there.get(t[:4], t.trial_id) != t.trial_id]
+            for key in changed:
+                same = (column == value for column, value in zip(_KEY, key, strict=True))
+                connection.execute(delete(planned).where(planned.c.experiment == name, *same))
+                del there[key]
+            missing = (trial for trial in plan if trial[:4] not in there)
             while some := list(islice(missing, _ROWS_AT_A_TIME)):
-                connection.execute(planned.insert(), some)
+                connection.execute(insert(planned), [_planned_row(name, trial) for trial in some])
+
+        self._database.write(write)
 
     def experiment_names(self) -> list[str]:
         """The experiments that this store knows, in alphabetical order."""
-        with self._transaction() as connection:
-            return list(connection.scalars(select(experiments.c.name).order_by(experiments.c.name)))
+        query = select(experiments.c.name).order_by(experiments.c.name)
+        return self._database.read(lambda connection: list(connection.scalars(query)))
 
     def experiment(self, name: str) -> dict[str, Any]:
         """Title, axes and facts of an experiment."""
-        with self._transaction() as connection:
-            row = connection.execute(select(experiments).where(experiments.c.name == name)).mappings().one()
-            return dict(row)
+        query = select(
+            experiments.c.name,
+            experiments.c.title,
+            experiments.c.definition,
+            type_coerce(experiments.c.axes, Text).label("axes"),
+            type_coerce(experiments.c.facts, Text).label("facts"),
+        ).where(experiments.c.name == name)
+        row = self._database.read(lambda connection: dict(connection.execute(query).mappings().one()))
+        return row | {key: self._parsed(row[key], f"experiment {name}", key) for key in ("axes", "facts")}
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """The facts of an experiment, none where the store does not know it."""
+        return self.experiment(name)["facts"] if name in self.experiment_names() else {}
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """Every planned trial of the experiment with its result, or with the status "pending"."""
-        query = (
-            select(planned, *(column for column in trials.c if column.name != "trial_id"))
-            .join_from(planned, trials, planned.c.trial_id == trials.c.trial_id, isouter=True)
-            .where(planned.c.experiment == name)
-            .order_by(planned.c.seed, planned.c.position, planned.c.mode)
-        )
-        with self._transaction() as connection:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
-        for row in rows:
+        """Every planned trial of the experiment with its result, or with the status "pending".
+
+        Rows share what is the same in several of them: nobody may change it.
+        """
+        return list(self.each_row(name))
+
+    def each_row(self, name: str) -> Iterator[dict[str, Any]]:
+        """The same one after the other, for experiments that memory should not have to hold."""
+        query = _with_results(name).order_by(*_ORDER)
+        columns = query.selected_columns.keys()
+        parsed: dict[str | None, Any] = {None: None}
+        nothing: dict[str, Any] = dict.fromkeys(METRICS)
+        for found in self._database.read_rows(query):
+            row = nothing | dict(zip(columns, found, strict=True))
+            for key in _JSON:
+                text = row[key]
+                if text not in parsed:
+                    if len(parsed) > _MOST_SHARED:
+                        parsed = {None: None}
+                    parsed[text] = self._parsed(text, f"trial {row['trial_id']}", key)
+                row[key] = parsed[text]
+            for key in _NUMBERS:
+                if row[key].__class__ is str:
+                    self._refuse_text(row[key], f"trial {row['trial_id']}", key)
+            if (measured := row.pop("metrics")) is not None:
+                row |= self._metrics(str(measured), row["trial_id"])
             row["status"] = row["status"] or "pending"
-        return rows
+            yield row
+
+    def settings(self, name: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Every combination of settings and cell that is planned."""
+        texts = [type_coerce(column, Text).label(column.name) for column in (planned.c.settings, planned.c.cell)]
+        query = select(*texts, func.min(planned.c.trial_id).label("trial_id")).where(planned.c.experiment == name)
+        for row in self._database.read_rows(query.group_by(*texts)):
+            where = f"trial {row.trial_id}"
+            yield self._parsed(row.settings, where, "settings"), self._parsed(row.cell, where, "cell")
+
+    def counts(self) -> list[dict[str, Any]]:
+        """How many trials there are of each experiment, backend, mode, status and version of what made them.
+
+        In the order in which `rows` has the first of each, experiment by experiment.
+        """
+        place = func.row_number().over(partition_by=planned.c.experiment, order_by=_ORDER).label("place")
+        key = (planned.c.experiment, planned.c.backend, planned.c.mode)
+        numbered = select(*key, planned.c.trial_id, place).subquery()
+        by = [numbered.c[column.name] for column in key]
+        by += [trials.c.status, *(type_coerce(trials.c[name], Text).label(name) for name in MADE_BY)]
+        first = func.min(numbered.c.place)
+        query = (
+            select(*by, func.count().label("trials"))
+            .join_from(numbered, trials, numbered.c.trial_id == trials.c.trial_id, isouter=True)
+            .group_by(*by)
+            .order_by(numbered.c.experiment, first)
+        )
+        return [row._asdict() | {"status": row.status or "pending"} for row in self._all(query)]
 
     # -- results
 
     def scored(self, name: str) -> list[dict[str, Any]]:
         """What the best cell is chosen by: id, status, verdict and metrics of the experiment's finished trials."""
-        measured = (trials.c.status, trials.c.verdict, *(trials.c[metric] for metric in METRICS))
+        columns = (trials.c.status, trials.c.verdict, type_coerce(trials.c.metrics, Text).label("metrics"))
         query = (
-            select(planned.c.trial_id, *measured)
+            select(planned.c.trial_id, *columns)
             .join_from(planned, trials, planned.c.trial_id == trials.c.trial_id)
             .where(planned.c.experiment == name)
-            .order_by(planned.c.seed, planned.c.position, planned.c.mode)
+            .order_by(*_ORDER)
         )
-        with self._transaction() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+        return [
+            {"trial_id": trial_id, "status": status, "verdict": verdict} | self._metrics(text, trial_id)
+            for trial_id, status, verdict, text in self._all(query)
+        ]
 
-    def finished(self) -> dict[str, dict[str, Any]]:
-        """Trial id -> status, verdict and versions, of everything that is stored."""
-        names = ("trial_id", "status", "verdict", "backend_version", "numpy_version", "harness_version")
-        columns = [trials.c[name] for name in names]
-        with self._transaction() as connection:
-            return {row["trial_id"]: dict(row) for row in connection.execute(select(*columns)).mappings()}
+    def finished(self, name: str) -> dict[str, Finished]:
+        """Trial id -> status, verdict and versions, of every planned trial of the experiment that is stored."""
+        made_by = (type_coerce(trials.c[name], Text) for name in MADE_BY)
+        query = (
+            select(trials.c.trial_id, trials.c.status, trials.c.verdict, *made_by)
+            .join_from(planned, trials, planned.c.trial_id == trials.c.trial_id)
+            .where(planned.c.experiment == name)
+        )
+        shared: dict[Made, Made] = {}
+
+        def read(connection: Connection) -> dict[str, Finished]:
+            return {
+                trial_id: Finished(status, verdict, shared.setdefault(tuple(made), tuple(made)))
+                for trial_id, status, verdict, *made in connection.execute(query)
+            }
+
+        return self._database.read(read)
 
     def save_results(self, results: Iterable[tuple[Mapping[str, Any], Mapping[str, bytes]]]) -> None:
-        """Write finished trials, their artefacts included, in one transaction. Earlier results are replaced."""
+        """Write finished trials, their artefacts included, in one transaction. Earlier results are replaced.
+
+        What is no column of the table is a metric; one that is None is not defined.
+        """
         finished_at = datetime.now(UTC).isoformat(timespec="seconds")
         rows, payloads = [], []
         for row, artefacts_of_row in results:
-            rows.append({**row, "finished_at": finished_at})
+            rows.append(_result_row(row) | {"finished_at": finished_at})
             payloads += [
                 {"trial_id": row["trial_id"], "kind": kind, "payload": payload}
                 for kind, payload in artefacts_of_row.items()
             ]
         written = [row["trial_id"] for row in rows]
-        with self._transaction() as connection:
+
+        def write(connection: Connection) -> None:
             for table in (trials, artefacts):
                 connection.execute(delete(table).where(table.c.trial_id.in_(written)))
-            connection.execute(trials.insert(), rows)
+            connection.execute(insert(trials), rows)
             if payloads:
-                connection.execute(artefacts.insert(), payloads)
+                connection.execute(insert(artefacts), payloads)
 
-    def drop_artefacts(self, trial_id: str, kinds: Iterable[str]) -> None:
-        """Forget artefacts of a trial that is no longer the best of its backend."""
-        with self._transaction() as connection:
-            connection.execute(
-                delete(artefacts).where(artefacts.c.trial_id == trial_id, artefacts.c.kind.in_(list(kinds)))
-            )
+        self._database.write(write)
+
+    def drop_artefacts(self, trial_ids: Iterable[str], kinds: Iterable[str], but_of: str) -> None:
+        """Forget artefacts of trials that are no longer the best of the experiment `but_of`.
+
+        Those that another experiment has planned too stay: there they may be the best.
+        """
+        elsewhere = exists().where(planned.c.trial_id == artefacts.c.trial_id, planned.c.experiment != but_of)
+        query = delete(artefacts).where(
+            artefacts.c.trial_id.in_(list(trial_ids)),
+            artefacts.c.kind.in_(list(kinds)),
+            ~elsewhere,
+        )
+        self._database.write(lambda connection: connection.execute(query))
 
     def artefacts(self, kind: str, trial_ids: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
-        """Trial id -> arrays of one kind, for those of the trials that have it."""
+        """Trial id -> arrays of one kind, for those of the trials that have it. Raises `RequestError`."""
         found: dict[str, dict[str, np.ndarray]] = {}
         wanted = iter(dict.fromkeys(trial_ids))
-        with self._transaction() as connection:
-            while some := list(islice(wanted, _ROWS_AT_A_TIME)):
-                query = select(artefacts.c.trial_id, artefacts.c.payload).where(
-                    artefacts.c.kind == kind, artefacts.c.trial_id.in_(some)
-                )
-                found |= {row.trial_id: unpack(row.payload) for row in connection.execute(query)}
+        while some := list(islice(wanted, _ROWS_AT_A_TIME)):
+            query = (
+                select(artefacts.c.trial_id, artefacts.c.payload)
+                .where(artefacts.c.kind == kind, artefacts.c.trial_id.in_(some))
+                .order_by(artefacts.c.trial_id)
+            )
+            for trial_id, payload in self._all(query):
+                found[trial_id] = self._unpacked(payload, f"trial {trial_id}", kind)
         return found
 
     # -- references
 
-    def reference_versions(self) -> dict[str, tuple[str, str]]:
-        """Reference id -> the versions of harness and NumPy that it was trained with."""
+    def reference_versions(self, reference_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Reference id -> the versions of harness and NumPy that it was trained with, of those that are stored."""
         columns = (references.c.reference_id, references.c.harness_version, references.c.numpy_version)
-        with self._transaction() as connection:
-            return {key: (harness, numpy) for key, harness, numpy in connection.execute(select(*columns))}
+        found = self._of_references(reference_ids, *columns)
+        return {key: (harness, numpy) for key, harness, numpy in found}
 
-    def floors(self) -> dict[str, float | None]:
-        """Reference id -> its floor."""
-        with self._transaction() as connection:
-            rows = connection.execute(select(references.c.reference_id, references.c.floor))
-            return {row.reference_id: row.floor for row in rows}
+    def floors(self, reference_ids: Iterable[str]) -> dict[str, float | None]:
+        """Reference id -> its floor, of those that are stored."""
+        return dict(self._of_references(reference_ids, references.c.reference_id, references.c.floor))
 
     def save_reference(self, row: Mapping[str, Any], checkpoints: Mapping[str, Any]) -> None:
         """Write one reference, and what it kept on the way. An earlier one is replaced."""
         key = row["reference_id"]
-        with self._transaction() as connection:
+        payload = {"trial_id": key, "kind": "checkpoints", "payload": pack(checkpoints)}
+
+        def write(connection: Connection) -> None:
             connection.execute(delete(references).where(references.c.reference_id == key))
             connection.execute(delete(artefacts).where(artefacts.c.trial_id == key))
-            connection.execute(references.insert(), dict(row))
-            connection.execute(
-                artefacts.insert(), {"trial_id": key, "kind": "checkpoints", "payload": pack(checkpoints)}
-            )
+            connection.execute(insert(references), dict(row))
+            connection.execute(insert(artefacts), payload)
+
+        self._database.write(write)
 
     def references(self, reference_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Reference id -> floor and weights (None where it diverged), of those that are stored.
 
         Under "checkpoints" the arrays that it kept on the way; none where an earlier version trained it.
         """
-        wanted = list(dict.fromkeys(reference_ids))
-        with self._transaction() as connection:
-            rows = connection.execute(select(references).where(references.c.reference_id.in_(wanted))).mappings()
-            found = {row["reference_id"]: dict(row) for row in rows}
+        found = {row.reference_id: row._asdict() for row in self._of_references(reference_ids, *references.c)}
         checkpoints = self.artefacts("checkpoints", found)
         for key, reference in found.items():
             for name in ("weights", "first_epoch_weights"):
-                reference[name] = None if reference[name] is None else unflatten(unpack(reference[name]))
+                payload = reference[name]
+                if payload is not None:
+                    reference[name] = unflatten(self._unpacked(payload, f"reference {key}", name))
             reference["checkpoints"] = checkpoints.get(key, {})
         return found
 
+    def _of_references(self, reference_ids: Iterable[str], *columns: Any) -> Iterator[Any]:
+        wanted = iter(dict.fromkeys(reference_ids))
+        while some := list(islice(wanted, _ROWS_AT_A_TIME)):
+            yield from self._all(select(*columns).where(references.c.reference_id.in_(some)))
 
-def _engine(url: str, must_exist: bool) -> Engine:
-    try:
-        parsed = make_url(url)
-        engine = create_engine(parsed, json_serializer=_to_json, json_deserializer=_from_json)
-    except (ArgumentError, NoSuchModuleError):
-        raise RequestError(f"store {url!r}: not a store; write FILE.db or postgresql+psycopg://HOST/NAME") from None
-    except ModuleNotFoundError as error:
-        raise RequestError(f"store {url}: needs the package {error.name}; run: pip install {error.name}") from None
-    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        _prepare_file(url, Path(str(parsed.database)), must_exist)
-        event.listen(engine, "connect", _configure_sqlite)
-    return engine
+    def _all(self, query: Select[Any]) -> Sequence[Any]:
+        return self._database.read(lambda connection: connection.execute(query).all())
 
+    # -- what is broken is named
 
-def _prepare_file(url: str, path: Path, must_exist: bool) -> None:
-    if must_exist and not path.is_file():
-        raise RequestError(f"store {url}: there is no such file; `harness run` makes one, or give --store FILE.db")
-    if url == DEFAULT_STORE and not must_exist:
+    def _unpacked(self, payload: bytes, where: str, kind: str) -> dict[str, np.ndarray]:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RequestError(f"store {url}: its folder cannot be made: {error.strerror}; give another") from None
-    if not path.parent.is_dir():
-        raise RequestError(f"store {url}: the folder {str(path.parent)!r} does not exist; make it first")
+            return unpack(payload)
+        except (ValueError, TypeError) as error:
+            raise self._broken(where, kind, str(error)) from None
+
+    def _parsed(self, text: Any, where: str, key: str) -> Any:
+        try:
+            return from_json(text)
+        except (ValueError, TypeError):
+            raise self._broken(where, key, f"{short(text)} is no JSON") from None
+
+    def _metrics(self, text: Any, trial_id: str) -> dict[str, float]:
+        try:
+            measured: dict[str, float] = json.loads(text)
+            if '": "' in text:  # "inf" and "nan" are told so
+                measured = {name: float(value) for name, value in measured.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise self._broken(f"trial {trial_id}", "metrics", f"{short(text)}: {error}") from None
+        return measured
+
+    def _refuse_text(self, value: Any, where: str, key: str) -> None:
+        raise self._broken(where, key, f"{short(value)} is no number")
+
+    def _broken(self, where: str, key: str, told: str) -> RequestError:
+        return RequestError(
+            f"store {self.url}: {where}: its {key} cannot be read: {told}; delete that row of the store, and "
+            "harness run trains it again"
+        )
 
 
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout = 60000")
-    try:
-        cursor.execute("PRAGMA journal_mode = WAL")  # readers and the writer do not wait for each other
-    except Exception as error:
-        # a file that cannot be written can still be read: reports of an archived store
-        if "readonly" not in str(error):
-            raise
-    cursor.close()
+def _with_results(name: str) -> Select[Any]:
+    """Every planned trial of an experiment beside its result; JSON as text."""
+    columns = [*planned.c, *(column for column in trials.c if column.name != "trial_id")]
+    return (
+        select(*(type_coerce(each, Text).label(each.name) if each.name in _TEXT else each for each in columns))
+        .join_from(planned, trials, planned.c.trial_id == trials.c.trial_id, isouter=True)
+        .where(planned.c.experiment == name)
+    )
 
 
-def _from_json(text: str) -> Any:
-    """The parsed JSON. Half a character (a lone surrogate), which no text can hold, becomes "?"; we write none."""
-    value = json.loads(text)
-    if r"\ud" not in text.lower():
-        return value
-    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+def _planned_row(name: str, trial: Planned) -> dict[str, Any]:
+    cell, settings = trial.describe()
+    return {
+        "experiment": name,
+        "backend": trial.backend,
+        "mode": trial.mode,
+        "seed": trial.seed,
+        "position": trial.position,
+        "trial_id": trial.trial_id,
+        "cell": cell,
+        "settings": settings,
+    }
 
 
-_to_json = json.JSONEncoder(default=lambda item: item.item() if hasattr(item, "item") else list(item)).encode
-
-
-def _first_line(error: SQLAlchemyError) -> str:
-    original = error.orig if isinstance(error, DatabaseError) else error
-    return str(original).splitlines()[0]
+def _result_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as its table has it: what is no column there is a metric."""
+    measured = {key: value for key, value in row.items() if key not in trials.c and value is not None}
+    return {**dict.fromkeys(trials.c.keys()), **{k: v for k, v in row.items() if k in trials.c}, "metrics": measured}

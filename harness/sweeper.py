@@ -3,27 +3,25 @@
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
-
-from pebble import ProcessExpired
 
 from harness import registry, worker
 from harness.checkpoints import kept_epochs
 from harness.cohorts import MOST_MEMBERS, Chunk, chunks
 from harness.data import Datasets
 from harness.environment import harness_version, numpy_version
-from harness.errors import describe
-from harness.executor import WARM_UP_SECONDS, LocalExecutor
+from harness.errors import NotInstalled, describe
+from harness.executor import WARM_UP_SECONDS, LocalExecutor, NotStarted
 from harness.experiment import Experiment
 from harness.metrics import score_of
 from harness.plan import Trial
+from harness.processes import Died
 from harness.progress import Progress
-from harness.results import is_stale
 from harness.saving import Writer
-from harness.store import Store
-from harness.trainer import NotInstalled
+from harness.staleness import Staleness
+from harness.store import Finished, Store
 from harness.training import Outcome
 
 REFERENCE = "reference"  # the lane that trains references
@@ -32,10 +30,15 @@ _REFERENCE_TRAININGS = 4  # itself, and three times with other roundings
 
 @dataclass(frozen=True)
 class Queued:
-    """A chunk that waits for its turn, and the ids of the references that have to be there before it."""
+    """A chunk that waits for its turn, and the ids of the references that have to be there before it.
+
+    `died` says that its process died once, `why` of a trial that stands alone what became of its stack.
+    """
 
     chunk: Chunk
     references: frozenset[str]
+    died: bool = False
+    why: str | None = None
 
 
 class Sweep:
@@ -53,11 +56,13 @@ class Sweep:
         retrain: bool = False,
     ) -> None:
         self.store = store
+        self.name = experiment.name
         self.datasets = datasets
         self.parity = experiment.run.parity == "all"
         self.retry_failed = retry_failed
         self.refresh = refresh
         self.retrain = retrain
+        self.stale = Staleness()
         self.trials = {trial.id: trial for trial in trials}
         self.todo = self._missing()
         self.references = self._missing_references()
@@ -68,34 +73,36 @@ class Sweep:
 
     def _missing(self) -> dict[str, Trial]:
         """The trials of the plan that have no result that stands, by id."""
-        stored = self.store.finished()
+        stored = self.store.finished(self.name)
         return {
             key: trial for key, trial in self.trials.items() if key not in stored or self._again(trial, stored[key])
         }
 
-    def _again(self, trial: Trial, row: dict[str, Any]) -> bool:
-        status = row["status"]
+    def _again(self, trial: Trial, row: Finished) -> bool:
         if self.retrain:
             return True
-        if status in ("unsupported", "not_installed"):
+        if row.status in ("unsupported", "not_installed"):
             return True
-        if status in ("timeout", "crashed"):
+        if row.status in ("timeout", "crashed"):
             return self.retry_failed
-        unchecked = self.parity and trial.mode == "controlled" and row["verdict"] == "unchecked"
-        return unchecked or (self.refresh and is_stale({**row, "backend": trial.backend}))
+        unchecked = self.parity and trial.mode == "controlled" and row.verdict == "unchecked"
+        return unchecked or (self.refresh and self.stale.of(trial.backend, row.status, row.made))
 
     def _missing_references(self) -> dict[str, Trial]:
         """Reference id -> a trial that needs it, for those that the store does not have."""
         if not self.parity:
             return {}
-        stored = self.store.reference_versions()
-        current = (harness_version(), numpy_version())
-        return {
+        needed = {
             trial.reference_id: trial
             for trial in reversed(self.todo.values())
-            if trial.mode == "controlled"
-            and registry.backend(trial.backend).missing() is None
-            and (trial.reference_id not in stored or (self.refresh and stored[trial.reference_id] != current))
+            if trial.mode == "controlled" and registry.backend(trial.backend).missing() is None
+        }
+        stored = self.store.reference_versions(needed)
+        current = (harness_version(), numpy_version())
+        return {
+            key: trial
+            for key, trial in needed.items()
+            if key not in stored or (self.refresh and stored[key] != current)
         }
 
     def _kept_epochs(self) -> tuple[int, ...]:
@@ -154,11 +161,9 @@ class Sweep:
         return [trial.id in self.todo for trial in chunk.trials]
 
     def save(self, chunk: Chunk, outcomes: list[Outcome]) -> list[Outcome]:
-        """Store what was missing of a chunk, and give its outcomes."""
+        """Store what was missing of a chunk, and give its outcomes as they are stored."""
         missing = self.missing(chunk)
-        outcomes = list(compress(outcomes, missing))
-        self.writer.save(list(compress(chunk.trials, missing)), outcomes)
-        return outcomes
+        return self.writer.save(list(compress(chunk.trials, missing)), list(compress(outcomes, missing)))
 
 
 class Lanes:
@@ -235,12 +240,11 @@ class Lanes:
 
         def take(future: Future[list[Outcome]]) -> None:
             error = future.exception()
-            if error is not None and len(chunk.trials) > 1:  # one by one, so that only the guilty one pays
-                alone = [Queued(each, queued.references) for each in compress(chunk.alone(), self.sweep.missing(chunk))]
-                self.queues[name].extendleft(alone)
-                self.left[name] += len(alone)
+            if error is not None and len(chunk.trials) > 1 and not isinstance(error, NotStarted | NotInstalled):
+                self._again(name, queued, error)
                 return
-            outcomes = future.result() if error is None else [failed(error, chunk.trials[0])]
+            outcomes = future.result() if error is None else [failed(error, trial) for trial in chunk.trials]
+            outcomes = [replace(outcome, reason=outcome.reason or queued.why) for outcome in outcomes]
             for outcome in self.sweep.save(chunk, outcomes):
                 self.progress.finished(name, outcome.status, score_of(outcome.metrics)[0])
 
@@ -250,6 +254,22 @@ class Lanes:
         future = self.executor.submit(name, path, worker.run_chunk, *arguments, timeout=chunk.time_limit)
         self.running[future] = (name, take)
 
+    def _again(self, name: str, queued: Queued, error: BaseException) -> None:
+        """Give a stack that failed back to the queue: whole where its process died once, so that its bits stay.
+
+        Otherwise one by one, so that only the guilty one pays.
+        """
+        chunk = queued.chunk
+        if isinstance(error, Died) and not error.was_killed and not queued.died:
+            again = [replace(queued, died=True)]
+        else:
+            told = "it ran out of time" if isinstance(error, TimeoutError) else describe(error)
+            why = f"trained alone, since the stack failed: {told}"
+            missing = compress(chunk.alone(), self.sweep.missing(chunk))
+            again = [Queued(each, queued.references, why=why) for each in missing]
+        self.queues[name].extendleft(reversed(again))
+        self.left[name] += sum(len(each.chunk.trials) for each in again)
+
 
 def outcome_of(future: Future[Outcome], trial: Trial) -> Outcome:
     """What a worker's future says of one trial, a process that died or hung included."""
@@ -258,15 +278,11 @@ def outcome_of(future: Future[Outcome], trial: Trial) -> Outcome:
 
 
 def failed(error: BaseException, trial: Trial) -> Outcome:
-    """The outcome of a trial whose process died or hung."""
+    """The outcome of a trial whose process died or hung, or never started, or whose adapter raised something."""
     if isinstance(error, TimeoutError):
         return Outcome("timeout", f"stopped after the time limit of {trial.time_limit:g} s")
-    if isinstance(error, ProcessExpired):
-        return Outcome("crashed", f"the worker process died ({_exit(error.exitcode)})")
+    if isinstance(error, NotStarted):
+        return Outcome(error.status, str(error))
     if isinstance(error, NotInstalled):
         return Outcome("not_installed", str(error))
     return Outcome("crashed", describe(error))
-
-
-def _exit(code: int | None) -> str:
-    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"

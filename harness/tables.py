@@ -6,11 +6,13 @@ labels `(n,)` int64 from 0 in the sorted order of the classes ("binary", "multic
 columns; and whether a single target came as a column of an array, `(n, 1)`.
 """
 
+import csv
 import difflib
+import itertools
 import warnings
-import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import RequestError, unknown
+from harness.limits import check_file, check_size, limit, size
+from harness.npz import read_arrays
 from harness.trainer import TASKS
 
 Table = tuple[np.ndarray, np.ndarray, tuple[str, ...], str, tuple[str, ...], bool]
@@ -34,8 +38,7 @@ def load_table(path: Path, target: str | tuple[str, ...], task: str | None) -> T
     targets = (target,) if isinstance(target, str) else tuple(target)
     if path.suffix.lower() not in _READERS:
         raise RequestError(f"{path}: {unknown('kind of file', path.suffix, _READERS)}")
-    if not path.is_file():
-        raise RequestError(f"{path}: {'is not a file' if path.exists() else 'no such file'}; give a file that is there")
+    check_file(path, str(path))
     if not targets:
         raise RequestError(f"{path}: target: name at least one column")
     for name in targets:
@@ -47,13 +50,17 @@ def load_table(path: Path, target: str | tuple[str, ...], task: str | None) -> T
 
 def check_arrays(X: Any, y: Any, task: str | None) -> Table:
     """The same for arrays, lists or data frames: inputs `(n, n_inputs)`, targets `(n,)` or `(n, k)`."""
-    return _check(_frame(X, "X", "X"), _frame(y, "y", "y", or_vector=True), task, "X", "y")
+    inputs, targets, names, found, columns, column = _check(
+        _frame(X, "X", "X"), _frame(y, "y", "y", or_vector=True), task, "X", "y"
+    )
+    return inputs.copy(), targets.copy(), names, found, columns, column  # never the caller's own arrays
 
 
 # --- readers: a file -> a frame of inputs and a frame of targets --------------------------------------------------
 
 
 def _read_csv(path: Path, targets: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    check_csv(path, str(path))
     options: dict[str, Any] = {"encoding": "utf-8-sig", "skipinitialspace": True, "index_col": False}
     try:
         # read by itself, because pandas renames the second of two equal names
@@ -82,12 +89,44 @@ def _read_csv(path: Path, targets: tuple[str, ...]) -> tuple[pd.DataFrame, pd.Da
     return _part(frame.set_axis(names, axis=1), targets, path)
 
 
+def check_csv(path: Path, where: str) -> None:
+    """Count the columns of a CSV and its lines before it is parsed: short lines are filled up to all columns."""
+    check_file(path, where)
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
+            head = text.readline(limit("HARNESS_MAX_TEXT") + 1)
+            check_size("HARNESS_MAX_COLUMNS", head.count(",") + 1, f"{where}: {head.count(',') + 1} columns, or more")
+            check_size("HARNESS_MAX_TEXT", len(head), f"{where}: its first line, the names of its columns, goes on")
+            lines = itertools.chain([head], text)
+            columns = len(next((record for record in csv.reader(lines, skipinitialspace=True) if record), []))
+        with path.open("rb") as file:
+            rows = 1 + sum(
+                max(block.count(b"\n"), block.count(b"\r")) for block in iter(lambda: file.read(1 << 20), b"")
+            )
+    except OSError as error:
+        raise RequestError(f"{where}: cannot be read: {error.strerror}; give another file") from None
+    except csv.Error as error:
+        raise RequestError(f"{where}: cannot be read as CSV: its first line names no columns: {error}") from None
+    _check_extent(rows, columns, 16, where)  # a value as text and as a number, which parsing holds side by side
+
+
+def _check_extent(rows: int, columns: int, each: int, where: str) -> None:
+    check_size("HARNESS_MAX_COLUMNS", columns, f"{where}: {columns} columns")
+    taken = rows * columns * each
+    check_size("HARNESS_MAX_MEMORY", taken, f"{where}: {rows} rows of {columns} columns take {size(taken)} to read")
+
+
 def _read_parquet(path: Path, targets: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
     try:
+        read_metadata = import_module("pyarrow.parquet").read_metadata
+        described = read_metadata(path)
+        _check_extent(described.num_rows, described.num_columns, 16, str(path))
         frame = pd.read_parquet(path)
     except ImportError:
         raise RequestError(f"{path}: needs the package pyarrow; run: pip install pyarrow") from None
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+    except RequestError:
+        raise
+    except Exception as error:  # a broken file ends in any error of pyarrow, or of pandas about what stands in it
         raise RequestError(f"{path}: cannot be read as Parquet: {_line(error)}; write it again, or as CSV") from None
     names = [str(name) for name in frame.columns]
     _check_distinct(names, str(path))
@@ -98,36 +137,31 @@ def _read_npz(path: Path, targets: tuple[str, ...]) -> tuple[pd.DataFrame, pd.Da
     if len(targets) > 1:
         raise RequestError(f"{path}: target: name one array, of shape (n,) or (n, k); {len(targets)} are named")
     (target,) = targets
+    inputs = ""
+
+    def choose(names: list[str]) -> list[str]:
+        nonlocal inputs
+        _check_known(targets, names, "array", path)
+        others = [name for name in names if name != target]
+        if not others:
+            raise RequestError(f"{path}: holds no array of inputs beside the target {target!r}; name it 'X'")
+        if "X" not in others and len(others) > 1:
+            raise RequestError(f"{path}: which array holds the inputs? name it 'X' (found: {_listed(others)})")
+        inputs = "X" if "X" in others else others[0]
+        return [inputs, target]
+
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError(_NO_ARCHIVE)
-        with archive:
-            names = archive.files
-            _check_known(targets, names, "array", path)
-            others = [name for name in names if name != target]
-            if not others:
-                raise RequestError(f"{path}: holds no array of inputs beside the target {target!r}; name it 'X'")
-            if "X" not in others and len(others) > 1:
-                raise RequestError(f"{path}: which array holds the inputs? name it 'X' (found: {_listed(others)})")
-            inputs = "X" if "X" in others else others[0]
-            arrays = {name: archive[name] for name in (inputs, target)}
+        arrays = read_arrays(path, choose)
     except RequestError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        why = _line(error)
-        if "Object arrays" in why:
-            why = "an array of Python objects is never loaded; save numbers or texts"
-        elif "pickled" in why:  # what NumPy says of any file that it does not recognise
-            why = _NO_ARCHIVE
-        raise RequestError(f"{path}: cannot be read as NPZ: {why}") from None
+    except ValueError as error:
+        raise RequestError(f"{path}: cannot be read as NPZ: {error}") from None
     return (
         _frame(arrays[inputs], inputs, f"{path}: array {inputs!r}"),
         _frame(arrays[target], target, f"{path}: array {target!r}", or_vector=True),
     )
 
 
-_NO_ARCHIVE = "it is no archive of arrays; write one by numpy.savez"
 _READERS = {".csv": _read_csv, ".parquet": _read_parquet, ".npz": _read_npz}
 
 
@@ -155,7 +189,7 @@ def _frame(values: Any, name: str, at: str, or_vector: bool = False) -> pd.DataF
         allowed = "(n,) or (n, k)" if or_vector else "(n, n_inputs)"
         raise RequestError(f"{at}: has the shape {array.shape}; needed: {allowed}")
     try:
-        frame = pd.DataFrame(array)
+        frame = pd.DataFrame(array, copy=False)
     except ValueError as error:  # dates beyond those that pandas can count
         raise RequestError(f"{at}: {_line(error)}; give numbers or texts") from None
     single = or_vector and len(frame.columns) == 1
@@ -266,8 +300,8 @@ def _all_zero_or_one(frame: pd.DataFrame) -> bool:
 
 
 def _numbers(frame: pd.DataFrame, at: str) -> np.ndarray:
-    """The frame as float64, a copy of its own; infinite values are refused."""
-    values = np.array(frame.to_numpy(np.float64), np.float64, order="C")
+    """The frame as float64, which may be the array that it is made of; infinite values are refused."""
+    values = np.ascontiguousarray(frame.to_numpy(np.float64), np.float64)
     finite = np.isfinite(values)
     if not finite.all():
         columns = _columns(frame.columns[~finite.all(axis=0)])
@@ -285,7 +319,7 @@ def _check_present(frame: pd.DataFrame, at: str) -> None:
 
 
 def _check_distinct(names: list[str], at: str) -> None:
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise RequestError(f"{at}: {_columns(twice)}: the name stands there more than once; rename one")
 

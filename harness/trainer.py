@@ -81,10 +81,6 @@ class Diverged(Exception):
     """Raised by a trainer whose framework refuses to go on with weights that are not finite."""
 
 
-class NotInstalled(ImportError):
-    """A backend's framework is absent. The message says how to install it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Config:
     """One network and one way to train it. Every number is written out; none is a library's default.
@@ -238,6 +234,10 @@ class Trainer(ABC):
     when they are called (`blas.dgemm(…)`, not a `dgemm` that was imported by name).
 
     A trainer leaves the process as it is: the states of `random` and `numpy.random`, NumPy's `seterr`, `os.environ`.
+
+    `Weights` are one dict a layer, first hidden layer first: `"W"` `(n_in, n_out)` and `"b"` `(n_out,)`. With batch
+    normalisation a hidden layer holds, in place of `"b"`, `"gamma"`, `"beta"`, and the running `"mean"` and
+    `"variance"`, each `(n_out,)`.
     """
 
     name: ClassVar[str]
@@ -290,6 +290,13 @@ class Trainer(ABC):
         written. Afterwards `logits` and `weights` answer. May raise `Diverged`.
         """
         raise NotImplementedError(f"backend {self.name!r} has no native mode")
+
+    def answers(self, X: np.ndarray) -> np.ndarray | None:
+        """The class, `(n,)`, that code of its own says of each row when a native fit has left it without numbers.
+
+        None where it says none: an accuracy is then not known.
+        """
+        return None
 
 
 MEMBER_NUMBERS: tuple[str, ...] = (

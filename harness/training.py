@@ -1,6 +1,7 @@
 """One trial, from arrays to an outcome: the part that runs inside a worker, and knows neither store nor plan."""
 
 import math
+import operator
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ import numpy as np
 
 from harness.checkpoints import flat_stack
 from harness.data import Prepared
+from harness.errors import plain_text
 from harness.metrics import NO_SCORE, Score, confusion, confusion_stack, evaluate, evaluate_stack, loss, score_of
 from harness.stacks import lifted
 from harness.trainer import (
@@ -32,7 +34,7 @@ Curves = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of one training. Metrics are empty where it diverged.
+    """What came out of one training. Metrics are empty where it diverged, but for the accuracy of `Trainer.answers`.
 
     `checkpoints` holds the weights, flat, after the epochs that were asked for; `grid_logits` those of `harness.plane`.
     """
@@ -52,6 +54,10 @@ class Outcome:
     test_logits: np.ndarray | None = None
     grid_logits: np.ndarray | None = None
     confusion: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.reason is not None:  # whatever a backend said: it has to fit a row, a terminal and a page
+            object.__setattr__(self, "reason", plain_text(self.reason, 1000))
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,19 @@ class BestEpoch:
         else:
             self.waited += 1
         return self.waited >= self.rule.patience
+
+
+def as_arrays(weights: Weights) -> Weights:
+    """The weights of a trainer as plain arrays of numbers, which need no framework to be read.
+
+    Raises `TypeError` for what cannot be one.
+    """
+    arrays = tuple({str(key): np.asarray(value) for key, value in layer.items()} for layer in weights)
+    for layer in arrays:
+        for key, value in layer.items():
+            if value.dtype.kind != "f":
+                raise TypeError(f"weights() gave {key} as {value.dtype}, not as numbers of floating point")
+    return arrays
 
 
 def is_finite(weights: Weights) -> bool:
@@ -149,6 +168,7 @@ class Watcher:
     def __call__(self, epoch: int) -> np.ndarray:
         """Look at the training after `epoch` epochs: which of the members that are left have to leave, `(members,)`."""
         started = time.perf_counter()
+        epoch = operator.index(epoch)
         weights = self.weights()
         flat = flat_stack(weights) if epoch in self.kept_epochs else None
         for k, (i, finite) in enumerate(zip(self.still, finite_members(weights), strict=True)):
@@ -170,7 +190,7 @@ class Watcher:
 
     def weights(self) -> Weights:
         """The weights of the members that are still there; `RuntimeError` where there are more, or fewer."""
-        weights = self.trainer.stack_weights()
+        weights = as_arrays(self.trainer.stack_weights())
         held = {len(value) for layer in weights for value in layer.values()}
         if held != {len(self.still)}:
             raise RuntimeError(f"stack_weights() holds {max(held, default=0)} members, expected {len(self.still)}")
@@ -349,7 +369,7 @@ def train_native(
     curves = {f"logged_{name}": list(map(float, values)) for name, values in fit.curves.items()}
     if curves:
         curves["epoch"] = [float(epoch) for epoch in range(1, fit.epochs_run + 1)]
-    outcome = _finish(trainer, config, prepared, curves, fit.epochs_run, seconds)
+    outcome = _finish(trainer, config, prepared, curves, operator.index(fit.epochs_run), seconds)
     if grid is None or not score_of(outcome.metrics) > bar:
         return outcome
     return replace(outcome, grid_logits=trainer.logits(grid).astype(np.float32))
@@ -357,6 +377,8 @@ def train_native(
 
 def validate_native_fit(fit: NativeFit, config: Config) -> None:
     """Raise `ValueError` when what `fit_native` gave cannot be true, before it is stored."""
+    if not isinstance(fit, NativeFit):
+        raise ValueError(f"fit_native gave {fit!r:.80}, expected a harness.NativeFit")
     if not 1 <= fit.epochs_run <= config.epochs:
         raise ValueError(f"fit_native says that it ran {fit.epochs_run} epochs of {config.epochs}")
     for name, values in fit.curves.items():
@@ -370,14 +392,19 @@ def _finish(
     trainer: Trainer, config: Config, prepared: Prepared, curves: Curves, epochs_run: int, seconds: dict[str, Any]
 ) -> Outcome:
     """The outcome of a native fit."""
-    weights = trainer.weights()
+    weights = as_arrays(trainer.weights())
     common: dict[str, Any] = {"curves": curves, "epochs_run": epochs_run, "stack_size": 1}
     if not is_finite(weights):
-        return Outcome("diverged", "weights not finite at the end", **common, **seconds)
+        said = {name: trainer.answers(part.X) for name, part in prepared.parts().items()}
+        right = {
+            name: np.mean(classes == prepared.parts()[name].y) for name, classes in said.items() if classes is not None
+        }
+        metrics = {f"{name}_accuracy": float(share) for name, share in right.items()}
+        return Outcome("diverged", "weights not finite at the end", metrics, **common, **seconds)
     logits: dict[str, np.ndarray] = {}
     for name, part in prepared.parts().items():  # the test rows come last, where there are any: theirs is the time
         before = time.perf_counter()
-        logits[name] = trainer.logits(part.X)
+        logits[name] = np.asarray(trainer.logits(part.X))
         seconds["predict_seconds"] = time.perf_counter() - before
     metrics = evaluate(config, logits, prepared, full=True)
     if not all(map(math.isfinite, metrics.values())):

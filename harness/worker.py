@@ -4,13 +4,10 @@ The parent pins threads through the environment before the process starts (see `
 are in force before NumPy or a framework is imported.
 """
 
-import multiprocessing
 import os
 import sys
-import threading
-from collections.abc import Hashable, Sequence
-from dataclasses import replace
-from multiprocessing.connection import wait
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +15,17 @@ import numpy as np
 from harness.checks import CheckResult, run_check
 from harness.checks.covering import Case, Measured, covering, measure, supported_levels
 from harness.conventions import Row
-from harness.data import Datasets, Prepared
+from harness.data import Dataset, Datasets, Prepared
 from harness.denormals import flush_denormals
 from harness.draws import native_seed
-from harness.errors import describe
+from harness.errors import RequestError, plain_text
 from harness.explaining.scores import Scores, score_rows
 from harness.floor import ReferenceOutcome, train_reference
 from harness.keep import Keep
 from harness.metrics import NO_SCORE
 from harness.plan import Trial
 from harness.plane import grid_inputs, has_plane
+from harness.profiles import PROFILES, native_only
 from harness.registry import load_trainer
 from harness.trainer import StackTrainer, Trainer, Weights
 from harness.training import Outcome, train_native, train_stack
@@ -36,27 +34,50 @@ _datasets: Datasets = {}
 _prepared: dict[Hashable, Prepared] = {}
 
 
+@dataclass(frozen=True)
+class SavedDataset:
+    """A dataset whose arrays lie in files, where every worker maps them: one copy in memory serves all."""
+
+    dataset: Dataset  # without its arrays
+    X: Path
+    y: Path
+
+    def load(self) -> Dataset:
+        """The dataset; nobody can write into its arrays."""
+        X, y = (np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray) for path in (self.X, self.y))
+        return replace(self.dataset, X=X, y=y)
+
+
+def save_datasets(datasets: Datasets, folder: Path) -> dict[str, SavedDataset]:
+    """Write the arrays into the folder. Raises `RequestError` where there is no room."""
+    saved = {}
+    nothing = np.empty(0)
+    for number, (key, dataset) in enumerate(datasets.items()):
+        X, y = (folder / f"{number}-{name}.npy" for name in ("X", "y"))
+        try:
+            np.save(X, dataset.X, allow_pickle=False)
+            np.save(y, dataset.y, allow_pickle=False)
+        except OSError as error:
+            told = f"the data cannot be written into {folder.parent}: {error.strerror or error}"
+            raise RequestError(f"{told}; set TMPDIR to a folder with more room") from None
+        saved[key] = SavedDataset(replace(dataset, X=nothing, y=nothing), X, y)
+    return saved
+
+
+def begin(saved: Mapping[str, SavedDataset], trainer: str | None) -> None:
+    """Called once in a new worker, apart from any trial, so that no trial's time limit pays for the import."""
+    initialize({key: dataset.load() for key, dataset in saved.items()})
+    if trainer is not None:
+        load_trainer(trainer)
+
+
 def initialize(datasets: Datasets) -> None:
-    """Called once in a new worker: keep the data, end with the parent, keep the framework's chatter to itself."""
+    """Keep the data for the trials to come, and the framework's chatter to this process."""
     global _datasets
     _datasets = datasets
     _prepared.clear()
     flush_denormals()
-    _end_with_parent()
     _silence()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed, in the middle of a trial too, ends by itself."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _silence() -> None:
@@ -69,7 +90,7 @@ def _silence() -> None:
 
 
 def warm_up(trainer: str) -> str:
-    """Import the framework, apart from any trial, so that no trial's time limit pays for it; gives the class's name."""
+    """Import the framework; gives the class's name."""
     return str(load_trainer(trainer).name)
 
 
@@ -81,13 +102,13 @@ def trains_stacks(trainer: str) -> bool:
 def run_chunk(trials: Sequence[Trial], trainer: str, width: int = 1, keep: Keep | None = None) -> list[Outcome]:
     """Train the trials of a chunk together, and give an outcome for each; see `harness.cohorts`.
 
-    A stack that an adapter's own exception has ended is trained again one by one, so that only the guilty one pays.
     Weights and logits are most of what has to be sent back: `keep` says whose; without it all come as they are.
+    Raises what the adapter raises: the process may then be in any state, and is fit for no further trial.
     """
     trainer_class = load_trainer(trainer)
     reasons = [unsupported(trial, trainer_class) for trial in trials]
     able = [trial for trial, reason in zip(trials, reasons, strict=True) if reason is None]
-    trained = iter(_train_all(able, trainer, width, keep))
+    trained = iter(_train_all(able, trainer_class, width, keep))
     outcomes = [next(trained) if reason is None else Outcome("unsupported", reason) for reason in reasons]
     if keep is None:
         return outcomes
@@ -116,16 +137,19 @@ def _grid(trial: Trial) -> np.ndarray | None:
     return grid_inputs(trial, dataset, prepared_for(trial)) if has_plane(trial, dataset) else None
 
 
-def _train_all(trials: Sequence[Trial], trainer: str, width: int, keep: Keep | None) -> list[Outcome]:
-    """Several together; or, where that fails, one by one, which their reason then says."""
-    why = None
-    if len(trials) > 1:
-        try:
-            return _train_together(trials, load_trainer(trainer), width, keep)
-        except Exception as error:
-            why = f"trained alone, since the stack failed: {describe(error)}"
-    alone = [run_trial(trial, trainer, keep=keep) for trial in trials]
-    return [replace(outcome, reason=outcome.reason or why) for outcome in alone]
+def _train_all(trials: Sequence[Trial], trainer_class: type[Trainer], width: int, keep: Keep | None) -> list[Outcome]:
+    """Controlled trials together; native ones, of which a chunk has one, in the framework's own way."""
+    if trials and trials[0].mode == "controlled":
+        return _train_together(trials, trainer_class, width, keep)
+    return [_train_natively(trial, trainer_class, native_seed(trial.base_seed, trial.seed), keep) for trial in trials]
+
+
+def _train_natively(trial: Trial, trainer_class: type[Trainer], seed: int, keep: Keep | None) -> Outcome:
+    grid, bar = (None, NO_SCORE) if keep is None else (_grid(trial), keep.bar)
+    try:
+        return train_native(trainer_class, trial.config, seed, prepared_for(trial), grid, bar)
+    except NotImplementedError as error:  # what the framework has no idiom of its own for
+        return Outcome("unsupported", plain_text(error))
 
 
 def prepared_for(trial: Trial) -> Prepared:
@@ -174,36 +198,31 @@ def _starts(trials: Sequence[Trial]) -> list[Weights]:
     return starts
 
 
-def run_trial(trial: Trial, trainer: str, seed: int | None = None, keep: Keep | None = None) -> Outcome:
-    """Train one trial. An adapter's own exception costs this trial, and comes back as its reason.
+def run_trial(trial: Trial, trainer: str, seed: int | None = None) -> Outcome:
+    """Train one trial. A native fit is given the seed of the trial's repeat, or `seed` in its place.
 
-    A native fit is given the seed of the trial's repeat, or `seed` in its place. `keep` is that of the trial's chunk.
+    Raises what the adapter raises.
     """
+    if seed is None or trial.mode == "controlled":
+        return run_chunk((trial,), trainer)[0]
     trainer_class = load_trainer(trainer)
     reason = unsupported(trial, trainer_class)
     if reason is not None:
         return Outcome("unsupported", reason)
-    try:
-        if trial.mode == "controlled":
-            return _train_together((trial,), trainer_class, 1, keep)[0]
-        own = native_seed(trial.base_seed, trial.seed) if seed is None else seed
-        grid, bar = (None, NO_SCORE) if keep is None else (_grid(trial), keep.bar)
-        return train_native(trainer_class, trial.config, own, prepared_for(trial), grid, bar)
-    except NotImplementedError as error:
-        if trial.mode == "native":  # what the framework has no idiom of its own for
-            return Outcome("unsupported", str(error))
-        return Outcome("crashed", describe(error))
-    except Exception as error:
-        return Outcome("crashed", describe(error))
+    return _train_natively(trial, trainer_class, seed, None)
 
 
 def unsupported(trial: Trial, trainer_class: type[Trainer]) -> str | None:
     """Why this backend cannot train this trial, or None when it can."""
-    if trial.mode == "controlled":
-        return trainer_class.unsupported(trial.config)
-    if trainer_class.fit_native is Trainer.fit_native:
-        return f"backend {trial.backend!r} has no native mode"
-    return trial.not_native() or trainer_class.unsupported(trial.config)
+    if trial.mode == "controlled" and trial.backend in PROFILES:
+        return native_only(trial.backend)
+    if trial.mode == "native":
+        if trainer_class.fit_native is Trainer.fit_native:
+            return f"backend {trial.backend!r} has no native mode"
+        if reason := trial.not_native():
+            return reason
+    reason = trainer_class.unsupported(trial.config)
+    return None if reason is None else plain_text(reason)
 
 
 def unsupported_trials(trials: Sequence[Trial], trainer: str) -> list[str | None]:

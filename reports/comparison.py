@@ -276,7 +276,15 @@ def _moved(comparison: Comparison, judged: int) -> list[str]:
         where = _where(comparison, first)
         text = f"{backend}, {mode}: {style.named(first['score'])} moved in {len(mine)} of {cells}, "
         text += f"by up to {style.signed(first['difference'])}{where}; "
-        if comparison.both.n_seeds < 2:
+        if mode == "controlled":  # same start and batches: no draw of a seed is in what moved
+            parted = _parted(comparison, backend, mine)
+            text += (
+                f"in {parted if parted < len(mine) else 'all'} of them a trial agreed with the "
+                "reference and now differs from it."
+                if parted
+                else "start and batches are the same in both stores, so this is no noise of a seed."
+            )
+        elif comparison.both.n_seeds < 2:
             text += "one seed cannot say whether that is more than noise."
         else:
             text += (
@@ -286,6 +294,19 @@ def _moved(comparison: Comparison, judged: int) -> list[str]:
             )
         found.append(text)
     return found
+
+
+def _parted(comparison: Comparison, backend: str, moved: pd.DataFrame) -> int:
+    """In how many of these cells a controlled trial agreed with the reference and does no more."""
+    trials, axes = comparison.pairs, list(comparison.both.axes)
+    chosen = (trials["backend"] == backend) & (trials["mode"] == "controlled") & (trials["change"] == "differs")
+    differ = {_place(row, axes) for row in trials[chosen].to_dict("records")}
+    return sum(_place(row, axes) in differ for row in moved.to_dict("records"))
+
+
+def _place(row: dict[str, Any], axes: list[str]) -> str:
+    """The place of a row on the axes, as text: their values may be lists."""
+    return repr([row[axis] for axis in axes])
 
 
 def _where(comparison: Comparison, row: pd.Series) -> str:

@@ -1,7 +1,8 @@
 """Figures printed elsewhere, beside the stored rows: where the two are equal.
 
 A cell is reproduced when its mean equals the published number to 1e-9, every planned trial of it finished, and it is
-not chaotic: where rounding alone decides, equality is a coincidence.
+not chaotic: where rounding alone decides, equality is a coincidence. A code that cannot be trained in mode `controlled`
+is compared as it is in mode `native`; where it diverged and prints an accuracy all the same, that counts.
 """
 
 import math
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from reports import agreement, style
-from reports.study import Cell, Position, Study
+from reports.study import Cell, Position, Study, is_finite
 
 EQUAL = 1e-9
 SPLITS = ("train", "test")
@@ -44,13 +45,36 @@ def chaotic(study: Study) -> set[Position]:
     return {cell.position for cell in cells if cell.chaotic}
 
 
+def lanes(study: Study) -> dict[str, str]:
+    """The mode in which each backend is compared: `controlled`, or `native`, where it has that alone."""
+    native = [name for name in study.backends_of("native") if not study.absence("native", name)]
+    return {
+        name: "native" if name in native and study.absence("controlled", name) else "controlled"
+        for name in study.backends_of("controlled")
+    }
+
+
+def number_of(cell: Cell, column: str) -> float:
+    """The mean of a cell whose trials finished, or what its code answered when all had diverged; else NaN."""
+    if cell.complete:
+        return cell.mean(column)
+    values = [row.get(column) for row in cell.rows if row["status"] == "diverged"]
+    told = [float(value) for value in values if is_finite(value)]
+    return sum(told) / len(told) if told and len(told) == len(cell.rows) else math.nan
+
+
 def equal(cell: Cell, column: str, number: float) -> bool:
     """Whether a cell has the published number."""
-    return cell.complete and abs(cell.mean(column) - number) <= EQUAL
+    return abs(number_of(cell, column) - number) <= EQUAL
+
+
+def decided(cell: Cell, column: str, unstable: set[Position]) -> bool:
+    """Whether it is not rounding alone that decides a cell: it is calm, or its code was left without a number."""
+    return cell.position not in unstable or (not cell.complete and not math.isnan(number_of(cell, column)))
 
 
 def reproduced_table(study: Study) -> pd.DataFrame:
-    """One row a backend that ran in mode `controlled` and a split: how many published numbers it has.
+    """One row a backend that ran and a split: how many published numbers it has. See `lanes` for the mode.
 
     `legible = chaotic + diverged + no_result + compared`: in a chaotic cell rounding alone decides, so that equality
     would be a coincidence; where a trial diverged, or did not finish for another reason, there is nothing to compare.
@@ -58,19 +82,20 @@ def reproduced_table(study: Study) -> pd.DataFrame:
     """
     cells, left_out = printed(study), chaotic(study)
     records = []
-    for backend in study.backends_of("controlled"):
-        if study.absence("controlled", backend):
+    for backend, mode in lanes(study).items():
+        if study.absence(mode, backend):
             continue
         for split in splits(study):
             column = f"{split}_accuracy"
             legible = [
-                (study.cell("controlled", backend, position), numbers[column])
+                (study.cell(mode, backend, position), numbers[column])
                 for position, numbers in cells.items()
                 if not math.isnan(numbers[column])
             ]
-            judged = [(cell, number) for cell, number in legible if cell.position not in left_out]
-            compared = [(cell, number) for cell, number in judged if cell.complete]
-            diverged = sum(any(row["status"] == "diverged" for row in cell.rows) for cell, _ in judged)
+            judged = [(cell, number) for cell, number in legible if decided(cell, column, left_out)]
+            compared = [(cell, number) for cell, number in judged if not math.isnan(number_of(cell, column))]
+            without = [cell for cell, _ in judged if math.isnan(number_of(cell, column))]
+            diverged = sum(any(row["status"] == "diverged" for row in cell.rows) for cell in without)
             records.append(
                 {
                     "backend": backend,
@@ -82,7 +107,7 @@ def reproduced_table(study: Study) -> pd.DataFrame:
                     "compared": len(compared),
                     "reproduced": sum(equal(cell, column, number) for cell, number in compared),
                     "largest_difference": max(
-                        (abs(cell.mean(column) - number) for cell, number in compared), default=math.nan
+                        (abs(number_of(cell, column) - number) for cell, number in compared), default=math.nan
                     ),
                 }
             )

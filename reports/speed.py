@@ -46,13 +46,16 @@ PROTOCOL = (
 )
 
 
-def tables(summary: pd.DataFrame, base: str) -> str:
-    """The ratios of an epoch's time to the base, a table for each mode and number of threads, as plain text."""
+def tables(summary: pd.DataFrame, base: str, busy: str = "") -> str:
+    """The ratios of an epoch's time to the base, a table for each mode and number of threads, as plain text.
+
+    `busy` is what was wrong with the machine, which then stands above each table.
+    """
     parts = []
     for mode, threads, group in _groups(summary):
         lines = _epoch_table(group, base)
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        parts.append(f"{_heading(mode, threads)}: time of an epoch, {base} = 1")
+        parts.append(f"{_heading(mode, threads)}: time of an epoch, {base} = 1" + (f" ({busy})" if busy else ""))
         parts += ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
         parts.append("")
     return "\n".join([*parts, *_failures(summary)]).rstrip()
@@ -65,12 +68,19 @@ def page(
     made_on: dict[str, str],
     versions: dict[str, str],
     drawn: Sequence[str],
+    busy: str = "",
 ) -> str:
-    """Everything as Markdown: the pictures by their file names, the tables, the protocol, the machine."""
+    """Everything as Markdown: the pictures by their file names, the tables, the protocol, the machine.
+
+    `busy` is what was wrong with the machine: it stands at the top, and above each table.
+    """
     parts = ["# How fast each backend trains", "", *_findings(summary, base), ""]
+    if busy:
+        parts += [f"**When this was begun, {busy}. Timings spread, and small differences are the machine's.**", ""]
     parts += [f"![{name.removesuffix('.png')}]({name})\n" for name in drawn]
     for mode, threads, group in _groups(summary):
-        parts += [f"## {_heading(mode, threads).capitalize()}", "", f"Time of an epoch, {base} = 1:", ""]
+        marked = f" ({busy})" if busy else ""
+        parts += [f"## {_heading(mode, threads).capitalize()}", "", f"Time of an epoch, {base} = 1{marked}:", ""]
         parts += _markdown(_epoch_table(group, base))
         for phase, title in PHASES.items():
             if (group["phase"] == phase).any():

@@ -227,8 +227,8 @@ def _stale_sentence(study: Study) -> list[str]:
     if not stale:
         return []
     return [
-        f"{style.count(stale, 'row is', 'rows are')} stale: trained with other versions than those now installed "
-        "(run again with --refresh)."
+        f"{style.count(stale, 'row is', 'rows are')} stale: trained by other code, or with other versions, than are "
+        "here now (run again with --refresh)."
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from harness.executor import ENVIRONMENT
 from tests.browser import browser, open_page  # noqa: F401 (fixtures)
+from tests.servers import postgres, server  # noqa: F401 (fixtures)
 
 os.environ.update(ENVIRONMENT)
 
@@ -36,3 +37,9 @@ def small_table():
 @pytest.fixture
 def store(tmp_path: Path):
     return f"sqlite:///{tmp_path / 'store.db'}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.suite)])
+def any_store(request):
+    """A store of each kind, for what has to be so in both; on PostgreSQL with the suites."""
+    return request.getfixturevalue("store" if request.param == "sqlite" else "postgres")

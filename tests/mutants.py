@@ -328,6 +328,18 @@ class NativeCountsWrong(NumpyTrainer):
         return NativeFit(super().fit_native(X, y, seed).epochs_run + 1)
 
 
+class NativeGivesNothing(NumpyTrainer):
+    def fit_native(self, X, y, seed):
+        super().fit_native(X, y, seed)
+
+
+class NativeOfNoIdiom(NumpyTrainer):
+    """No mutant: `fit_native` may say that the framework has no idiom of its own."""
+
+    def fit_native(self, X, y, seed):
+        raise NotImplementedError("this framework has no idiom for that")
+
+
 class NativeCurveTooShort(NumpyTrainer):
     def fit_native(self, X, y, seed):
         return NativeFit(super().fit_native(X, y, seed).epochs_run, {"loss": [1.0]})
@@ -354,6 +366,7 @@ MUTANTS = {
     ForeignArithmetic: "own_arithmetic",
     OwnFunctionAsArithmetic: "own_arithmetic",
     NativeCountsWrong: "native",
+    NativeGivesNothing: "native",
     NativeCurveTooShort: "native",
     NativeLogitsOfOthers: "native",
     SinglePrecisionLogits: "logits",

@@ -141,7 +141,8 @@ def loss_of(training, z, y):
             p = torch.softmax(z, 1).clamp(1e-7, 1 - 1e-7)
             each = -torch.log(p[torch.arange(n), y] / p.sum(1))
         else:  # what course codes do: p - t is the error, whatever their p is
-            p = torch.exp(z) / (torch.exp(z).sum(1, keepdim=True) + 1e-9)
+            e = torch.exp(z - z.max(1, keepdim=True).values)
+            p = e / (e.sum(1, keepdim=True) + 1e-9)
             error = (p - torch.nn.functional.one_hot(y, outputs)).detach()
             each = (error * z).sum(1)
             each = each - each.detach() - torch.log(p[torch.arange(n), y]).detach()

@@ -13,11 +13,12 @@ import pandas as pd
 from scipy import stats
 
 _UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6}
+_METRICS = ("accuracy", "loss", "auc", "f1", "mse", "mae", "r2")
 _NUMBER = re.compile(r"([+−-]?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?(?: (s|ms|µs))?")
 
 
 def stored(database: Path) -> pd.DataFrame:
-    """A row a planned trial: `planned` and `trials` joined, with a column for every axis and setting.
+    """A row a planned trial: `planned` and `trials` joined, with a column for every metric, axis and setting.
 
     The file stands in its `attrs`.
     """
@@ -28,10 +29,13 @@ def stored(database: Path) -> pd.DataFrame:
         )
     rows = rows.loc[:, ~rows.columns.duplicated()]
     rows["status"] = rows["status"].fillna("pending")
+    names = [f"{part}_{name}" for part in ("train", "validation", "test") for name in _METRICS]
+    texts = rows.pop("metrics").fillna("{}")  # a pending trial has none
+    metrics = pd.DataFrame([json.loads(text) for text in texts]).reindex(columns=names)
     settings = pd.DataFrame([json.loads(text) for text in rows.pop("settings")])
     cells = pd.DataFrame([json.loads(text) for text in rows.pop("cell")])
     settings = settings[[name for name in settings if name not in cells]]
-    found = pd.concat([rows, cells, settings], axis=1)
+    found = pd.concat([rows, metrics.astype(float), cells, settings], axis=1)
     found.attrs["database"] = database
     return found
 

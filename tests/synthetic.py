@@ -6,6 +6,7 @@ call.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -65,6 +66,19 @@ def grid(
         },
         "run": {"backends": list(backends), "modes": list(modes), "seeds": seeds},
     }
+
+
+def as_stored(assignments: str) -> str:
+    """SQL assignments to columns of a frame, `"status = 'ok', test_loss = test_loss + 1"`, as the table has them."""
+    others, metrics = [], "metrics"
+    for assignment in re.split(r", (?=\w+ = )", assignments):
+        name, value = assignment.split(" = ", 1)
+        value = re.sub("|".join(METRICS), lambda found: f"json_extract(metrics, '$.{found[0]}')", value)
+        if name in METRICS:
+            metrics = f"json_set({metrics}, '$.{name}', {value})"
+        else:
+            others.append(f"{name} = {value}")
+    return ", ".join([*others, *([f"metrics = {metrics}"] if metrics != "metrics" else [])])
 
 
 def all_well(trial: Trial) -> Fate:

@@ -156,3 +156,13 @@ def test_a_contender_is_asked_in_its_own_process_and_times_itself():
 def test_a_contender_that_fails_says_why():
     with pytest.raises(RuntimeError, match="nobody: "):
         process.Contender("nobody", "float32", 1)
+
+
+def test_the_file_of_the_large_store_is_the_experiment_that_fills_it():
+    import tomllib
+
+    from benchmarks.stored import EXPERIMENT, LARGE
+    from harness.experiment import parse
+
+    asked, filled = parse(tomllib.loads(EXPERIMENT)), parse(LARGE)
+    assert asked.model_dump(exclude={"source"}) == filled.model_dump(exclude={"source"})

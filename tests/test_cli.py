@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from harness import registry
+from harness.checks import CheckResult, arithmetic, nothing_trained
 from harness.cli import COMMANDS, invoke
 from harness.cli.options import pick_cell
 from harness.experiment import parse
@@ -57,7 +58,10 @@ def refused(capsys, *arguments):
         (["run", "digits-quick", "--store", "sqlite:///."], ["sqlite:///.", "cannot be opened"]),
         (["run", "digits-quick", "--out", "/dev/null/x"], ["/dev/null/x", "cannot be written"]),
         (["run", "digits-quick", "--backends", "numpy,numpy"], ["backends", "twice"]),
-        (["run", "digits-quick", "--seeds", "1000000000", "--dry-run"], ["trials planned", "at most 1000000"]),
+        (
+            ["run", "digits-quick", "--seeds", "1000000000", "--dry-run"],
+            ["trials planned", "at most 100000;", "HARNESS_MAX_TRIALS"],
+        ),
         (["run", "x" * 300 + ".toml"], ["cannot be read", "name too long"]),
         (["status", "--store", "sqlite:///x.db"], ["sqlite:///x.db", "no such file"]),
         (["status", "--store", "x.db"], ["sqlite:///x.db", "no such file"]),
@@ -68,7 +72,7 @@ def refused(capsys, *arguments):
         (["dump", "digits-quick", "--backend", "numpy", "-o", "x.npz"], ["singles out 9 cells", "learning_rate=0.01"]),
         (
             ["dump", "digits-quick", "--backend", "numpy", "--cell", "lr=1", "-o", "x.npz"],
-            ["'lr=1'", "unknown axis 'lr'", "allowed: learning_rate, l2"],
+            ["'lr=1'", "unknown axis 'lr'", "axes: learning_rate, l2"],
         ),
         (["dump", "digits-quick", "--backend", "numpi", "--cell", "learning_rate=1,l2=1e-2", "-o", "x"], ["'numpi'"]),
     ],
@@ -179,6 +183,30 @@ def test_a_backend_that_supports_nothing_does_not_pass(monkeypatch, capfd):
     try:
         assert invoke(["check", "nothing"]) == 1
         assert "not one network could be trained" in capfd.readouterr().out
+    finally:
+        registry.backends.cache_clear()
+
+
+def test_where_networks_were_trained_and_all_wrong_that_is_said():
+    passed, failed, unsupported = (
+        [CheckResult(name, status) for name in arithmetic.FIVE_EPOCHS] for status in ("passed", "failed", "unsupported")
+    )
+    assert nothing_trained(unsupported) == "not one network could be trained"
+    assert nothing_trained(failed) == nothing_trained([*failed[:1], *unsupported[1:]])
+    assert nothing_trained(failed) == "not one of the checks that train five epochs passed"
+    assert nothing_trained([*failed[1:], passed[0]]) is None
+    assert nothing_trained(failed[:3]) is None  # only some were run
+
+
+@pytest.mark.parametrize("command", [["explain", "digits-quick", "own", "torch"], ["conventions", "own", "torch"]])
+def test_a_backend_without_conventions_is_told_what_it_can_do(command, monkeypatch, capfd):
+    monkeypatch.setattr(registry, "BUILT_IN", (*registry.BUILT_IN, Backend("own", "tests.faults:SupportsNothing")))
+    registry.backends.cache_clear()
+    try:
+        assert invoke(command) == 2
+        (line,) = capfd.readouterr().err.splitlines()
+        assert "backend 'own' declares no conventions; those that do: numpy" in line
+        assert "`harness trace EXP controlled own --mode controlled`" in line
     finally:
         registry.backends.cache_clear()
 

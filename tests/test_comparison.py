@@ -13,6 +13,7 @@ import harness
 from harness.cli import invoke
 from reports import comparison, markdown, statistics, style, tables
 from reports.written import Table
+from tests.synthetic import as_stored
 
 EXPERIMENT = """
 name = "small"
@@ -57,7 +58,7 @@ def changed(old, tmp_path):
         with sqlite3.connect(path) as connection:
             for assignments, mode, position, seeds in edits:
                 done = connection.execute(
-                    f"UPDATE trials SET {assignments} WHERE " + WHERE.format(mode, position, seeds)
+                    f"UPDATE trials SET {as_stored(assignments)} WHERE " + WHERE.format(mode, position, seeds)
                 )
                 assert done.rowcount > 0
         connection.close()

@@ -11,7 +11,7 @@ from harness import registry
 from harness.checks import CHECKS, arithmetic, run_check
 from harness.cli import invoke
 from harness.registry import BUILT_IN, Backend, load_trainer
-from tests.mutants import MUTANTS, Correct, L2OffByTwo, TextAsArithmetic
+from tests.mutants import MUTANTS, Correct, L2OffByTwo, NativeOfNoIdiom, TextAsArithmetic
 from tests.mutants_at_large import MUTANTS_AT_LARGE, NamesOnePrecision, OneFunctionForEachPrecision
 from tests.mutants_of_parts import MUTANTS_OF_PARTS
 from tests.mutants_of_stacks import MUTANTS_OF_STACKS, CorrectStack
@@ -43,7 +43,17 @@ UNSUPPORTED = {("sklearn", name): reason for name, reason in SKLEARN.items()} | 
 }
 UNSUPPORTED["torch-manual", "native"] = "native mode"  # PyTorch's own way is that of the backend torch
 
-CASES = [pytest.param(backend, name, id=f"{backend.name}-{name}") for backend in BUILT_IN for name in CHECKS]
+COMPILED = ("tensorflow", "keras")
+QUICK = ("five_epochs[adam", "declaration", "weights_round_trip", "one_step", "logits", "native", "own_arithmetic")
+"""Of what compiles for every network these are looked at each time, and the others with the suites."""
+
+
+def _case(backend, name):
+    slow = backend.name in COMPILED and not name.startswith(QUICK)
+    return pytest.param(backend, name, id=f"{backend.name}-{name}", marks=[pytest.mark.suite] if slow else [])
+
+
+CASES = [_case(backend, name) for backend in BUILT_IN for name in CHECKS]
 
 
 @pytest.mark.parametrize(("backend", "name"), CASES)
@@ -81,6 +91,11 @@ def test_a_library_may_have_a_function_for_each_precision():
     assert result.status == "passed", result.message
     assert result.message.count("gemm") == 2
     assert "is used in float32" in run_check("own_arithmetic", NamesOnePrecision).message
+
+
+def test_a_native_fit_may_say_that_there_is_no_idiom_for_it():
+    result = run_check("native", NativeOfNoIdiom)
+    assert (result.status, result.message) == ("unsupported", "this framework has no idiom for that")
 
 
 def test_a_text_for_a_tuple_is_told_as_that():

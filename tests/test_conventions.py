@@ -350,7 +350,6 @@ def test_json_holds_the_same_as_data(capsys):
         (["keras", "tork"], "did you mean 'torch'"),
         (["keras", "torch", "digits-quik"], "did you mean 'digits-quick'"),
         (["keras", "torch", "sklearn"], "give two backends or profiles"),
-        (["digits-quick"], "9 cells, not one"),
         (["keras", "torch", "--cell", "l2=1"], "needs an experiment"),
         (["nowhere.toml"], "no such experiment file"),
         (["-o", "/dev/null/x"], "cannot be written"),

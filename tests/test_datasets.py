@@ -262,9 +262,9 @@ def test_a_wrong_idx_file_is_named_in_one_line(idx, name, data, message):
 def test_a_broken_gzip_file_is_named_in_one_line(idx, data):
     (idx / IMAGES).unlink()
     (idx / f"{IMAGES}.gz").write_bytes(data)
-    assert error_of(DATASETS["mnist"].load, folder=idx).startswith(
-        f"dataset mnist: {idx / IMAGES}.gz: cannot be read: "
-    )
+    found = error_of(DATASETS["mnist"].load, folder=idx)
+    assert found.startswith(f"dataset mnist: {idx / IMAGES}.gz: ")
+    assert "cannot be read: " in found or "not an IDX file" in found
 
 
 def test_a_wrong_folder_is_named(tmp_path):
@@ -378,10 +378,7 @@ def test_a_parquet_file_gives_the_same_as_its_frame(tmp_path):
 
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
-    def read_parquet(path):
-        raise ImportError("Unable to find a usable engine")
-
-    monkeypatch.setattr(pd, "read_parquet", read_parquet)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     path = tmp_path / "my.parquet"
     path.touch()
     assert error_of(load_table, path, "y", None) == f"{path}: needs the package pyarrow; run: pip install pyarrow"
@@ -585,7 +582,7 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_named(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     for name, fault in (
         ("my.csv", "no such file; give a file that is there"),
-        ("folder.csv", "is not a file; give a file that is there"),
+        ("folder.csv", "is not a file but a folder; give a file that is there"),
         ("my.xlsx", "unknown kind of file '.xlsx' (allowed: .csv, .parquet, .npz)"),
     ):
         assert error_of(load_table, tmp_path / name, "y", None) == f"{tmp_path / name}: {fault}"
@@ -610,7 +607,7 @@ ROWS = np.eye(2)
         (
             {"X": ROWS, "y": np.array([0, {}], object)},
             "y",
-            ": cannot be read as NPZ: an array of Python objects is never loaded; save numbers or texts",
+            ": cannot be read as NPZ: array 'y': an array of Python objects is never loaded; save numbers or texts",
         ),
     ],
 )

@@ -341,7 +341,8 @@ def test_a_wrong_option_or_command_says_where_to_look(capsys):
 
 
 SAYS_WHAT_NEXT = re.compile(
-    r"unknown\(|allowed|must|expected|need|required|has one|; |missing\(\)|give |say |name |drop them|such as|s: \{"
+    r"unknown(_axis)?\(|allowed|must|expected|need|required|has one|; |missing\(\)|"
+    r"give |say |name |drop them|such as|s: \{"
 )
 TOLD_ELSEWHERE = (
     "fault",
@@ -354,6 +355,7 @@ TOLD_ELSEWHERE = (
     "{why}",
     "known}",
     "harness explain",
+    "{hint}",
 )
 
 

@@ -15,7 +15,7 @@ from harness.checks import run_check
 from harness.cli import invoke
 from harness.data import load_datasets
 from harness.experiment import load, parse, suites
-from harness.linting import linter
+from harness.linting import linter, losses
 from harness.linting.linter import lint_plan
 from harness.plan import plan
 from harness.reference import Reference, softmax
@@ -86,6 +86,15 @@ def test_targets_that_do_not_fit_the_predictions_are_named(y, logits):
 )
 def test_targets_that_fit_are_left_alone(y, logits, task):
     assert names(X, y, logits=logits, task=task) == []
+
+
+def test_outputs_for_an_unknown_loss_are_told_what_holds_for_any():
+    p = softmax(LOGITS)
+    for y in (Y, Y[:, None], ONE_HOT):
+        assert names(X, y, outputs=p) == names(X, y, outputs=LOGITS) == []
+    assert names(X, X[:, 0], outputs=COLUMN) == ["target-shape"]
+    assert names(X, Y + 1, outputs=p) == ["labels-outside"]
+    assert names(X, Y[:-1], outputs=p) == ["target-shape", "target-shape"]  # of X, and of the outputs
 
 
 def test_one_row_is_broadcast_to_nothing_else():
@@ -341,6 +350,17 @@ def test_the_network_of_a_user_s_own_is_not_taken_for_ours(digits):
     assert names(X.reshape(-1, 1, 8, 8), y) == []  # images, which no network of ours takes
 
 
+def test_a_loss_beside_logits_is_a_setting_of_the_network_too(digits):
+    X, y = digits
+    two, logits = y > 4, 5.0 * (y > 4) - 2
+    assert names(X, two, logits=logits, loss="binary_cross_entropy", activation="tanh") == ["unscaled-features"]
+    assert names(X, y * 1.0, loss="mae", activation="tanh", task="regression") == ["unscaled-features"]
+    assert names(X / 16, y, logits=np.eye(10)[y], loss="cross_entropy", learning_rate=1e12) == [
+        "double-softmax",
+        "first-step",
+    ]
+
+
 def test_a_suite_is_warned_of_only_where_it_leaves_pixels_as_they_are():
     found = {}
     for name in suites():
@@ -458,6 +478,19 @@ def test_the_fewest_rows_that_can_be_split_can_be_swept_as_they_are(store):
         ({"classes": 2.5}, "classes = 2.5: must be a whole number"),
         ({"classes": 1}, "classes = 1: must be at least 2"),
         ({"logits": [[1, 2], [3]]}, "logits: is no array"),
+        ({"logits": LOGITS, "outputs": LOGITS}, "outputs and logits are given"),
+        (
+            {"outputs": LOGITS, "loss": "crossentropyloss"},
+            "unknown loss 'crossentropyloss': did you mean 'CrossEntropyLoss'",
+        ),
+        ({"outputs": LOGITS, "loss": "torch.nn.MSELos"}, "unknown loss 'torch.nn.MSELos': did you mean 'MSELoss'"),
+        ({"outputs": LOGITS, "loss": ""}, "unknown loss ''"),
+        ({"outputs": LOGITS, "loss": "binary_cross_entropy"}, "or of logits (BCEWithLogitsLoss)? say which"),
+        ({"outputs": LOGITS, "loss": "BCELoss(1)"}, "give its arguments as name=value"),
+        ({"outputs": LOGITS, "loss": "CategoricalCrossentropy(from_logits=x)"}, "give its arguments as name=value"),
+        ({"loss": "BCELoss"}, "loss = 'BCELoss': give what it receives too, outputs = model(X)"),
+        ({"loss": max}, "give what it receives too"),
+        ({"loss": "msee"}, "unknown loss 'msee': did you mean 'mse'"),
     ],
 )
 def test_a_wrong_request_is_one_line(arguments, expected):
@@ -497,6 +530,19 @@ def test_no_array_is_too_odd(X, y, logits, classes, task):
         warnings.simplefilter("error", RuntimeWarning)
         try:
             findings = harness.lint(X, y, logits=logits, classes=classes, task=task)
+        except harness.RequestError:
+            return
+    assert all(finding.name in linter.__doc__ for finding in findings)
+    assert all("\n" not in str(finding) for finding in findings)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(X=ODD, y=ODD, outputs=ODD, loss=st.sampled_from([*losses.LOSSES, "BinaryCrossentropy(from_logits=True)"]))
+def test_no_array_is_too_odd_for_any_loss(X, y, outputs, loss):
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        try:
+            findings = harness.lint(X, y, outputs=outputs, loss=loss)
         except harness.RequestError:
             return
     assert all(finding.name in linter.__doc__ for finding in findings)

@@ -69,7 +69,11 @@ def report(request, tmp_path_factory):
     return results.report(folder)
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "dark"), (PHONE, "light")], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [(DESKTOP, "dark"), pytest.param(PHONE, "light", marks=pytest.mark.suite)],
+    ids=["desktop", "phone"],
+)
 def test_the_page_of_any_shape_works_and_shuts_nobody_out(open_page, report, size, scheme):
     page = open_page(report, size, scheme=scheme)
     assert violations(page) == []

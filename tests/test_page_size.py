@@ -12,6 +12,7 @@ from benchmarks.reports import CASES, measure
         for case in CASES
     ],
 )
+@pytest.mark.suite
 def test_a_large_report_stays_a_small_file(case, tmp_path):
     _, size = measure(case, tmp_path)
     assert size < case.bytes

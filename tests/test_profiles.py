@@ -5,19 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backends.lecture import NeuralNetwork
+import harness
 from experiments.datasets import DATASETS
-from harness.conventions import Row
+from harness.conventions import CONVENTIONS, Row
+from harness.data import Part, Prepared
 from harness.draws import Recipe
 from harness.errors import RequestError
-from harness.experiment import load
+from harness.experiment import load, parse
 from harness.member import drawn_member
 from harness.native import native_row
 from harness.parity import deviation
+from harness.profile_trainer import profile_trainer
 from harness.profiles import PROFILES, row_of
 from harness.registry import profiles
 from harness.replay import replay
 from harness.trainer import Config
+from harness.training import train_native
+from tests.course_2024 import SCHEDULERS, course_2024
 
 CONFIG = Config(
     n_inputs=64,
@@ -42,111 +46,211 @@ def member_under(name, config, digits):
     return drawn_member(config, Recipe(), row_of(name, config, Recipe()), *digits, (0, 0))
 
 
+# ---------------------------------------------------------------- the course of 2024
+
+TASKS = {
+    "multiclass": {},
+    "binary": {"task": "binary", "loss": "binary_cross_entropy", "output_activation": "sigmoid", "n_outputs": 1},
+    "multilabel": {
+        "task": "multilabel",
+        "loss": "binary_cross_entropy",
+        "output_activation": "sigmoid",
+        "n_outputs": 3,
+    },
+    "regression": {"task": "regression", "loss": "mse", "output_activation": "identity", "n_outputs": 2},
+}
+TARGETS = {
+    "multiclass": lambda y: y,
+    "binary": lambda y: (y > 4).astype(float)[:, None],
+    "multilabel": lambda y: np.stack([y % 2, y > 4, np.isin(y, [0, 6, 8, 9])], axis=1).astype(float),
+    "regression": lambda y: np.stack([y / 10, np.sin(y)], axis=1),
+}
+RATE = {"sgd": 1e-4, "momentum": 3e-4, "adagrad": 0.03, "adagrad_momentum": 0.01, "rmsprop": 3e-3, "adam": 0.01}
+
+
+def of_2024(optimizer, task, digits, **changes):
+    """A member under the row of 2024, and how many batches of it are asked for."""
+    X, y = digits
+    settings = {"hidden": (30, 8), "activation": ("leaky_relu", "relu"), "learning_rate": RATE[optimizer]}
+    config = replace(CONFIG, optimizer=optimizer, **{**settings, **TASKS[task], **changes})
+    row = row_of("course-2024", config, Recipe())
+    return drawn_member(config, Recipe(), row, X, TARGETS[task](y), (0, 0)), len(y) // config.batch_size
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("optimizer", SCHEDULERS)
+def test_course_2024_is_its_own_training_loop(optimizer, task, digits):
+    """Six schedulers, every task: the weights, and the cost that is logged after every epoch."""
+    member, batches = of_2024(optimizer, task, digits)
+    ended, replayed = course_2024(member, batches), replay([member])[0]
+    assert deviation(replayed.weights, ended.weights) < 1e-12
+    assert replayed.logged_loss == pytest.approx(ended.costs, rel=1e-12, abs=1e-15)
+    assert deviation(ended.weights, tuple({"W": w["W"], "b": 0.01 * w["b"]} for w in member.start)) > 1e-3
+
+
+@pytest.mark.parametrize("batch_size", [83, 100, 120, 249, 500])
+def test_course_2024_is_asked_for_a_number_of_batches(batch_size, digits):
+    """They are alike, and the last takes what is left; a batch size says how many there are."""
+    member, batches = of_2024("sgd", "multiclass", digits, batch_size=batch_size)
+    sizes = [len(rows) for rows in member.batches[0].batches()]
+    assert sizes == [500 // batches] * (batches - 1) + [500 - 500 // batches * (batches - 1)]
+    assert deviation(replay([member])[0].weights, course_2024(member, batches).weights) < 1e-12
+
+
+# at this rate softmax and plain steps are lost after an epoch that is finite, all others at once
+LATE = 1e-3
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("optimizer", SCHEDULERS)
+def test_course_2024_diverges_when_its_own_loop_does(optimizer, task, digits):
+    late = task == "multiclass" and optimizer in ("sgd", "momentum")
+    rate = LATE if late else 1e200 if task == "multiclass" else 1e60
+    member, batches = of_2024(optimizer, task, digits, learning_rate=rate, epochs=4)
+    finite = course_2024(member, batches).finite
+    members = [replace(member, batches=First(member.batches, epochs)) for epochs in range(1, 5)]
+    assert [result.weights is not None for result in replay(members)] == finite
+    assert finite[0] == late
+    assert not finite[-1]
+
+
+# what of its row shows in a training by which optimizer, and what it could be instead
+MUTANTS = {
+    "batch_size": ("given", "n"),
+    "init": ("glorot_uniform", "normal(0.5)"),
+    "bias": (0.0, "as_weights", "normal(1)"),
+    "batches": ("permutation", "independent", "replacement", "in_order", "one_permutation"),
+    "last_batch": ("keep", "drop", "drop stride"),
+    "bias_unit": (1.0, 0.1),
+    "leaky_slope": (0.01, 0.2),
+    "epsilon": (1e-7, 1e-10),
+    "initial_accumulator": (0.1,),
+    "momentum": (0.0, 0.5),
+    "rho": (0.99,),
+    "beta_1": (0.5,),
+    "beta_2": (0.99,),
+    "momentum_form": ("outside", "dampened"),
+}
+ELSEWHERE = {"accuracy", "metric_rows", "auc", "stop"}  # which change no weights here: tests/test_declared.py
+GIVEN = {"hidden", "activation", "epochs", "learning_rate", "n_batches", "optimizer", "nesterov"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("optimizer", SCHEDULERS)
+def test_another_value_of_any_line_of_course_2024_is_noticed(optimizer, task, digits):
+    """Whatever convention is switched has an effect, and what comes out is no longer the course's own."""
+    changes = {"batch_size": 130, "learning_rate": RATE[optimizer] * (100 if task != "multiclass" else 1)}
+    changes |= {"l2": 0.01, "epochs": 2}
+    member, batches = of_2024(optimizer, task, digits, **(changes if optimizer == "sgd" else {"batch_size": 130}))
+    ended = course_2024(member, batches)
+    given = replace(member.config, batch_size=130)
+    for name, convention in CONVENTIONS.items():
+        if name in ELSEWHERE | GIVEN or not convention.applies(member.config, member.row):
+            continue
+        own = getattr(member.row, name)
+        for wrong in (value for value in MUTANTS.get(name, convention.values) if value not in (own, "number", "name")):
+            row = replace(member.row, **{name: wrong})
+            (other,) = replay([drawn_member(given, Recipe(), row, member.X, member.y, (0, 0))])
+            off = deviation(other.weights, ended.weights)
+            logged = np.max(np.abs(np.subtract(other.logged_loss, ended.costs)))
+            assert not (off <= 1e-11 and logged <= 1e-11) or same(name, wrong, member), (name, wrong, off)
+
+
+def same(name, value, member):
+    """Where two values of a convention are one by their definitions."""
+    config, softmax = member.config, member.config.task == "multiclass"
+    return {
+        "probabilities": not softmax and value != "logits",
+        "outputs": config.n_outputs == 1,
+        "l2_form": config.optimizer == "sgd" or value == "after clipping",  # nothing is clipped
+        "momentum_form": value == "outside" or config.optimizer != "momentum",
+        "epsilon_place": value == "hat" and config.optimizer != "adam",
+    }.get(name, False)
+
+
+class First:
+    """The first of some epochs."""
+
+    def __init__(self, batches, epochs):
+        self.batches, self.epochs = batches, epochs
+
+    def __len__(self):
+        return self.epochs
+
+    def __getitem__(self, epoch):
+        return self.batches[epoch]
+
+
+# ---------------------------------------------------------------- the other codes
+
+
 def softmax(z):
+    """As the texts of 2018, 2019 and 2023 have it: without a shift."""
     e = np.exp(z)
-    return e / (e.sum(axis=1, keepdims=True) + 1e-9)
+    return e / e.sum(axis=1, keepdims=True)
 
 
-def course_2024(member, adaptive):
-    """The training loop of 2024: `adaptive` is one of its schedulers, made anew for every tensor."""
-    config = member.config
-    tensors = [layer[key].copy() for layer in member.start for key in ("W", "b")]
-    schedulers = [adaptive(config.learning_rate) for _ in tensors]
-    rows = np.concatenate(member.batches[0].batches())  # one bootstrap, then always its order
-    X, t = member.X[rows], np.eye(10)[member.y[rows]]
-    batches = 6
-    size = len(X) // batches
-    for _ in range(config.epochs):
-        for i in range(batches):
-            part = slice(i * size, (i + 1) * size) if i < batches - 1 else slice(i * size, None)
-            x, target = X[part], t[part]
-            W1, b1, W2, b2 = tensors
-            z = x @ W1 + b1
-            a = np.where(z > 0, z, 1e-3 * z)
-            delta = (softmax(a @ W2 + b2) - target) / len(x)
-            back = delta @ W2.T * np.where(z > 0, 1, 1e-3)
-            l2 = config.l2
-            gradients = [x.T @ back + l2 * W1, back.sum(axis=0), a.T @ delta + l2 * W2, delta.sum(axis=0)]
-            for w, g, scheduler in zip(tensors, gradients, schedulers, strict=True):
-                w -= scheduler.change(g)
-        for scheduler in schedulers:
-            scheduler.reset()
-    return ({"W": tensors[0], "b": tensors[1]}, {"W": tensors[2], "b": tensors[3]})
+@np.errstate(all="ignore")
+def lecture(member):
+    """The classes of 2018 and 2023: sums over each batch, all gradients first."""
+    W1, b1, W2, b2 = (layer[key].copy() for layer in member.start for key in ("W", "b"))
+    eta, l2, t = member.config.learning_rate, member.config.l2, np.eye(10)[member.y]
+    for epoch in range(member.config.epochs):
+        for rows in member.batches[epoch].batches():
+            x = member.X[rows]
+            a = 1 / (1 + np.exp(-(x @ W1 + b1)))
+            delta = softmax(a @ W2 + b2) - t[rows]
+            back = delta @ W2.T * a * (1 - a)
+            W2, b2, W1, b1 = (
+                W2 - eta * (a.T @ delta + l2 * W2),
+                b2 - eta * delta.sum(axis=0),
+                W1 - eta * (x.T @ back + l2 * W1),
+                b1 - eta * back.sum(axis=0),
+            )
+    return ({"W": W1, "b": b1}, {"W": W2, "b": b2})
 
 
-class CourseAdam:
-    def __init__(self, eta):
-        self.eta, self.moment, self.second, self.n_epochs = eta, 0, 0, 1
-
-    def change(self, g):
-        self.moment = 0.9 * self.moment + (1 - 0.9) * g
-        self.second = 0.999 * self.second + (1 - 0.999) * g * g
-        moment = self.moment / (1 - 0.9**self.n_epochs)
-        second = self.second / (1 - 0.999**self.n_epochs)
-        return self.eta * moment / np.sqrt(second + 1e-8)
-
-    def reset(self):
-        self.n_epochs += 1
-        self.moment, self.second = 0, 0
+@pytest.mark.parametrize("name", ["course-2018-numpy", "course-2023-numpy"])
+def test_the_classes_of_2018_and_2023_are_their_own_training_loop(name, digits):
+    member = member_under(name, CONFIG, digits)
+    assert [layer["W"].shape[1] for layer in member.start] == [50, 10]
+    assert {len(rows) for rows in member.batches[0].batches()} == {83}
+    assert len(member.batches[0].batches()) == 500 // 83
+    assert deviation(replay([member])[0].weights, lecture(member)) < 1e-12
 
 
-class CourseRMSprop:
-    def __init__(self, eta):
-        self.eta, self.second = eta, 0.0
-
-    def change(self, g):
-        self.second = 0.9 * self.second + (1 - 0.9) * g * g
-        return self.eta * g / np.sqrt(self.second + 1e-8)
-
-    def reset(self):
-        self.second = 0.0
+def test_without_its_shift_a_softmax_that_overflows_leaves_no_number(digits):
+    """Logits of more than 709, where the same training with the shift goes on."""
+    member = member_under("course-2018-numpy", replace(CONFIG, learning_rate=100.0), digits)
+    assert not np.isfinite(lecture(member)[0]["W"]).any()
+    shifted = replace(member, row=replace(member.row, probabilities="logits"))
+    assert [result.weights is None for result in replay([member, shifted])] == [True, False]
 
 
-class CourseAdagrad:
-    def __init__(self, eta):
-        self.eta, self.G = eta, None
-
-    def change(self, g):
-        rows = np.atleast_2d(g)  # a bias is one row
-        if self.G is None:
-            self.G = np.zeros((len(rows), len(rows)))
-        self.G += rows @ rows.T
-        inverse = 1 / (1e-8 + np.sqrt(np.diagonal(self.G))).reshape(-1, 1)
-        return (self.eta * rows * inverse).reshape(g.shape)
-
-    def reset(self):
-        self.G = None
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "code"), [("adam", CourseAdam), ("rmsprop", CourseRMSprop), ("adagrad", CourseAdagrad)]
-)
-def test_course_2024_is_its_own_training_loop(optimizer, code, digits):
-    member = member_under("course-2024", replace(CONFIG, optimizer=optimizer), digits)
-    assert deviation(replay([member])[0].weights, course_2024(member, code)) < 1e-12
+@pytest.mark.parametrize(("rate", "status"), [(100.0, "diverged"), (0.01, "ok")])
+def test_a_network_without_numbers_answers_with_the_first_class(rate, status, digits):
+    """What the classes of 2018 and 2023 print of it: the share of class 0; of others an accuracy is not known."""
+    X, y = digits
+    parts = Prepared(*(Part(X[rows], y[rows], rows) for rows in (np.arange(300), np.arange(0), np.arange(300, 500))))
+    config = replace(CONFIG, optimizer="sgd", activation=("sigmoid",), learning_rate=rate)
+    outcome = train_native(profile_trainer("course-2018-numpy"), config, 0, parts)
+    assert outcome.status == status
+    if status == "diverged":
+        assert outcome.metrics == {"train_accuracy": np.mean(y[:300] == 0), "test_accuracy": np.mean(y[300:] == 0)}
+        lost = train_native(profile_trainer("assignment-2019"), config, 0, parts)
+        assert lost.metrics == {} or lost.status == "ok"
+    else:
+        assert outcome.metrics["test_accuracy"] > 0.3
+        assert "test_loss" in outcome.metrics
 
 
-class Replayed:
-    """A generator that hands out what the replay was given: the start, then the rows of each step."""
-
-    def __init__(self, member):
-        self.starts = iter([layer["W"] for layer in member.start])
-        self.rows = (rows for e in range(len(member.batches)) for rows in member.batches[e].batches())
-
-    def standard_normal(self, shape):
-        return next(self.starts).copy()
-
-    def choice(self, n, size, replace):
-        return next(self.rows)
-
-
-def test_course_2018_numpy_is_the_lecture_class(digits, monkeypatch):
-    member = member_under("course-2018-numpy", CONFIG, digits)
-    monkeypatch.setattr(np.random, "default_rng", lambda seed: Replayed(member))
-    network = NeuralNetwork(member.config, member.X, np.eye(10)[member.y], seed=0)
-    network.train()
-    trained = tuple({"W": W, "b": b} for W, b in zip(network.weights, network.biases, strict=True))
-    assert deviation(replay([member])[0].weights, trained) < 1e-12
+def test_the_class_of_2023_is_seeded_with_0_before_every_training(digits):
+    """Whatever the harness's seed: the legacy generator's first numbers are its weights."""
+    trainers = [profile_trainer("course-2023-numpy")(replace(CONFIG, learning_rate=0.0), None) for _ in range(2)]
+    for seed, trainer in enumerate(trainers):
+        trainer.fit_native(*digits, seed)
+    first = np.random.RandomState(0).randn(64, 50)
+    assert all(np.array_equal(trainer.weights()[0]["W"], first) for trainer in trainers)
 
 
 def test_course_2018_sklearn_is_the_default_of_mlpclassifier_with_50_logistic_units():
@@ -177,23 +281,59 @@ def test_the_two_deep_codes_of_2018_penalise_what_they_say(name, half, hidden_on
     assert deviation(replay([member])[0].weights, tuple(expected)) < 1e-6  # float32
 
 
-def test_assignment_2019_skips_a_row_after_every_slice_and_divides_by_51(digits):
-    member = member_under("assignment-2019", replace(CONFIG, optimizer="sgd", epochs=1), digits)
+@pytest.mark.parametrize(("n", "slices"), [(500, 9), (101, 1), (102, 2), (60, 1)])
+def test_assignment_2019_skips_a_row_after_every_slice_and_drops_the_last_part(n, slices, digits):
+    """Also a whole slice that no row follows; the gradients are divided by 51, and nothing is penalised."""
+    X, y = digits
+    member = member_under("assignment-2019", replace(CONFIG, optimizer="sgd", l2=0.1), (X[:n], y[:n]))
+    drawn = member.batches[0].batches()
+    assert [rows.tolist() for rows in drawn] == [list(range(first, first + 50)) for first in range(0, 51 * slices, 51)]
     W1, b1, W2, b2 = (layer[key].copy() for layer in member.start for key in ("W", "b"))
-    X, t = member.X, np.eye(10)[member.y]
-    for first in range(0, 500, 51):
-        x, target = X[first : first + 50], t[first : first + 50]
-        a = 1 / (1 + np.exp(-(x @ W1 + b1)))
-        z = a @ W2 + b2
-        delta = (np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) - target) / (len(x) + 1)
-        back = delta @ W2.T * a * (1 - a)
-        W2, b2, W1, b1 = (
-            W2 - 0.01 * (a.T @ delta + 1e-3 * W2),
-            b2 - 0.01 * delta.sum(axis=0),
-            W1 - 0.01 * (x.T @ back + 1e-3 * W1),
-            b1 - 0.01 * back.sum(axis=0),
-        )
+    for _ in range(3):
+        for first in range(0, 51 * slices, 51):
+            x, t = X[first : first + 50], np.eye(10)[y[first : first + 50]]
+            a = 1 / (1 + np.exp(-(x @ W1 + b1)))
+            delta = (softmax(a @ W2 + b2) - t) / 51
+            back = delta @ W2.T * a * (1 - a)
+            W2, b2 = W2 - 0.01 * a.T @ delta, b2 - 0.01 * delta.sum(axis=0)
+            W1, b1 = W1 - 0.01 * x.T @ back, b1 - 0.01 * back.sum(axis=0)
     assert deviation(replay([member])[0].weights, ({"W": W1, "b": b1}, {"W": W2, "b": b2})) < 1e-12
+
+
+def test_assignment_2019_stays_at_its_start_where_there_is_no_slice(digits):
+    X, y = digits
+    member = member_under("assignment-2019", CONFIG, (X[:50], y[:50]))
+    assert deviation(replay([member])[0].weights, member.start) == 0
+
+
+def test_assignment_2019_knows_plain_descent_alone():
+    """Whatever optimizer the experiment has: the code has no other."""
+    assert row_of("assignment-2019", CONFIG, Recipe()).optimizer == "sgd"
+
+
+def test_a_profile_in_mode_controlled_is_unsupported(tmp_path):
+    table = {
+        "name": "modes",
+        "title": "Modes",
+        "data": {"name": "iris", "test_fraction": 0.2},
+        "network": {"hidden": [4], "activation": "sigmoid"},
+        "training": {"batch_size": 20, "epochs": 2},
+        "sweep": {"learning_rate": [0.01]},
+        "run": {"backends": ["numpy", "course-2018-numpy"], "modes": ["controlled", "native"]},
+    }
+    rows = harness.run(parse(table), store=f"sqlite:///{tmp_path}/s.db", progress=False).frame()
+    told = {(row.backend, row.mode): (row.status, row.reason) for row in rows.itertuples()}
+    assert told["course-2018-numpy", "controlled"][0] == "unsupported"
+    assert "has native mode only" in told["course-2018-numpy", "controlled"][1]
+    assert {told["numpy", mode][0] for mode in ("controlled", "native")} == {"ok"}
+    assert told["course-2018-numpy", "native"][0] == "ok"
+
+
+def test_what_a_code_has_no_form_of_is_unsupported_by_its_profile():
+    regression = replace(CONFIG, **TASKS["regression"])
+    assert profile_trainer("course-2024").unsupported(regression) is None
+    assert "classes only" in profile_trainer("course-2018-numpy").unsupported(regression)
+    assert "has no 'nesterov'" in profile_trainer("course-2024").unsupported(replace(CONFIG, optimizer="nesterov"))
 
 
 def test_a_profile_is_a_backend_in_native_mode_only():
@@ -213,6 +353,6 @@ def test_a_row_by_a_misspelt_name_is_one_line_with_the_nearest():
     assert row_of("controlled", CONFIG, Recipe()) == Row(optimizer="adam", momentum=0.9)
 
 
-@pytest.mark.parametrize("name", ["notebook-2018", "course-2024", "assignment-2019"])
+@pytest.mark.parametrize("name", ["notebook-2018", "course-2024", "assignment-2019", "published-digits-2023"])
 def test_the_suites_of_profiles_load(name):
     assert set(load(name).run.backends) & set(PROFILES)

@@ -10,6 +10,7 @@ import pytest
 
 from harness.recording import read
 from harness.registry import backend
+from harness.tracing.trace import trace
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs/recording.md").read_text()
@@ -102,26 +103,112 @@ def test_a_recorded_training_ends_bit_for_bit_as_one_that_nobody_records(name, d
         np.testing.assert_array_equal(end, expected)
 
 
+def passed(recording, step):
+    """The logits and the gradients of cross entropy, from the weights before a step and its rows."""
+    rows, (first, last) = recording.batch(step), recording.weights_at(step)
+    hidden = np.tanh(recording.X[rows] @ first["W"] + first["b"])
+    z = hidden @ last["W"] + last["b"]
+    p = np.exp(z)
+    delta = (p / p.sum(axis=1, keepdims=True) - np.eye(3)[recording.y[rows]]) / len(rows)
+    back = delta @ last["W"].T * (1 - hidden**2)
+    return z, ({"W": recording.X[rows].T @ back, "b": back.sum(0)}, {"W": hidden.T @ delta, "b": delta.sum(0)})
+
+
 @pytest.mark.parametrize("name", RECORDERS)
 def test_the_gradients_belong_to_the_rows_and_to_the_weights_before_the_step(name, tmp_path):
     recording = RECORDERS[name][0]("float64", tmp_path / "run.npz")
     assert recording.rows.shape == (STEPS, 32)
     assert recording.epoch.tolist() == [0, 0, 0, 1, 1, 1]
     for step in range(STEPS):
-        rows, (first, last) = recording.batch(step), recording.weights_at(step)
-        hidden = np.tanh(recording.X[rows] @ first["W"] + first["b"])
-        p = np.exp(hidden @ last["W"] + last["b"])
-        delta = (p / p.sum(axis=1, keepdims=True) - np.eye(3)[recording.y[rows]]) / len(rows)
-        back = delta @ last["W"].T * (1 - hidden**2)
-        expected = ({"W": recording.X[rows].T @ back, "b": back.sum(0)}, {"W": hidden.T @ delta, "b": delta.sum(0)})
+        z, expected = passed(recording, step)
         for noted, gradient in zip(recording.gradients, expected, strict=True):
             for key, value in gradient.items():
                 np.testing.assert_allclose(noted[key][step], value, rtol=0, atol=1e-14)
         if recording.logits is not None:
-            np.testing.assert_allclose(recording.logits[step, : len(rows)], np.log(p), rtol=0, atol=1e-14)
+            np.testing.assert_allclose(recording.logits[step, : len(z)], z, rtol=0, atol=1e-14)
     np.testing.assert_allclose(recording.learning_rate, 0.01, rtol=1e-7)
     settings = {"activation": ["tanh"], "output_activation": "identity", "optimizer": "adam"}
     assert dict(recording.settings) == settings
+
+
+BOUND = 0.1
+
+
+def clipped_torch(bound, path):
+    """Plain SGD on batches in order, the gradient clipped to a norm in PyTorch's own way."""
+    X, y = (torch.tensor(array) for array in data("float32"))
+    model, _ = torch_model("float32")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    recorder = TorchRecorder(model, optimizer, X, y)
+    for _ in range(2):
+        for rows in torch.arange(N).split(32):
+            inputs, labels = recorder[rows]
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(inputs), labels).backward()
+            if bound:
+                nn.utils.clip_grad_norm_(model.parameters(), bound)
+            optimizer.step()
+    recorder.save(path, optimizer="sgd", loss="cross_entropy")
+    return read(path)
+
+
+def clipped_keras(bound, path):
+    """The same in Keras's own way, from the same start."""
+    model = keras_model()
+    model.set_weights([tensor.detach().numpy().T for tensor in torch_model("float32")[0].parameters()])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.5, global_clipnorm=bound), loss)
+    recorder = KerasRecorder(model, *data("float32"))
+    recorder.fit(batch_size=32, epochs=2, shuffle=False, verbose=0)
+    recorder.save(path, optimizer="sgd", loss="cross_entropy")
+    return read(path)
+
+
+CLIPPED = {"torch": clipped_torch, "keras": clipped_keras}
+
+
+@pytest.mark.parametrize("name", CLIPPED)
+def test_gradients_are_those_before_clipping_and_clipping_shows_in_the_update(name, tmp_path):
+    recording = CLIPPED[name](BOUND, tmp_path / "run.npz")
+    for step in range(STEPS):
+        _, gradients = passed(recording, step)
+        norm = np.sqrt(sum((value**2).sum() for layer in gradients for value in layer.values()))
+        assert norm > 1.5 * BOUND
+        after = recording.weights_at(step + 1)
+        for noted, gradient, before, then in zip(
+            recording.gradients, gradients, recording.weights_at(step), after, strict=True
+        ):
+            for key, value in gradient.items():
+                np.testing.assert_allclose(noted[key][step], value, rtol=0, atol=1e-6)
+                np.testing.assert_allclose(before[key] - then[key], 0.5 * value * BOUND / norm, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CLIPPED)
+def test_a_trace_finds_clipping_in_the_update(name, tmp_path):
+    plain, clipped = (CLIPPED[name](bound, tmp_path / "run.npz") for bound in (None, BOUND))
+    found = trace(plain, clipped)
+    assert {cause.name: cause.found for cause in found.causes} == {"clip_norm": pytest.approx(BOUND, rel=1e-4)}
+    for first in (found.free, found.forced):
+        assert (first.step, first.phase) == (1, "optimizer state")
+    assert found.unnamed == found.unnamed_a == ""
+
+
+def test_the_same_clipped_training_in_both_is_one_training(tmp_path):
+    found = trace(*(record(BOUND, tmp_path / "run.npz") for record in CLIPPED.values()))
+    assert (found.free, found.forced, found.causes, found.unnamed) == (None, None, (), "")
+
+
+def test_a_gradient_that_no_backward_made_is_recorded_as_it_was_given(tmp_path):
+    X, y = (torch.tensor(array) for array in data("float32"))
+    model, optimizer = torch_model("float32")
+    recorder = TorchRecorder(model, optimizer, X, y)
+    inputs, _ = recorder[torch.arange(32)]
+    model(inputs)
+    for tensor in model.parameters():
+        tensor.grad = torch.full_like(tensor, 0.25)
+    optimizer.step()
+    recorder.save(tmp_path / "run.npz")
+    assert all((value == 0.25).all() for layer in read(tmp_path / "run.npz").gradients for value in layer.values())
 
 
 def test_an_epoch_ends_where_a_row_comes_again():

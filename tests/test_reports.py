@@ -409,7 +409,7 @@ def test_the_summary_counts_the_stale_rows(status):
 
         return [text for text in tables.summary_sentences(make(edit=edit)) if "stale" in text]
 
-    how = "stale: trained with other versions than those now installed (run again with --refresh)."
+    how = "stale: trained by other code, or with other versions, than are here now (run again with --refresh)."
     assert stale((0, 0), ["torch"]) == [f"1 row is {how}"]
     assert stale((0, 0), ["numpy", "torch"]) == [f"2 rows are {how}"]
     assert stale((0, 0), []) == []

@@ -1,9 +1,8 @@
-"""Sweeps in real worker processes against a real SQLite file: what is trained, what is skipped, what a fault costs."""
+"""Sweeps in real worker processes, into SQLite and PostgreSQL: what is trained, what is skipped, what a fault costs."""
 
 import copy
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 import harness
 from harness import registry
@@ -20,8 +20,14 @@ from harness.registry import Backend
 from harness.store import Store
 from tests import faults
 from tests.conftest import small_table
+from tests.servers import sql
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def store(any_store):
+    return any_store
 
 
 @pytest.fixture
@@ -213,8 +219,7 @@ def test_the_kept_weights_are_those_of_the_report_s_best_cell(small_experiment, 
 
 def test_what_is_planned_and_not_yet_trained_is_pending(small_experiment, store):
     sweep(small_experiment, store)
-    with sqlite3.connect(store.removeprefix("sqlite:///")) as database:
-        database.execute("delete from trials where verdict is not null")  # as if the run had been killed
+    sql(store, "delete from trials where verdict is not null")  # as if the run had been killed
     opened = Store(store)
     results = harness.Results(opened, "small")
     opened.close()
@@ -303,8 +308,7 @@ def test_an_edited_experiment_drops_its_old_plan_but_not_its_rows(store):
     table["run"] = {"backends": ["numpy"]}
     frame = sweep(parse(table), store).frame()
     assert len(frame) == 2
-    with sqlite3.connect(store.removeprefix("sqlite:///")) as database:
-        assert database.execute("select count(*) from trials").fetchone() == (4,)
+    assert sql(store, "select count(*) from trials") == [(4,)]
 
 
 def test_float32_agrees_too(store):
@@ -393,16 +397,10 @@ def wait_for_rows(store, count, process):
 
 
 def stored_rows(store):
-    path = Path(store.removeprefix("sqlite:///"))
-    if not path.exists():
-        return {}
-    database = sqlite3.connect(path, timeout=30)
     try:
-        return dict(database.execute("select trial_id, finished_at || machine || train_seconds from trials"))
-    except sqlite3.OperationalError:  # the tables are not there yet
+        return dict(sql(store, "select trial_id, finished_at || machine || train_seconds from trials"))
+    except DBAPIError:  # the tables are not there yet
         return {}
-    finally:
-        database.close()
 
 
 def children_of(pid):

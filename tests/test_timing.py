@@ -239,7 +239,7 @@ class Words:
     def __init__(self, *words):
         self.words, self.heard = list(words), []
 
-    def recv(self):
+    def receive(self):
         return self.words.pop(0)
 
     def send(self, message):
@@ -253,12 +253,12 @@ def test_a_training_stands_still_between_slices_and_stops_when_told():
         def train(self, X, y, batches, after_epoch):
             super().train(X, y, batches, lambda epoch: ends.append(epoch) or after_epoch(epoch))
 
-    connection = Words("epoch", "predict", "epoch", "stop")
+    channel = Words("epoch", "predict", "epoch", "stop")
     trainer = Counting(CASE.config(), CASE.start())
     X, y = CASE.data()
-    trainer.train(X, y, CASE.batches(100), work.Slices(trainer, X, 3, 0, connection))
+    trainer.train(X, y, CASE.batches(100), work.Slices(trainer, X, 3, 0, channel))
     assert ends == list(range(1, 1 + 1 + 2 * (1 + 3)))  # compiles; and twice one that is not counted, and three
-    (_, ready), *slices = connection.heard
+    (_, ready), *slices = channel.heard
     assert ready == "ready"
     assert [status for status, one in slices if one.seconds > 0] == ["ok"] * 3
 

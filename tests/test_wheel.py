@@ -1,5 +1,6 @@
 """The wheel, installed in an empty environment, works from another folder."""
 
+import gzip
 import subprocess
 import sys
 import zipfile
@@ -35,11 +36,13 @@ def test_the_wheel_holds_the_four_packages_with_their_data_and_nothing_else(whee
     for name in (
         *("experiments/digits-grid.toml", "experiments/digits-quick.toml"),
         *("reports/templates/report.html.j2", "harness/templates/backend/adapter.py.template"),
+        *("harness/storage/migrations/env.py", "harness/storage/migrations/versions/r0001_metrics.py"),
     ):
         assert name in names
     assert {f"{package}/py.typed" for package in ("harness", "backends", "experiments", "reports")} <= set(names)
 
 
+@pytest.mark.suite
 def test_the_wheel_runs_in_an_empty_environment_from_another_folder(wheel, tmp_path):
     run(sys.executable, "-m", "venv", tmp_path / "env", cwd=tmp_path)
     python = tmp_path / "env/bin/python"
@@ -56,6 +59,11 @@ def test_the_wheel_runs_in_an_empty_environment_from_another_folder(wheel, tmp_p
     page = (work / "results/digits-quick/report.html").read_text()
     assert "<svg" in page
     assert "agree" in page
+
+    # a store of earlier days is brought up to date by the revisions in the wheel
+    with gzip.open(ROOT / "tests/stores/first/store.db.gz") as packed:
+        (work / "old.db").write_bytes(packed.read())
+    assert "from schema 0000 to 0001" in run(harness, "store", "upgrade", "--store", "old.db", cwd=work)
 
     # the other three are rows that say what to install, and no failure of the run
     run(harness, "run", "digits-quick", "--backends", "numpy,torch,keras", "--modes", "native", cwd=work)

@@ -136,6 +136,7 @@ def _l2(s: Switch) -> Lines:
         "weights": "W for W, b in layers",
         "weights and biases": "w for layer in layers for w in layer",
         "hidden": "W for W, b in layers[:-1]",
+        "nothing": "W for W, b in layers",
     }[tensors]
     if s.backend == "tensorflow":
         loss = f"loss += {value} * tf.add_n([tf.nn.l2_loss({which.split()[0]}) for {which.partition(' for ')[2]}])"
@@ -149,6 +150,8 @@ def _l2(s: Switch) -> Lines:
 def _strength(s: Switch) -> str:
     """The strength of L2 under the row, as the framework's own argument takes it."""
     strength, divided = s.config.l2 * (2 if s.row.l2_factor == "full" else 1), s.row.l2_divisor != "none"
+    if s.row.l2_tensors == "nothing":
+        return "0.0"
     if s.row.l2_form == "decoupled":
         return number(strength)
     if s.backend == "sklearn":
@@ -174,6 +177,11 @@ def _decoupled(s: Switch, value: str) -> Lines:
     if s.backend == "torch" and s.row.optimizer == "adam":
         return [] if _rebuilt(s) else _constructed(s)
     return [no_keyword(s, "l2_form")]
+
+
+def _own_steps(s: Switch) -> Lines:
+    """What no framework has: it takes a step of one's own."""
+    return [no_keyword(s, name) for name in ("update_order", "bias_unit") if name in s.changed]
 
 
 _FORMS = ("momentum_form", "epsilon_place", "bias_correction", "moments_reset", "accumulator")
@@ -357,6 +365,7 @@ _GROUPS: tuple[tuple[tuple[str, ...], Callable[[Switch], Lines]], ...] = (
     (("batches", "n_batches", "last_batch"), order),
     (("reduction", "outputs", "probabilities"), _gradient),
     (_L2, _l2),
+    (("update_order", "bias_unit"), _own_steps),
     (_OPTIMIZER, _optimizer),
     (("leaky_slope", "elu_alpha", "softplus_threshold"), _activations),
     (("dtype",), _dtype),

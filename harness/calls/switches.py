@@ -35,7 +35,8 @@ class Switch:
     def batch(self) -> str:
         """The rows of a batch, as code."""
         size = self.config.batch_size if self.row.batch_size == GIVEN else self.row.batch_size
-        return {"min(200, n)": "min(200, len(X))", "n": "len(X)"}.get(str(size), str(size))
+        even = f"(len(X) // (len(X) // {self.config.batch_size}))"
+        return {"min(200, n)": "min(200, len(X))", "n": "len(X)", "n // (n // b)": even}.get(str(size), str(size))
 
     @property
     def epochs(self) -> int:
@@ -252,16 +253,17 @@ def order(s: Switch) -> Lines:
     if n is not None and last == "merge":
         B, n, whole = f"(len(X) // {n})", None, f"len(X) // {n} * {n}"
     cut = {"keep": f"order, range({B}, len(X), {B})", "merge": f"order, range({B}, {whole}, {B})"}
-    cut["drop"] = f"order[: {whole}], range({B}, {whole}, {B})"
+    cut["drop"] = cut["drop stride"] = f"order[: {whole}], range({B}, {whole}, {B})"
     steps = f"range(0, len(X), {B})"
     if law == "skipping" and n is not None:
         parts = f"enumerate(np.array_split(np.arange(len(X) - {n - 1}), {n}))"
         loop = f"for rows in [part + k for k, part in {parts}]:"
     elif law == "skipping":
-        end = f"len(X) - {B} + 1" if last == "drop" else "len(X)"
+        end = {"drop": f"len(X) - {B} + 1", "drop stride": f"len(X) - {B}"}.get(last, "len(X)")
         loop = f"for rows in [np.arange(i, min(i + {B}, len(X))) for i in range(0, {end}, {B} + 1)]:"
     elif drawn is None:
-        size, steps = (B, f"range(len(X) // {B})") if last == "drop" else (f"min({B}, len(X) - i)", steps)
+        dropped = last.startswith("drop")
+        size, steps = (B, f"range(len(X) // {B})") if dropped else (f"min({B}, len(X) - i)", steps)
         chosen = f"rng.choice(len(X), {size}, replace={law == 'replacement'})"
         loop = f"for rows in [{chosen} for i in {steps}]:"
     else:

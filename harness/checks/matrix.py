@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.checks.covering import FACTORS, Measured
 
-_STATUSES = ("passed", "failed", "unsupported")
+_STATUSES = ("passed", "failed", "unsupported", "stopped")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class Coverage:
     def sentence(self) -> str:
         """`torch 2.13.0: 103 cases, all agree; checks: 99 passed, 1 unsupported`."""
         told = [
-            f"{self.count(v)} {word}" for v, word in (("chaotic", "chaotic"), ("differs", "differ")) if self.count(v)
+            f"{self.count(v)} {word}"
+            for v, word in (("chaotic", "chaotic"), ("differs", "differ"), ("unchecked", "stopped"))
+            if self.count(v)
         ]
         agree = "all agree" if not told else ", ".join([f"{self.count('agrees')} agree", *told])
         ended = Counter(self.checks.values())
@@ -36,8 +38,9 @@ class Coverage:
 
     @property
     def failed(self) -> bool:
-        """Whether a case differs or a check failed."""
-        return self.count("agrees") + self.count("chaotic") < len(self.measured) or "failed" in self.checks.values()
+        """Whether a case differs, a check failed, or one of them was stopped by the time limit."""
+        proven = self.count("agrees") + self.count("chaotic") == len(self.measured)
+        return not proven or bool({"failed", "stopped"} & set(self.checks.values()))
 
 
 _INTRODUCTION = """# What every backend supports, and how exactly
@@ -76,7 +79,10 @@ def to_markdown(coverages: Iterable[Coverage], made_on: Mapping[str, str]) -> st
     lines += ["## Parts that stand alone", "", "| | " + " | ".join(c.backend for c in coverages) + " |"]
     lines += ["|---|" + "---|" * len(coverages)]
     for name, label in _ALONE.items():
-        cells = ({"passed": "yes", "unsupported": "no"}.get(c.checks.get(name, ""), "**failed**") for c in coverages)
+        cells = (
+            {"passed": "yes", "unsupported": "no", "stopped": "stopped"}.get(c.checks.get(name, ""), "**failed**")
+            for c in coverages
+        )
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     lines.append("")
     reasons = _reasons(coverages)

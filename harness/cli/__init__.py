@@ -1,17 +1,23 @@
-"""The command line: one file a subcommand. Data go to standard output, all else to standard error."""
+"""The command line: one file a subcommand. Data go to standard output, all else to standard error.
+
+Nothing slow is imported here, so that Ctrl-C is heard from the first moment on.
+"""
 
 import ast
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from harness.errors import RequestError, unknown
+from harness.errors import RequestError, Told, unknown
+from harness.interrupts import INTERRUPTED, hear, hear_no_more
 from harness.packages import check_not_shadowed
+
+if TYPE_CHECKING:
+    import typer
 
 COMMANDS: dict[str, str] = {
     "list": "listing",
@@ -20,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "status": "status",
     "report": "report",
     "export": "export",
+    "store": "store",
     "dump": "dump",
     "check": "check",
     "new-backend": "new_backend",
@@ -32,17 +39,17 @@ COMMANDS: dict[str, str] = {
 """Subcommand -> the module of this package that has its `command` and its `EXAMPLES`."""
 
 
-INTERRUPTED = 130  # what shells report for a process that Ctrl-C has ended
-
 _COMPLETE = "_HARNESS_COMPLETE"  # set by the shell that asks for completions; the words so far stand in one of:
 _WORDS = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
 
 
-def make_app(names: Iterable[str] = ()) -> typer.Typer:
+def make_app(names: Iterable[str] = ()) -> "typer.Typer":
     """The application with these subcommands; or, where none is named, with what `--help` shows of all of them.
 
     Only the modules of `names` are imported: `list` need not wait for pandas, nor a completion for anything.
     """
+    import typer
+
     app = typer.Typer(
         name="harness",
         help="Train the same network, from the same start, on the same batches, through any backend; "
@@ -85,6 +92,8 @@ def _summary(name: str) -> str:
 
 def _version(asked: bool) -> None:
     if asked:
+        import typer
+
         from harness import __version__
 
         print(f"harness {__version__}")
@@ -93,13 +102,21 @@ def _version(asked: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `harness` and of `python -m harness`. Ends the process with the exit code."""
-    sys.exit(invoke(arguments))
+    try:
+        hear()
+        code = invoke(arguments)
+    except KeyboardInterrupt:
+        code = _interrupted("")
+    hear_no_more()
+    sys.exit(code)
 
 
 def invoke(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code: 0, 1 for results that failed, 2 for a request that is wrong."""
     if _COMPLETE in os.environ:
         return _complete()
+    import typer
+
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     name = given[0] if given[0] in COMMANDS else None
     if name is None and not given[0].startswith("-"):
@@ -112,6 +129,9 @@ def invoke(arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"{error.format_message().rstrip('.')}; see: harness {name + ' ' if name else ''}--help")
     except RequestError as error:
         return _refuse(str(error))
+    except Told as error:  # a worker process that could not be kept alive, say
+        _refuse(str(error))
+        return 1
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:  # whoever read the output has seen enough
@@ -121,9 +141,15 @@ def invoke(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return _refuse(f"standard output cannot be written: {error.strerror}")
     if code == INTERRUPTED:
-        kept = "; what is finished is stored, run the same command again to go on" if name == "run" else ""
-        print(f"interrupted{kept}", file=sys.stderr)
+        return _interrupted(name)
     return int(code or 0)
+
+
+def _interrupted(name: str | None) -> int:
+    kept = "; what is finished is stored, run the same command again to go on" if name == "run" else ""
+    with suppress(OSError):  # the terminal may be what has gone
+        print(f"interrupted{kept}", file=sys.stderr, flush=True)
+    return INTERRUPTED
 
 
 def _complete() -> int:

@@ -15,6 +15,7 @@ from harness.environment import harness_version, machine, numpy_version
 from harness.errors import RequestError, unknown
 from harness.progress import make_progress
 from harness.registry import Backend
+from harness.timing.busy import busy_with, cores
 from harness.timing.cases import Case, grid
 from harness.timing.protocol import Bench, Measurement
 from harness.trainer import DTYPES
@@ -84,6 +85,11 @@ def command(
         raise RequestError(f"--backends: none is installed: {'; '.join(map(str, absent.values()))}")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     output = Output("bench", quiet, as_json)
+    busy = busy_with(load, cores())
+    if busy:
+        output.note(
+            f"warning: {busy}: timings spread, and small differences are the machine's; wait, or stop what runs"
+        )
     progress = make_progress(not quiet)
     bench = Bench(timed, cases, asked, counts, repeats, seed)
     progress.start(dict.fromkeys(timed, bench.steps), 0)
@@ -97,7 +103,7 @@ def command(
         for mode in asked
         for count in counts
     ]
-    result = _write(measured, {backend.name: backend.version() for backend in chosen}, repeats, load, out, output)
+    result = _write(measured, {backend.name: backend.version() for backend in chosen}, repeats, load, busy, out, output)
     return output.finish(result, int(any(row.status in _FAULTS for row in measured)))
 
 
@@ -145,12 +151,17 @@ def _cases(widths: str, depths: str, batch_sizes: str, rows: str, dtype: str, se
 
 def _threads(text: str) -> tuple[int, ...]:
     _one_of("--threads", text, THREADS)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return tuple(dict.fromkeys({"1": (1,), "all": (cores,), "both": (1, cores)}[text]))
+    return tuple(dict.fromkeys({"1": (1,), "all": (cores(),), "both": (1, cores())}[text]))
 
 
 def _write(
-    measured: list[Measurement], versions: dict[str, str], repeats: int, load: float, out: Path, output: Output
+    measured: list[Measurement],
+    versions: dict[str, str],
+    repeats: int,
+    load: float,
+    busy: str,
+    out: Path,
+    output: Output,
 ) -> dict[str, Any]:
     """The CSV, the page and its pictures; prints the tables of ratios, and gives what `--json` writes."""
     from harness.timing.summary import base_of, frame, summarise
@@ -170,8 +181,14 @@ def _write(
     for name, figure in drawn.items():
         written.append(out / name)
         figure.savefig(written[-1], dpi=160)
-    written[1].write_text(page(summary, base, repeats, made_on, versions, list(drawn)), encoding="utf-8")
-    output.say(tables(summary, base))
+    written[1].write_text(page(summary, base, repeats, made_on, versions, list(drawn), busy), encoding="utf-8")
+    output.say(tables(summary, base, busy))
     for path in written:
         output.note(f"wrote {path}")
-    return {"base": base, "made_on": made_on, "timings": summary.to_dict("records"), "files": written}
+    return {
+        "base": base,
+        "made_on": made_on,
+        "busy": busy or None,
+        "timings": summary.to_dict("records"),
+        "files": written,
+    }

@@ -1,8 +1,10 @@
 """`harness check`."""
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from harness import registry, worker
-from harness.checks import CHECKS, CheckResult
-from harness.checks.covering import Measured
+from harness.checks import CHECKS, CheckResult, nothing_trained
+from harness.checks.covering import Case, Measured
 from harness.checks.matrix import Coverage, to_markdown
 from harness.cli import completion
 from harness.cli.options import JsonOption, QuietOption
@@ -29,7 +31,7 @@ EXAMPLES = (
     "harness check torch --json",
 )
 
-_SECONDS = 300.0
+SECONDS = 300.0
 
 
 def command(
@@ -54,15 +56,21 @@ def command(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Tell each unsupported check too, with the reason.")
     ] = False,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", metavar="SECONDS", help="For one check: what takes longer is stopped.")
+    ] = SECONDS,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Prove that backends do what the contract says: each check by name, against the reference.
 
-    Exit code: 0 every check passed (or the backend says that it does not support it), 1 one failed.
+    Exit code: 0 every check passed (or the backend says that it does not support it), 1 one failed, or was stopped by
+    the time limit, which says nothing of the backend.
     """
     if output is not None and not full:
         raise RequestError(f"-o {output}: the matrix is what --full measures; add --full")
+    if not 0 < time_limit < math.inf:
+        raise RequestError(f"--time-limit {time_limit:g}: must be a number of seconds above 0")
     if only is not None and full:
         raise RequestError(f"--only {only}: --full runs every check; leave one of them out")
     names = _matching(only) if only is not None else list(CHECKS)
@@ -72,10 +80,11 @@ def command(
         _writable(output)
     told = Output("check", quiet, as_json)
     if not full:
-        checked = {found.name: _check(found, told, names, verbose or only is not None) for found in chosen}
+        each = verbose or only is not None
+        checked = {found.name: _check(found, told, names, each, time_limit) for found in chosen}
         result = [{"backend": name, "checks": [vars(each) for each in results]} for name, results in checked.items()]
         return told.finish(result, int(not all(map(_passed, checked.values()))))
-    coverages = [_cover(found, told, verbose) for found in chosen]
+    coverages = [_cover(found, told, verbose, time_limit) for found in chosen]
     if output is not None:
         made_on = {"harness": harness_version(), "NumPy": numpy_version(), **machine()}
         output.write_text(to_markdown(coverages, made_on), encoding="utf-8")
@@ -125,69 +134,82 @@ def _writable(path: Path) -> None:
         raise RequestError(f"-o {path}: cannot be written: {error.strerror}; give another file") from None
 
 
-def _check(found: Backend, told: Output, names: Sequence[str], each: bool) -> list[CheckResult]:
+def _check(found: Backend, told: Output, names: Sequence[str], each: bool, limit: float) -> list[CheckResult]:
     """Run these checks on one backend, a line each: the unsupported ones in one line, unless `each` is asked for."""
     results: list[CheckResult] = []
     with LocalExecutor() as executor:
-        unusable = _unusable(executor, found)
+        unusable = _unusable(executor, found, limit)
         if unusable is not None:
-            told.tell(f"failed: {unusable}")
-            return [CheckResult(name, "failed", unusable) for name in names]
+            told.tell(f"{unusable.status}: {unusable.message}")
+            return [replace(unusable, name=name) for name in names]
         for name in names:
-            future = executor.submit(found.name, None, worker.check, name, found.trainer, timeout=_SECONDS)
+            future = executor.submit(found.name, None, worker.check, name, found.trainer, timeout=limit)
             error = future.exception()
-            results.append(future.result() if error is None else CheckResult(name, "failed", describe(error)))
+            results.append(future.result() if error is None else _lost(name, error, limit))
             if each or results[-1].status != "unsupported":
                 told.tell(f"{results[-1].status:<12} {name:<42} {results[-1].message}")
     counts = Counter(result.status for result in results)
     if counts["unsupported"] and not each:
         told.tell(f"{'unsupported':<12} {counts['unsupported']} checks: --verbose tells each, with the reason")
-    words = [f"{counts[status]} {status}" for status in ("passed", "unsupported", "failed") if counts[status]]
+    words = [
+        f"{counts[status]} {status}" for status in ("passed", "unsupported", "failed", "stopped") if counts[status]
+    ]
     told.tell(f"{found.name}: {', '.join(words)}, of {len(names)} check{'s' * (len(names) > 1)}")
-    if _trained(results) is False:
-        told.tell(f"{found.name}: not one network could be trained")
+    if (untrained := nothing_trained(results)) is not None:
+        told.tell(f"{found.name}: {untrained}")
     return results
 
 
-def _trained(results: Sequence[CheckResult]) -> bool | None:
-    """Whether one network could be trained; None where only some checks were run, which need not train any."""
-    if len(results) < len(CHECKS):
-        return None
-    return any(result.status == "passed" for result in results if result.name.startswith("five_epochs"))
-
-
 def _passed(results: Sequence[CheckResult]) -> bool:
-    return _trained(results) is not False and all(result.status != "failed" for result in results)
+    return nothing_trained(results) is None and all(result.status not in ("failed", "stopped") for result in results)
 
 
-def _unusable(executor: LocalExecutor, found: Backend) -> str | None:
+def _lost(name: str, error: BaseException, limit: float) -> CheckResult:
+    """The result of a check whose process gave none: it died, or our own limit ended it, no fault of the backend."""
+    if isinstance(error, TimeoutError):
+        told = f"stopped by the time limit of {limit:g} s, which says nothing of the backend; --time-limit raises it"
+        return CheckResult(name, "stopped", told)
+    return CheckResult(name, "failed", describe(error))
+
+
+def _unusable(executor: LocalExecutor, found: Backend, limit: float) -> CheckResult | None:
     """Why no check can be run at all, or None."""
-    named = executor.submit(found.name, None, worker.warm_up, found.trainer, timeout=_SECONDS)
+    named = executor.submit(found.name, None, worker.warm_up, found.trainer, timeout=max(limit, SECONDS))
     error = named.exception()
     if error is not None:
-        return f"{found.trainer} cannot be imported: {describe(error)}"
+        lost = _lost("", error, max(limit, SECONDS))
+        what = "cannot be imported" if lost.status == "failed" else "its import"
+        return replace(lost, message=f"{found.trainer} {what}: {lost.message}")
     if named.result() != found.name:
-        return f"{found.trainer} calls itself {named.result()!r}, and its entry point {found.name!r}"
+        told = f"{found.trainer} calls itself {named.result()!r}, and its entry point {found.name!r}"
+        return CheckResult("", "failed", told)
     return None
 
 
-def _cover(found: Backend, told: Output, verbose: bool) -> Coverage:
+def _cover(found: Backend, told: Output, verbose: bool, limit: float) -> Coverage:
     """Every check, and then the covering array, a line each."""
-    statuses = {result.name: result.status for result in _check(found, told, list(CHECKS), verbose)}
+    statuses = {result.name: result.status for result in _check(found, told, list(CHECKS), verbose, limit)}
     measured: list[Measured] = []
     with LocalExecutor() as executor:
-        unusable = _unusable(executor, found)
+        unusable = _unusable(executor, found, limit)
         if unusable is not None:
-            raise RequestError(f"backend {found.name!r} cannot be used: {unusable}; mend its package first")
+            raise RequestError(f"backend {found.name!r} cannot be used: {unusable.message}; mend its package first")
         lane = (found.name, None)
-        cases, reasons = executor.submit(*lane, worker.covering_cases, found.trainer, timeout=_SECONDS).result()
+        cases, reasons = executor.submit(
+            *lane, worker.covering_cases, found.trainer, timeout=max(limit, SECONDS)
+        ).result()
         for number, case in enumerate(cases, start=1):
-            future = executor.submit(*lane, worker.covering_case, case, found.trainer, timeout=_SECONDS)
+            future = executor.submit(*lane, worker.covering_case, case, found.trainer, timeout=limit)
             error = future.exception()
-            result = future.result() if error is None else Measured(case, "differs", reason=describe(error))
+            result = future.result() if error is None else _unmeasured(case, _lost("", error, limit))
             measured.append(result)
             told.tell(_case_line(found.name, f"{number}/{len(cases)}", result))
     return Coverage(found.name, found.version(), tuple(measured), reasons, statuses)
+
+
+def _unmeasured(case: Case, lost: CheckResult) -> Measured:
+    """A case without a measure: a crash is a difference, what was stopped is not judged."""
+    return Measured(case, "differs" if lost.status == "failed" else "unchecked", reason=lost.message)
 
 
 def _case_line(backend: str, number: str, result: Measured) -> str:

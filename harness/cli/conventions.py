@@ -1,6 +1,7 @@
 """`harness conventions`."""
 
 import json
+import shlex
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,9 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.axes import describe_cell
 from harness.calls.keywords import agree, controlled_call, native_call
 from harness.cli import completion
 from harness.cli.options import CellOption, pick_cell
+from harness.cli.output import Output
 from harness.conventions import CONVENTIONS, GIVEN, Convention, Row
 from harness.data import load_datasets
 from harness.draws import Recipe
@@ -21,6 +24,7 @@ from harness.experiment import load, suites
 from harness.native import NATIVE
 from harness.plan import Trial, plan
 from harness.profiles import CONTROLLED, PROFILES, row_of
+from harness.registry import backends, check_row
 from harness.trainer import Config
 
 EXAMPLES = (
@@ -92,7 +96,7 @@ def command(
     """How each backend reads the same hyperparameters: every convention, its values, formulas and sources.
 
     With A and B only where the two differ. With an experiment the values in force in one of its cells, and the very
-    lines that each framework is given there, in both modes.
+    lines that each framework is given there, in both modes. Without --cell it is that in the middle of every axis.
     """
     rows, source = _asked(what or [])
     trial = None if source is None else _trial(source, cell)
@@ -118,6 +122,8 @@ def _asked(what: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
             source = rows.pop(place)
     for name in rows:
         if name not in ROWS:
+            if name in backends():
+                check_row(name)
             raise RequestError(unknown("backend, profile or suite", name, dict.fromkeys((*ROWS, *suites()))))
     if len(rows) not in (0, 2):
         raise RequestError(f"{' '.join(what)!r}: give two backends or profiles to compare, or none")
@@ -129,8 +135,13 @@ def _is_experiment(name: str) -> bool:
 
 
 def _trial(source: str, cell: str) -> Trial:
-    """The first repeat of the cell."""
+    """The first repeat of the cell; where none is named, of the one in the middle of every axis, which is told."""
     experiment = load(source)
+    if not cell and len(experiment.sweep):
+        cell = describe_cell({axis: values[len(values) // 2] for axis, values in experiment.sweep.items()})
+        Output("conventions").note(
+            f"in the middle of each axis: --cell {shlex.quote(cell)}; another: --cell AXIS=VALUE,…"
+        )
     chosen = pick_cell(experiment, cell)
     return next(trial for trial in plan(experiment, load_datasets(experiment)) if trial.cell == chosen)
 

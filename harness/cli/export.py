@@ -1,19 +1,24 @@
 """`harness export`."""
 
+import io
 import json
+import shutil
 import sys
+import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import pandas as pd
 import typer
 
 from harness.cli.options import STORE, StoredOption, StoreOption
 from harness.cli.output import plain
-from harness.errors import RequestError
-from harness.results import open_results
+from harness.errors import RequestError, unknown
+from harness.exporting import write_rows
 from harness.store import Store
+
+_IN_MEMORY = 64 * 2**20  # bytes of an export that are held there; more goes through a temporary file
 
 EXAMPLES = (
     "harness export > trials.csv",
@@ -39,21 +44,31 @@ def command(
 ) -> None:
     """Write one row a finished trial and experiment. What is missing is empty in CSV and null in JSON."""
     opened = Store(store, must_exist=True)
-    frames = [results.export() for results in open_results(opened, [experiment] if experiment else None)]
-    opened.close()
-    if not frames:
-        raise RequestError(f"store {store}: no experiment in it yet; harness run EXP adds one")
-    write(table_bytes(pd.concat(frames, ignore_index=True), format), output)
+    names = opened.experiment_names()
+    if not names:
+        raise RequestError(f"store {opened.url}: no experiment in it yet; harness run EXP adds one")
+    if experiment is not None and experiment not in names:
+        raise RequestError(f"store {opened.url}: {unknown('experiment', experiment, names)}")
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as rows:  # whole, or nothing at all
+        write_rows(opened, names if experiment is None else [experiment], format, rows)
+        opened.close()
+        rows.seek(0)
+        _copy(rows, output)
 
 
 def write(data: bytes, output: Path | None) -> None:
     """To a file, or to standard output. Raises `RequestError` for a file that cannot be written."""
+    _copy(io.BytesIO(data), output)
+
+
+def _copy(data: IO[bytes], output: Path | None) -> None:
     if output is None:
-        sys.stdout.buffer.write(data)
+        shutil.copyfileobj(data, sys.stdout.buffer)
         sys.stdout.flush()
         return
     try:
-        output.write_bytes(data)
+        with output.open("wb") as file:
+            shutil.copyfileobj(data, file)
     except OSError as error:
         raise RequestError(f"-o {output}: cannot be written: {error.strerror}; give another file") from None
 

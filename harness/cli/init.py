@@ -18,6 +18,7 @@ from harness.cli import completion
 from harness.cli.options import QuietOption
 from harness.cli.output import Output
 from harness.errors import RequestError, unknown
+from harness.limits import check_file
 
 EXAMPLES = (
     "harness init                                      # experiment.toml, on the handwritten digits",
@@ -78,7 +79,8 @@ def command(
 
 def _check_place(file: Path, force: bool) -> None:
     if file.suffix != ".toml":
-        raise RequestError(f"{file}: an experiment file ends in .toml; write {file.with_suffix('.toml')}")
+        other = file.with_suffix(".toml") if file.stem.strip(".") else file / "experiment.toml"
+        raise RequestError(f"{file}: an experiment file ends in .toml; write {other}")
     if file.exists() and not force:
         raise RequestError(f"{file}: is there already; give another name, or --force to write over it")
     if not file.parent.is_dir():
@@ -109,8 +111,7 @@ def _own(path: Path, target: str | None, folder: Path, output: Output) -> _Data:
     """A file of the user's own, read as `harness run` will read it, so that what is wrong with it is said now."""
     from harness.tables import load_table
 
-    if not path.is_file():
-        raise RequestError(f"--data {path}: no such file; give a file that is there, or a dataset (see: harness list)")
+    check_file(path, f"--data {path}", otherwise="give a file that is there, or a dataset (see: harness list)")
     if target is None:
         target = _guess(path, output)
     X, y, names, task, _, _ = load_table(path, target, None)
@@ -128,8 +129,11 @@ def _guess(path: Path, output: Output) -> str:
     """The column of a CSV that is probably the target: by its name, else the last."""
     import pandas as pd
 
+    from harness.tables import check_csv
+
     if path.suffix.lower() != ".csv":
         raise RequestError(f"--data {path}: say what is predicted: --target NAME")
+    check_csv(path, f"--data {path}")
     try:
         names = [str(name) for name in pd.read_csv(path, nrows=0, encoding="utf-8-sig", skipinitialspace=True).columns]
     except (OSError, ValueError) as error:

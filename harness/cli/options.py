@@ -2,13 +2,15 @@
 
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import completion
-from harness.errors import RequestError, unknown
+from harness.errors import RequestError
 from harness.store import DEFAULT_STORE
 
 if TYPE_CHECKING:
@@ -66,12 +68,21 @@ def make_folder(folder: Path, *inside: str) -> None:
         raise RequestError(f"--out {folder}: cannot be written: {error.strerror}; give another folder") from None
 
 
+@contextmanager
+def writing_into(folder: Path, hint: str = "; make room, or give another folder") -> Iterator[None]:
+    """Where a disk is full in the middle of a report, the line says which folder. Raises `RequestError`."""
+    try:
+        yield
+    except OSError as error:
+        raise RequestError(f"--out {folder}: cannot be written: {error.strerror or error}{hint}") from None
+
+
 def pick_cell(experiment: "Experiment", text: str) -> "Cell":
     """The one cell that `KEY=VALUE,...` singles out, values compared at 12 significant digits.
 
     Raises `RequestError` that lists the cells when there is none, or more than one.
     """
-    from harness.experiment import single_cell
+    from harness.cells import single_cell, unknown_axis
 
     wanted: dict[str, str] = {}
     # a comma parts only where a new KEY= follows: there are some in [8,8], and in the names of cases
@@ -81,7 +92,7 @@ def pick_cell(experiment: "Experiment", text: str) -> "Cell":
         if not equals:
             raise RequestError(f"--cell {text!r}: {item!r} must be AXIS=VALUE (axes: {axes})")
         if key.strip() not in experiment.sweep:
-            told = unknown("axis", key.strip(), experiment.sweep) if experiment.sweep else f"(axes: {axes})"
+            told = unknown_axis(key.strip(), experiment.sweep) if experiment.sweep else f"(axes: {axes})"
             raise RequestError(f"--cell {text!r}: {item!r} is not AXIS=VALUE: {told}")
         if key.strip() in wanted:
             raise RequestError(f"--cell {text!r}: {key.strip()} stands there twice; leave one out")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.export import table_bytes, write
-from harness.cli.options import STORE, JsonOption, QuietOption, StoredOption, StoreOption, make_folder
+from harness.cli.options import STORE, JsonOption, QuietOption, StoredOption, StoreOption, make_folder, writing_into
 from harness.cli.output import Output
 from harness.cli.run import make_report_folder
 from harness.cli.show import show_summary, show_table
 from harness.errors import RequestError
 from harness.results import Results
-from harness.store import Store
+from harness.store import Store, shown
 
 if TYPE_CHECKING:
     from reports import Study
@@ -72,16 +72,18 @@ def command(
         raise RequestError(f"--out {out}: is for pages; --format {format} goes to the screen, or into -o FILE")
     if format is not Format.html and as_json:
         raise RequestError(f"--json: the result of --format {format} is the {format} itself; leave one of the two out")
-    shown = Output("report", quiet, as_json)
+    told = Output("report", quiet, as_json)
     if compare is not None:
-        return _compare(*compare, experiment, out, format, output, shown)
+        return _compare(*compare, experiment, out, format, output, told)
     results = _open(store, experiment)
     if format is not Format.html:
         write(_study_text(results.study(), format), output)
         return 0
     folder = out or Path("results") / results.name
     make_report_folder(folder)
-    return shown.finish(show_summary(results, folder, results.report(folder), output=shown))
+    with writing_into(folder):
+        page = results.report(folder)
+    return told.finish(show_summary(results, folder, page, output=told))
 
 
 def _open(store: str, experiment: str | None) -> Results:
@@ -109,11 +111,12 @@ def _study_text(study: "Study", format: Format) -> bytes:
 
 
 def _compare(
-    old: str, new: str, experiment: str | None, out: Path | None, format: Format, output: Path | None, shown: Output
+    old: str, new: str, experiment: str | None, out: Path | None, format: Format, output: Path | None, told: Output
 ) -> int:
     from reports import comparison, markdown
 
     sides = [_open(side, experiment) for side in (old, new)]
+    old, new = (shown(side) if "://" in side else side for side in (old, new))
     names = [side.name for side in sides]
     if names[0] != names[1]:
         raise RequestError(
@@ -125,7 +128,7 @@ def _compare(
         raise RequestError(f"--compare {old} {new}: {error}; run the same experiment file into both") from None
     code = int(comparison.worse(compared))
     if format is Format.html:
-        return _show(compared, out or Path("results") / f"{names[0]}-compared", shown, code)
+        return _show(compared, out or Path("results") / f"{names[0]}-compared", told, code)
     if format is Format.markdown:
         write(markdown.comparison_report(compared).encode(), output)
     else:
@@ -133,16 +136,17 @@ def _compare(
     return code
 
 
-def _show(compared: "Comparison", folder: Path, shown: Output, code: int) -> int:
+def _show(compared: "Comparison", folder: Path, told: Output, code: int) -> int:
     from reports import comparison, comparison_page
 
     make_folder(folder)
-    page = comparison_page.write_comparison(compared, folder)
+    with writing_into(folder):
+        page = comparison_page.write_comparison(compared, folder)
     sentences, changes = comparison.sentences(compared), comparison.changes_table(compared)
-    shown.say("\n".join(["", *sentences, ""]))
-    if not shown.as_json:
+    told.say("\n".join(["", *sentences, ""]))
+    if not told.as_json:
         show_table(changes)
-    shown.note(f"report   {page}")
+    told.note(f"report   {page}")
     result = {
         "experiment": compared.new.name,
         "summary": sentences,
@@ -151,4 +155,4 @@ def _show(compared: "Comparison", folder: Path, shown: Output, code: int) -> int
         "moved": compared.moved.to_dict("records"),
         "files": {"report": page, "changes": folder / "changes.csv"},
     }
-    return shown.finish(result, code)
+    return told.finish(result, code)

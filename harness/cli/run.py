@@ -8,7 +8,16 @@ import typer
 
 from harness import registry
 from harness.cli import completion
-from harness.cli.options import STORE, ExperimentArgument, JsonOption, QuietOption, StoreOption, make_folder, names
+from harness.cli.options import (
+    STORE,
+    ExperimentArgument,
+    JsonOption,
+    QuietOption,
+    StoreOption,
+    make_folder,
+    names,
+    writing_into,
+)
 from harness.cli.output import Output
 from harness.errors import RequestError
 
@@ -45,8 +54,10 @@ def command(
     ] = None,
     workers: Annotated[int | None, typer.Option(metavar="N", help="Processes busy at once (default: cores).")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train crashes and time-outs again.")] = False,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Train again what other versions made.")] = False,
-    retrain: Annotated[bool, typer.Option("--retrain", help="Train everything again: an adapter was edited.")] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Train again what other versions, or other code of an adapter, made.")
+    ] = False,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train everything again.")] = False,
     save_weights: Annotated[
         bool, typer.Option("--save-weights", help="Keep final weights and test logits of every trial.")
     ] = False,
@@ -57,10 +68,11 @@ def command(
     """Run an experiment, or what is still missing of it, and write its report.
 
     While it trains, each backend's best score so far is shown: accuracy (or R²) of the validation rows, or of the
-    training rows where there are none. Interrupted and run again, it goes on where it was.
+    training rows where there are none. Interrupted (Ctrl-C, SIGTERM, SIGHUP) or killed, and run again, it goes on
+    where it was.
 
     Exit code: 0 every trial has a result; 1 some trial crashed or timed out, or a controlled trial that is not
-    chaotic does not agree with the reference; 2 the request itself was wrong.
+    chaotic does not agree with the reference; 2 the request itself was wrong; 130 interrupted.
     """
     from harness.cli.show import show_summary, warnings_as_lines
     from harness.experiment import load
@@ -85,7 +97,9 @@ def command(
             progress=not quiet,
         )
     output.note("writing the report …")
-    result = show_summary(results, folder, results.report(folder), output, told)
+    with writing_into(folder, "; the results are stored: harness report --out DIR writes it elsewhere"):
+        page = results.report(folder)
+    result = show_summary(results, folder, page, output, told)
     rows, wanted = results.frame(), asked.run
     requested = rows["backend"].isin(wanted.backends) & rows["mode"].isin(wanted.modes) & (rows["seed"] < wanted.seeds)
     return output.finish(result, exit_code(rows[requested]))

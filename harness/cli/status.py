@@ -20,16 +20,20 @@ def command(store: StoreOption = STORE, as_json: JsonOption = False) -> int:
     import pandas as pd
 
     from harness.cli.show import show_table
-    from harness.results import open_results
+    from harness.staleness import MADE_BY, Staleness
     from harness.store import Store
 
     output = Output("status", as_json=as_json)
     opened = Store(store, must_exist=True)
-    counts = [_counts(results.frame()) for results in open_results(opened)]
+    groups, stale = pd.DataFrame(opened.counts()), Staleness()
     opened.close()
-    if not counts:
+    if groups.empty:
         output.say("no experiment in this store yet; harness run EXP adds one")
         return output.finish([])
+    made = groups[list(MADE_BY)].astype(object).where(groups[list(MADE_BY)].notna(), None).itertuples(index=False)
+    alike = zip(groups["backend"], groups["status"], map(tuple, made), strict=True)
+    groups["stale"] = groups["trials"].where([stale.of(*group) for group in alike], 0)
+    counts = [_counts(rows) for _, rows in groups.groupby("experiment", sort=False)]
     frame = pd.concat(counts, ignore_index=True)
     totals = [column for column in frame.columns if pd.api.types.is_numeric_dtype(frame[column])]
     frame[totals] = frame[totals].fillna(0).astype(int)
@@ -40,8 +44,8 @@ def command(store: StoreOption = STORE, as_json: JsonOption = False) -> int:
 
 def _counts(rows: "pd.DataFrame") -> "pd.DataFrame":
     groups = ["experiment", "backend", "mode"]
-    counts = rows.pivot_table(index=groups, columns="status", values="trial_id", aggfunc="count", sort=False)
-    counts["planned"] = rows.groupby(groups, sort=False).size()
+    counts = rows.pivot_table(index=groups, columns="status", values="trials", aggfunc="sum", sort=False)
+    counts["planned"] = rows.groupby(groups, sort=False)["trials"].sum()
     counts["stale"] = rows.groupby(groups, sort=False)["stale"].sum()
     counts.columns.name = None
     return counts.fillna(0).astype(int).reset_index()

@@ -16,7 +16,7 @@ from harness.cli.output import Output
 from harness.errors import RequestError, unknown
 from harness.experiment import load
 from harness.recording import read
-from harness.tracing.identify import MOST_STEPS, Cause
+from harness.tracing.peeling import MOST_STEPS, Cause
 from harness.tracing.trace import Divergence, Trace, trace, trace_names
 
 EXAMPLES = (
@@ -123,13 +123,22 @@ def _divergence(found: Divergence | None) -> list[str]:
 
 def _cause(number: int, cause: Cause) -> list[str]:
     head = f"{number}. {cause.title}: {shown(cause.assumed)} -> {shown(cause.found)}  ({cause.name})"
-    told = [head, *fill(cause.evidence, WIDTH - 3).splitlines()]
+    told = [head, _effect(cause), *fill(cause.evidence, WIDTH - 3).splitlines()]
     if cause.guess:
         told.append("a guess: with it the replay follows for more steps, and not for all")
     if cause.before:
         what = "largest residual, all causes of this phase together" if cause.together else "largest residual"
         told.append(f"{what}: {cause.before:.2g} floors before, {cause.after:.2g} after")
     return [told[0], *(f"   {line}" for line in told[1:])]
+
+
+def _effect(cause: Cause) -> str:
+    if cause.effect is None:
+        return "effect: not measured, as it cannot be undone alone"
+    if math.isinf(cause.effect):
+        return "effect: undone alone, the training of B overflows"
+    share = "below 1" if cause.effect < 0.005 else f"{100 * cause.effect:.0f}"
+    return f"effect: {share} % of what all causes together do to the last weights"
 
 
 def shown(value: Any) -> str:

@@ -19,12 +19,13 @@ import numpy as np
 from harness import registry, worker
 from harness.axes import canonical, describe_cell
 from harness.calls.keywords import agree
+from harness.cells import single_cell, unknown_axis
 from harness.conventions import CONVENTIONS
 from harness.data import Datasets, load_datasets
 from harness.environment import harness_version, machine, numpy_version
-from harness.errors import RequestError, unknown
+from harness.errors import RequestError, describe
 from harness.executor import LocalExecutor
-from harness.experiment import Cell, Experiment, load, single_cell
+from harness.experiment import Cell, Experiment, load
 from harness.explaining.choice import MOST_CELLS, telling
 from harness.explaining.explanation import REST, Explanation, Findings, Share, Switch
 from harness.explaining.measuring import FAILED, Measured, fitted, replayed, submit_fits
@@ -35,10 +36,9 @@ from harness.explaining.telling import listed
 from harness.native import NATIVE
 from harness.packages import check_not_shadowed
 from harness.plan import Trial, plan
-from harness.profiles import CONTROLLED, PROFILES
+from harness.profiles import CONTROLLED
 from harness.progress import Progress, make_progress
 from harness.reading import differing
-from harness.registry import backends
 
 SEEDS = 5
 
@@ -60,7 +60,7 @@ def explain(
     wanted = cell or {}
     for key in wanted:
         if key not in asked.sweep:
-            raise RequestError(f"cell: {unknown('axis', key, asked.sweep)}")
+            raise RequestError(f"cell: {unknown_axis(key, asked.sweep)}")
     chosen = single_cell(asked, wanted, f"cell = {dict(wanted)}: singles out")
     return explain_cells(asked, a, b, [chosen], seeds, progress)[0]
 
@@ -97,12 +97,8 @@ def explain_cells(
 
 def check_sides(*sides: str) -> None:
     """Raise `RequestError` for an unknown name, a backend that is not here, or one without a row of the table."""
-    allowed = (*NATIVE, *PROFILES, CONTROLLED)
     for name in sides:
-        if name in backends() and name not in NATIVE:
-            raise RequestError(f"backend {name!r} declares no conventions; those that do: {', '.join(allowed)}")
-        if name not in allowed:
-            raise RequestError(unknown("backend or profile", name, allowed))
+        registry.check_row(name)
         if name in NATIVE and (missing := registry.backend(name).missing()):
             raise RequestError(f"backend {name!r}: {missing}")
 
@@ -185,7 +181,10 @@ class _Work:
         for name in dict.fromkeys(name for name in self.sides if name in NATIVE):
             trainer = registry.backend(name).trainer
             asked = [replace(trial, backend=name) for trial in trials]
-            told = self.executor.submit(name, trainer, worker.unsupported_trials, asked, trainer).result()
+            future = self.executor.submit(name, trainer, worker.unsupported_trials, asked, trainer)
+            if (error := future.exception()) is not None:
+                raise RequestError(f"backend {name!r}: {describe(error)}; see: harness check {name}")
+            told = future.result()
             reasons = [one or (two and f"{name}: {two}") for one, two in zip(reasons, told, strict=True)]
         return reasons
 

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.conventions import Row
+from harness.conventions import NAN_FIRST, Row
 from harness.data import Datasets, Part, Prepared
 from harness.member import Member, member_of
 from harness.metrics import SCORE, loss, predicted, quick, roc_auc
+from harness.outputs import answered
 from harness.plan import Trial
 from harness.reference import forward, output
 from harness.replay import replay
@@ -75,6 +76,8 @@ def _printed(member: Member, weights: Weights, prepared: Prepared) -> tuple[floa
     part = prepared.train if row.metric_rows == "training" else judged(prepared)[1]
     logits = _logits(config, weights, part)
     accuracy = quick(config, logits, part.y)[SCORE[config.task]]
+    if row.accuracy == NAN_FIRST and config.task == "multiclass":
+        accuracy = float(np.mean(answered(row, logits.astype(np.float64)) == part.y))
     if row.accuracy == "thresholded" and config.task == "multiclass":
         entries = output(config, logits.astype(np.float64)) > 0.5
         accuracy = float(np.mean(entries == np.eye(config.n_outputs, dtype=bool)[part.y]))

@@ -1,8 +1,11 @@
 """Lint: mistakes that can be seen before any training, each with a name of its own.
 
     target-shape        targets `(n, 1)` against predictions `(n,)`, or the other way round
-    double-softmax      probabilities where logits are expected
-    one-hot             one column a class where labels are wanted
+    double-softmax      probabilities where the loss expects logits
+    missing-softmax     plain numbers where the loss expects probabilities, or their logarithms
+    missing-log         probabilities where the loss expects their logarithms
+    one-output          softmax over one output, which is always 1
+    one-hot             one column a class where labels are wanted, or the other way round
     labels-outside      labels that no class has, that skip numbers, or that no training row has
     unscaled-features   large inputs that saturate the first hidden layer before it has learned anything
     first-step          one step of the reference, from the start, leaves numbers that are not finite, or explodes
@@ -31,10 +34,13 @@ from harness.linting.findings import (
     labels_from_one,
     labels_outside,
     one_hot,
+    rows_apart,
     shapes,
     two_values,
 )
-from harness.metrics import loss
+from harness.linting.losses import is_known, library_of, loss_of
+from harness.linting.received import made_by, received
+from harness.metrics import loss as loss_on
 from harness.plan import Trial, plan, split
 from harness.reference import Reference
 from harness.sections import ARRAYS
@@ -65,7 +71,9 @@ def lint(
     X: Any,
     y: Any,
     *,
+    outputs: Any = None,
     logits: Any = None,
+    loss: Any = None,
     classes: int | None = None,
     task: str | None = None,
     **settings: Any,
@@ -73,13 +81,29 @@ def lint(
     """What looks wrong with arrays, and with the network that they are meant for, before any training.
 
         harness.lint(X, y, activation="tanh", learning_rate=0.1)        # before harness.sweep(X, y, …)
-        harness.lint(X, y, logits=model(X))                             # a network of one's own
+        harness.lint(X, y, outputs=model(X), loss=criterion)            # a network of one's own, and its loss
 
-    `X` is `(n, …)`, `y` `(n,)` or `(n, k)`; `logits` are a network's outputs for `X` before any softmax, `(n,)` or
-    `(n, k)`; labels go from 0 to `classes - 1`. `settings` are those of `harness.sweep`, with its defaults: the start
-    and the first step of what it would train are looked at too, unless it refuses such arrays, or `logits` without any
+    `X` is `(n, …)`, `y` `(n,)` or `(n, k)`; labels go from 0 to `classes - 1`. `outputs` are what a network gives for
+    `X`, `(n,)` or `(n, k)`, and `loss` is what receives them: a loss of PyTorch, Keras, TensorFlow or scikit-learn, its
+    class, its function or its name, such as "keras.losses.BinaryCrossentropy(from_logits=True)" or "mse". They are
+    judged by what that loss is made for; without `loss` only their shapes and labels are. `logits` are outputs that
+    are meant for a loss of logits, whichever it is.
+
+    `settings` are those of `harness.sweep`, with its defaults, `loss` among them where there are no outputs: the start
+    and the first step of what it would train are looked at too, unless it refuses such arrays, or outputs without any
     `settings` stand for another network. Raises `RequestError` for what is no array, and for a wrong setting.
     """
+    called = "logits" if outputs is None else "outputs"
+    if outputs is not None and logits is not None:
+        raise RequestError("outputs and logits are given, and logits are outputs before softmax; give one")
+    given = logits if outputs is None else outputs
+    ours = isinstance(loss, str) and any(loss in losses for losses in TASKS.values())
+    if loss is not None and given is None and (not isinstance(loss, str) or (not ours and is_known(loss))):
+        raise RequestError(f"loss = {short(loss)}: give what it receives too, outputs = model(X)")
+    if loss is not None and (given is None or (settings and ours)):
+        settings["loss"] = loss
+    if loss == "binary_cross_entropy" and called == "logits":  # as a setting has it, and not PyTorch's function
+        loss = "BCEWithLogitsLoss"
     if task not in (None, *TASKS):
         raise RequestError(unknown("task", task, TASKS))
     if classes is not None:
@@ -90,22 +114,58 @@ def lint(
         if classes < 2:
             raise RequestError(f"classes = {classes}: must be at least 2")
     inputs, targets = _array(X, "X"), _array(y, "y")
-    outputs = None if logits is None else _array(logits, "logits")
+    predicted = None if given is None else _array(given, called)
     with np.errstate(all="ignore"):
-        findings = [*shapes(inputs, targets, outputs, task)]
-        if outputs is not None:
-            findings += double_softmax(outputs, "binary" if task is None and two_values(targets) else task)
-            if classes is None and outputs.ndim == 2 and outputs.shape[1] > 1:
-                classes = outputs.shape[1]
-        findings += [*one_hot(targets, task, "y"), *labels_outside(targets, task, classes, "y")]
-        findings += labels_from_one(targets, task, "y") if classes is None else []
-    if logits is not None and not settings:
+        findings = [*rows_apart(targets, inputs, "X has")]
+        if predicted is None:
+            findings += _lint_targets(targets, classes, task)
+        else:
+            made, receiver = made_by(given, predicted), loss_of(loss, given)
+            if receiver is not None:
+                findings += received(receiver, targets, predicted, made, task)
+            else:
+                own = library_of(given) not in ("keras", "tensorflow")
+                findings += _lint_outputs(targets, predicted, called, made, own, classes, task)
+    if given is not None and not settings:
         return findings
     experiment = parse_arguments("lint", len(inputs), settings)
     return findings + _lint_network(experiment, X, y, task)
 
 
+def _lint_targets(y: np.ndarray, classes: int | None, task: str | None) -> Iterator[Finding]:
+    """Targets alone."""
+    yield from shapes(y, None, task, "")
+    yield from one_hot(y, task, "y")
+    yield from labels_outside(y, task, classes, "y")
+    if classes is None:
+        yield from labels_from_one(y, task, "y")
+
+
+def _lint_outputs(
+    y: np.ndarray, outputs: np.ndarray, called: str, made: str | None, own: bool, classes: int | None, task: str | None
+) -> Iterator[Finding]:
+    """Targets and outputs, for a loss of which nothing is known but that it takes logits, if they are `called` so.
+
+    Not `own`: those of Keras, whose losses align shapes and look behind a last layer of softmax.
+    """
+    yield from rows_apart(y, outputs, f"the {called} have")
+    if own:
+        yield from shapes(y, outputs, task, called)
+    if own and called == "logits" and made != "sum":
+        told = "binary" if task is None and two_values(y) else task
+        yield from double_softmax(outputs, told, sure=made == "sigmoid")
+    if classes is None and outputs.ndim == 2 and outputs.shape[1] > 1:
+        classes = outputs.shape[1]
+    if called == "logits" or outputs.shape != y.shape:  # else the loss may be one of columns
+        yield from one_hot(y, task, "y")
+    yield from labels_outside(y, task, classes, "y")
+    if classes is None:
+        yield from labels_from_one(y, task, "y")
+
+
 def _array(values: Any, name: str) -> np.ndarray:
+    if hasattr(values, "detach"):  # a tensor of PyTorch, which gives no array while it knows where it is from
+        values = values.detach().cpu()
     array = as_array(values, name)
     if not array.ndim:
         raise RequestError(f"{name} = {short(values)}: is no array; hand over one row or target for each sample")
@@ -264,11 +324,11 @@ def _look_at(cells: list[Trial], datasets: Datasets) -> Iterator[_Look]:
             drawn[key] = trial.batches(len(train.y))[0].batches()[0]
         X, y = train.X[drawn[key]], train.y[drawn[key]]
         trainer = Reference(config, start)
-        before = loss(config, trainer.logits(X), y)
+        before = loss_on(config, trainer.logits(X), y)
         # every schedule starts at the learning rate itself
         step = Epoch(np.arange(len(y))[None], np.array([config.learning_rate]))
         trainer.train(X, y, [step], lambda epoch: True)
-        after = loss(config, trainer.logits(X), y)
+        after = loss_on(config, trainer.logits(X), y)
         yield _Look(trial, inputs, _saturated(config, start, some), before, after, is_finite(trainer.weights()))
 
 

@@ -1,14 +1,17 @@
 """The parent's end of one timed process, and of the short-lived one that only imports."""
 
-import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any
 
-from harness.executor import environment, worker_conditions
+from harness.errors import describe
+from harness.executor import environment
+from harness.processes import Died, Home, Process
 from harness.timing.work import serve
 
 SECONDS = 600.0
@@ -40,12 +43,12 @@ class Contender:
     threads: int
 
     def __post_init__(self) -> None:
-        self._process: Any = None
-        self._connection: Connection | None = None
+        self._home: Home | None = None
+        self._process: Process | None = None
 
     def ask(self, name: str, *arguments: object) -> Any:
         """Send a request and wait for its answer. Raises `Failed`."""
-        if self._connection is None:
+        if self._process is None:
             self._open()
         return self._exchange((name, arguments))
 
@@ -54,39 +57,39 @@ class Contender:
         return self._exchange(word)
 
     def _exchange(self, message: object) -> Any:
-        connection = self._connection
-        if connection is None:
+        if self._process is None:
             raise Failed("crashed", "the process ended")
-        try:
-            connection.send(message)
-            if not connection.poll(SECONDS):
-                self.close()
-                raise Failed("timeout", f"no answer in {SECONDS:.0f} s")
-            status, value = connection.recv()
-        except (EOFError, OSError):
-            self._process.join(1)
-            code = self._process.exitcode
-            self.close()
-            raise Failed("crashed", f"the process ended (exit code {code})") from None
+        with self._failing():
+            status, value = pickle.loads(self._process.exchange(pickle.dumps(message), SECONDS))
         if status != "ok":
             raise Failed(status, value)
         return value
 
     def _open(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, self.trainer), daemon=True)
-        with worker_conditions(environment(self.threads)):
-            self._process.start()
-        theirs.close()
+        self._home = self._home or Home()
+        self._process = Process(self._home, environment(self.threads))
+        with self._failing():
+            self._process.wait_until_ready(SECONDS)
+            self._process.channel.send((serve, (self.trainer,)))
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What ends the process is told as `Failed`."""
+        try:
+            yield
+        except (TimeoutError, Died, OSError) as error:
+            self.close()
+            if isinstance(error, TimeoutError):
+                raise Failed("timeout", f"no answer in {SECONDS:.0f} s") from None
+            raise Failed("crashed", describe(error)) from None
 
     def close(self) -> None:
         """End the process."""
-        if self._connection is not None:
-            self._connection.close()
-            self._process.kill()
-            self._process.join()
-        self._connection = self._process = None
+        if self._process is not None:
+            self._process.end()
+        if self._home is not None:
+            self._home.close()
+        self._home = self._process = None
 
 
 def import_seconds(module: str, threads: int) -> float:

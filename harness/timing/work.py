@@ -13,16 +13,17 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
+from harness import child
 from harness.data import Part
 from harness.draws import native_seed
 from harness.errors import describe
 from harness.floor import train_reference
 from harness.parity import deviation, judge
+from harness.processes import Channel
 from harness.registry import load_trainer
 from harness.timing.cases import Case
 from harness.trainer import Diverged, Trainer
@@ -66,21 +67,22 @@ def _switches() -> int:
     return 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
-def serve(connection: Connection, trainer: str) -> None:
+def serve(trainer: str) -> None:
     """Answer requests `(name, arguments)` with `(status, value)` until the parent hangs up."""
+    channel = child.channel
     initialize({})
     twins = itertools.count(1)
     tasks: dict[str, Callable[..., tuple[str, Any]]] = {
         "parity": parity,
         "start": lambda found, case: ("ok", start(found, case, next(twins))),
         "calibrate": lambda found, case: ("ok", calibrate(found, case)),
-        "steady": lambda *arguments: ("ok", steady(connection, *arguments)),
+        "steady": lambda *arguments: ("ok", steady(channel, *arguments)),
         "native_start": lambda found, case: ("ok", native_start(found, case)),
         "native_fit": lambda found, case, epochs: ("ok", native_fit(found, case, epochs)),
     }
     while True:
         try:
-            name, arguments = connection.recv()
+            name, arguments = channel.receive()
         except EOFError:
             return
         try:
@@ -89,7 +91,7 @@ def serve(connection: Connection, trainer: str) -> None:
             answer = "unsupported", str(error)
         except Exception as error:
             answer = "crashed", describe(error)
-        connection.send(answer)
+        channel.send(answer)
 
 
 def peak(dtype: str) -> float:
@@ -152,9 +154,7 @@ def calibrate(trainer_class: type[Trainer], case: Case) -> float:
     return float(min(np.diff(ends)))
 
 
-def steady(
-    connection: Connection, trainer_class: type[Trainer], case: Case, epochs: int, slices: int, core: int
-) -> str:
+def steady(channel: Channel, trainer_class: type[Trainer], case: Case, epochs: int, slices: int, core: int) -> str:
     """Train, a slice of so many epochs whenever the parent asks for one (of at most `slices`), until it says stop.
 
     Where in memory arrays happen to lie makes some percent, for as long as they lie there. So each repeat has a new
@@ -166,7 +166,7 @@ def steady(
     moved = [np.empty(size, np.uint8) for size in rng.integers(1, 2**16, size=32)]
     X, y = (array.copy() for array in case.data())
     trainer = trainer_class(case.config(epochs=length), case.start())
-    trainer.train(X, y, case.batches(length), Slices(trainer, X, epochs, core, connection))
+    trainer.train(X, y, case.batches(length), Slices(trainer, X, epochs, core, channel))
     del moved  # until here they have to lie where they are
     return "stopped"
 
@@ -174,12 +174,12 @@ def steady(
 class Slices:
     """The `after_epoch` that holds a training still between slices."""
 
-    def __init__(self, trainer: Trainer, X: np.ndarray, epochs: int, core: int, connection: Connection) -> None:
+    def __init__(self, trainer: Trainer, X: np.ndarray, epochs: int, core: int, channel: Channel) -> None:
         self.trainer = trainer
         self.X = X
         self.epochs = epochs
         self.core = core
-        self.connection = connection
+        self.channel = channel
         self.left = -1  # the first epoch compiles: no slice
         self.begun = Moment()
 
@@ -193,14 +193,14 @@ class Slices:
                 return False
         if self.left == 0:
             self.trainer.weights()  # a device that works on in the background has to finish
-            self.connection.send(("ok", self.begun.slice(self.epochs)))
+            self.channel.send(("ok", self.begun.slice(self.epochs)))
         elif self.left < 0:
-            self.connection.send(("ok", "ready"))
+            self.channel.send(("ok", "ready"))
         return self._wait()
 
     def _wait(self) -> bool:
         while True:
-            asked = self.connection.recv()
+            asked = self.channel.receive()
             move_to_core(self.core)
             if asked == "epoch":
                 self.left = self.epochs + 1 if self.epochs > 1 else 1  # a long one fills the caches in passing
@@ -208,7 +208,7 @@ class Slices:
                 return False
             if asked == "stop":
                 return True
-            self.connection.send(("ok", predict(self.trainer, self.X)))
+            self.channel.send(("ok", predict(self.trainer, self.X)))
 
 
 def move_to_core(number: int) -> None:

@@ -13,9 +13,10 @@ from harness.tracing.stages import Gradient, Stage
 from harness.tracing.walk import Hypothesis
 from harness.trainer import ACTIVATIONS
 
-FORWARD = ("activation", "leaky_slope", "elu_alpha", "softplus_threshold", "constants")
+FORWARD = ("activation", "leaky_slope", "elu_alpha", "softplus_threshold", "bias_unit", "constants")
 PENALTY = ("l2_factor", "l2_divisor", "l2_tensors", "l2")
 LOSS: tuple[str, ...] = ("reduction", "outputs", "probabilities", *PENALTY, "clip_norm", "clip_value", "constants")
+LOSS += ("update_order",)
 OPTIMIZER: tuple[str, ...] = (
     "optimizer",
     "momentum",
@@ -106,6 +107,8 @@ def _option(stage: Stage, h: Hypothesis, name: str) -> Option | None:
         now = now[0] if len(set(now)) == 1 else GIVEN
     elif name == "optimizer":
         values = _FAMILIES
+    elif name == "bias_unit":
+        values = (1.0, 0.01)
     elif name == "nesterov":
         values = (False, True)
     else:

@@ -6,7 +6,7 @@ that had to be estimated costs what the Bayesian information criterion says (Sch
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,11 @@ _LEAST_P = 1e-4
 
 @dataclass(frozen=True)
 class Law:
-    """A value of a convention, None where no law fits, and what speaks for it."""
+    """A value of a convention, None where no law fits, what speaks for it, and what is about as likely."""
 
     value: Any
     evidence: str
+    others: tuple[str, ...] = ()
 
 
 Density = Callable[[np.ndarray, float], np.ndarray]
@@ -53,13 +54,48 @@ def law_of_weights(start: Weights, keep: str = "") -> Law:
     for law in _LAWS:
         for family, spread in _SPREAD.items():
             name = f"{family}_{law}"
-            if name in ("torch_normal", "sklearn_normal") or law == "truncated_normal":
+            if name in ("torch_normal", "sklearn_normal", "torch_truncated_normal", "sklearn_truncated_normal"):
                 continue
-            found[name] = _fit(law, matrices, [spread(*W.shape) for W in matrices])
-        scale = _scale(law, matrices)
-        likelihood, p = _fit(law, matrices, [scale / math.sqrt(3) if law == "uniform" else scale] * len(matrices))
-        found[f"{law}({scale:.12g})"] = (likelihood - 0.5 * math.log(n), p)
-    return _likeliest(found, n, "weights", keep)
+            cut = _CUT_SPREAD if law == "truncated_normal" else 1.0
+            found[name] = _fit(law, matrices, [spread(*W.shape) / cut for W in matrices])
+        for scale, cost in _scales(law, matrices):
+            likelihood, p = _fit(law, matrices, [scale / math.sqrt(3) if law == "uniform" else scale] * len(matrices))
+            found[f"{law}({scale:.12g})"] = (likelihood - cost, p)
+    # more digits than a round number explain nothing that it does not
+    likeliest = _likeliest(found, n, "weights", keep)
+    best = found[str(likeliest.value)][0] if likeliest.value else math.inf
+    near = [name for name, (likelihood, p) in found.items() if likelihood > best - _AS_LIKELY and p > 0.01]
+    own, told = _plain_name(str(likeliest.value)), likeliest.evidence
+    others = tuple(dict.fromkeys(name for name in map(_plain_name, near) if name != own))
+    if own != likeliest.value and likeliest.value:
+        return Law(own, f"{told}; cut at two standard deviations, as Keras does", others)
+    return replace(likeliest, others=others)
+
+
+def _plain_name(name: str) -> str:
+    """A law as the table names it: a family's normal law may be cut, as Keras draws it."""
+    family, cut, law = name.partition("_truncated")
+    return f"{family}_normal" if cut and law == "_normal" else name
+
+
+_CUT_SPREAD = 0.8796256610342398
+"""The standard deviation of a normal law that is cut at two, as a share of what it was before."""
+
+_AS_LIKELY = 3.0  # a law that is one twentieth as likely as another may have been the one
+_ROUND = (1, 2, 3, 5)  # first digits of the numbers that people write
+
+
+def _scales(law: str, matrices: list[np.ndarray]) -> list[tuple[float, float]]:
+    """The law's one number, and what it costs: one that was fitted half the logarithm of the sample, and its digits."""
+    n = sum(W.size for W in matrices)
+    scale = _scale(law, matrices)
+    exponent = math.floor(math.log10(scale))
+    near = [float(f"{digit}e{k}") for k in (exponent, exponent + 1) for digit in _ROUND]
+    rounds = [(value, 1.0) for value in near if 0.5 < value / scale < 2]
+    digits = len(f"{scale:.12g}".split("e")[0].replace(".", "").strip("0"))
+    # a bound is found to a share of 1 / n, a spread to 1 / sqrt(n)
+    fitted = (0.5 if law == "normal" else 1.0) * math.log(n)
+    return rounds if scale in dict(rounds) else [*rounds, (scale, fitted + 2.0 * digits)]
 
 
 def _likeliest(found: dict[str, tuple[float, float]], n: int, what: str, keep: str) -> Law:
@@ -90,7 +126,7 @@ def _scale(law: str, matrices: list[np.ndarray]) -> float:
     if law == "uniform":
         largest = float(np.abs(values).max())
         return _round(largest, largest * (1 + 10 / n))
-    spread = float(np.sqrt((values**2).mean())) / (1 if law == "normal" else 0.8796256610342398)
+    spread = float(np.sqrt((values**2).mean())) / (1 if law == "normal" else _CUT_SPREAD)
     error = 2 * spread / math.sqrt(2 * n)
     return _round(spread - error, spread + error)
 
@@ -119,10 +155,17 @@ def law_of_biases(start: Weights, init: str | None, keep: Any = None) -> Law:
     elif family in _SPREAD:
         scales = [_SPREAD[family](*layer["W"].shape) for layer in start]
         found["as_weights"] = _fit(law, biases, scales)
-    scale = _scale("normal", biases)
-    likelihood, p = _fit("normal", biases, [scale] * len(biases))
-    found[f"normal({scale:.12g})"] = (likelihood - 0.5 * math.log(len(values)), p)
-    return _likeliest(found, len(values), "biases", str(keep))
+    found["torch"] = _fit("uniform", biases, [_SPREAD["torch"](*layer["W"].shape) for layer in start])
+    for scale, cost in _scales("normal", biases):
+        likelihood, p = _fit("normal", biases, [scale] * len(biases))
+        found[f"normal({scale:.12g})"] = (likelihood - cost, p)
+    same, likely = found.get("as_weights", (-math.inf, 0.0))
+    if same > max(each[0] for each in found.values()) - _AS_LIKELY and likely > 0.01:
+        found = {"as_weights": (same, likely)}  # few biases cannot tell a law of their own from that of the weights
+    likeliest = _likeliest(found, len(values), "biases", str(keep))
+    if likeliest.value == "torch":
+        return Law(None, f"U(-a, a), a = 1 / sqrt(n_in), as torch.nn.Linear draws them: {likeliest.evidence}")
+    return likeliest
 
 
 def laws_of_batches(recording: Recording) -> dict[str, Law]:

@@ -11,16 +11,22 @@ from typing import Any
 
 import numpy as np
 
+from harness.conventions import CONVENTIONS
 from harness.native import NATIVE, native_row
 from harness.reading import differing
 from harness.tracing.candidates import Option, from_free, options, to_free
-from harness.tracing.stages import Residual, Stage
+from harness.tracing.forms import Joint, options_of
+from harness.tracing.stages import Forward, Residual, Stage
 from harness.tracing.walk import Hypothesis
 
 _ITERATIONS = 12
 _PLAIN = 5.0  # a change that costs more, a number with many digits, is held against pairs of plainer ones
 _LOSS = 2.0  # what it costs that the recorded loss is another one
 _NEAR = 0.5  # decades: what is left of a number that least squares has not found to the last bit
+TORCH_CLIP = 1e-6
+"""What `torch.nn.utils.clip_grad_norm_` adds to the norm: torch/nn/utils/clip_grad.py."""
+
+_FORMS = 4  # of the forms that fit alike, that are judged by the replay
 _PAIRS = 32  # of the pairs, that more than a first step of least squares is spent on
 
 
@@ -60,20 +66,90 @@ class Attempt:
 
 def search(stage: Stage, h: Hypothesis, now: Residual, names: tuple[str, ...]) -> Attempt | None:
     """The best change of `h`, of one convention or of two; None where nothing brings the replay nearer."""
+    together = _together(stage, h, names)
+    right = [each for each in together if _follows(each)]
+    if not right and together and together[0].h.config.clip_norm is not None and not stage.walk.clip_epsilon:
+        stage.walk.clip_epsilon = TORCH_CLIP
+        right = [each for each in _together(stage, h, names) if _follows(each)]
+        stage.walk.clip_epsilon = TORCH_CLIP if right else 0.0
+    if right:
+        return right[0]
+    if now.followed or stage.walk.over:
+        return None
     singles = _singles(stage, h, options(stage, h, names))
+    singles += [each for first in together[:1] for each in _behind(stage, first, names)]
     followed = _followed(stage, [*singles, *_rows(stage, h, names)])
     if followed is not None and followed.cost <= _PLAIN:
         return followed
-    pairs = _pairs(stage, h, names)
+    pairs = [] if stage.walk.over else _pairs(stage, h, names)
     followed = min(filter(None, (followed, _followed(stage, pairs))), key=_cost, default=None)
     if followed is not None:
         return followed
-    tried = _measured(stage, [*sorted(singles, key=_score)[:8], *sorted(pairs, key=_score)[:8]])
+    tried = _measured(stage, [*together[:1], *sorted(singles, key=_score)[:8], *sorted(pairs, key=_score)[:8]])
     further = [each for each in tried if _prefix(each) > now.prefix]
     nearer = further or [each for each in tried if each.score < 0.7 * now.score]
     if not nearer:
         return None
     return snapped(stage, min(nearer, key=lambda each: (-_prefix(each), len(each.changed), each.score)))
+
+
+def _together(stage: Stage, h: Hypothesis, names: tuple[str, ...]) -> list[Attempt]:
+    """What fits best with all its numbers at once, see `harness/tracing/joint.py`; those that are followed first."""
+    if isinstance(stage, Forward):
+        return []
+    attempts = []
+    for _, other in Joint(stage, h, names).attempts()[:_FORMS]:
+        for same in _in_words(h, other):
+            changed, values = options_of(h, same)
+            if changed:
+                attempts.append(Attempt(h, changed, values))
+    measured = fitted(stage, _measured(stage, attempts), 6)
+    measured = [
+        needed(stage, _through_float32(stage, snapped(stage, each))) if _follows(each) else each
+        for each in _measured(stage, measured)
+    ]
+    measured = _measured(stage, measured)
+    if not measured:
+        return []
+    best = min((each.residual for each in measured if each.residual), key=lambda residual: residual.rms)
+    near = [each for each in measured if each.residual and each.residual.near(best)]
+    plainest = sorted(near, key=lambda each: (each.cost + _LOSS * (not stage.fits_loss(each.h)), each.score))
+    return [*plainest, *sorted((each for each in measured if not _follows(each)), key=_score)]
+
+
+def _through_float32(stage: Stage, attempt: Attempt) -> Attempt:
+    """In float64, numbers of many digits may be plain ones that went through float32."""
+    if stage.walk.dtype == np.float32 or attempt.cost <= _PLAIN or attempt.h.row.constants != "exact":
+        return attempt
+    tries = []
+    for n in range(1, 6):
+        numbers = _with_numbers(attempt, [float(f"{attempt.values[i]:.{n}g}") for i in attempt.free])
+        for constants in CONVENTIONS["constants"].values:
+            changed, values = options_of(attempt.base, numbers.h.having(constants=constants))
+            if changed:
+                tries.append(Attempt(attempt.base, changed, values))
+    (whole,) = _measured(stage, [attempt])
+    return next((each for each in _measured(stage, tries) if _as_near(each, whole)), attempt)
+
+
+def _in_words(h: Hypothesis, other: Hypothesis) -> list[Hypothesis]:
+    """A size of L2 that is not the assumed one, and the words that may make the assumed one as large."""
+    told = h.config.l2
+    if not told or not other.config.l2 or other.config.l2 == told:
+        return [other]
+    words = product(CONVENTIONS["l2_factor"].values, CONVENTIONS["l2_divisor"].values)
+    return [*(other.having(l2=told, l2_factor=factor, l2_divisor=divisor) for factor, divisor in words), other]
+
+
+def _behind(stage: Stage, first: Attempt, names: tuple[str, ...]) -> list[Attempt]:
+    """One convention more behind what fits best, where that is not followed."""
+    singles = _singles(stage, first.h, options(stage, first.h, names))
+    taken = {option.name for option in first.changed}
+    return [
+        Attempt(first.base, (*first.changed, *each.changed), (*first.values, *each.values), each.residual)
+        for each in singles
+        if not taken & {option.name for option in each.changed}
+    ]
 
 
 def _rows(stage: Stage, h: Hypothesis, names: tuple[str, ...]) -> list[Attempt]:
@@ -90,6 +166,7 @@ def _rows(stage: Stage, h: Hypothesis, names: tuple[str, ...]) -> list[Attempt]:
 
 def needed(stage: Stage, attempt: Attempt) -> Attempt:
     """The same without the changes that make no difference, for an attempt that is followed."""
+    (whole,) = _measured(stage, [attempt])
     for option in attempt.changed if len(attempt.changed) > 1 else ():
         kept = [i for i, other in enumerate(attempt.changed) if other is not option]
         less = replace(
@@ -99,7 +176,7 @@ def needed(stage: Stage, attempt: Attempt) -> Attempt:
             residual=None,
         )
         (less,) = _measured(stage, [less])
-        if less.residual is not None and less.residual.followed:
+        if less.residual is not None and whole.residual is not None and less.residual.near(whole.residual):
             attempt = less
     return attempt
 
@@ -120,8 +197,15 @@ def _followed(stage: Stage, attempts: Sequence[Attempt]) -> Attempt | None:
     """The plainest of the attempts that are followed on all elements."""
     near = [each for each in attempts if each.score < _NEAR or (each.residual and each.residual.followed)]
     whole = [snapped(stage, each) for each in _measured(stage, near) if each.score < _NEAR or _follows(each)]
-    whole = [needed(stage, each) for each in whole if _follows(each)]
+    whole = _nearest([needed(stage, each) for each in whole if _follows(each)])
     return min(whole, key=lambda each: (each.cost + _LOSS * (not stage.fits_loss(each.h)), each.score), default=None)
+
+
+def _nearest(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Those that leave about as much as the one that leaves least."""
+    residuals = [each.residual for each in attempts if each.residual is not None]
+    best = min(residuals, key=lambda residual: residual.rms, default=None)
+    return [each for each in attempts if best is not None and each.residual is not None and each.residual.near(best)]
 
 
 def _follows(attempt: Attempt) -> bool:
@@ -185,6 +269,8 @@ def fitted(stage: Stage, attempts: Sequence[Attempt], iterations: int = _ITERATI
     floors = [floor for _, floor in stage.apart([each.h for each in moving], coarse=True)]
     fits = [_Fit(each, floor, step) for each, floor in zip(moving, floors, strict=True)]
     for _ in range(iterations):
+        if stage.walk.over:
+            break
         asked = [fit.ask() for fit in fits if not fit.done]
         answers = iter(stage.off([h for each in asked for h in each], coarse=True))
         for fit in fits:
@@ -244,12 +330,22 @@ def _with_numbers(attempt: Attempt, numbers: Sequence[float]) -> Attempt:
     return replace(attempt, values=tuple(values), residual=None)
 
 
+def _as_near(attempt: Attempt, whole: Attempt) -> bool:
+    """Whether an attempt is followed, and as near as the same one with numbers that were fitted."""
+    assert attempt.residual is not None
+    assert whole.residual is not None
+    if not whole.residual.followed:
+        return attempt.residual.followed
+    return attempt.residual.near(whole.residual)
+
+
 def snapped(stage: Stage, attempt: Attempt) -> Attempt:
     """The same with the fewest digits in every number that leave the replay as near as it is."""
     digits = [[float(f"{attempt.values[i]:.{n}g}") for i in attempt.free] for n in range(1, 13)]
     if len(attempt.free) > 1:  # none alone may be followed while the others are not exact
+        (whole,) = _measured(stage, [attempt])
         together = _measured(stage, [_with_numbers(attempt, values) for values in digits])
-        attempt = next(filter(_follows, together), attempt)
+        attempt = next((each for each in together if _as_near(each, whole)), attempt)
     for i in attempt.free:
         values = dict.fromkeys(float(f"{attempt.values[i]:.{digits}g}") for digits in range(1, 13))
         tries = [
@@ -261,7 +357,7 @@ def snapped(stage: Stage, attempt: Attempt) -> Attempt:
         for each in _measured(stage, tries):
             assert each.residual is not None
             same = not whole.residual.followed and whole.score > _NEAR and each.score <= 1.001 * whole.score
-            if each.residual.followed or same:
+            if _as_near(each, whole) or same:
                 attempt = each
                 break
         else:

@@ -5,8 +5,12 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from harness.conventions import CONSTANTS
+import numpy as np
+
+from harness.conventions import CONSTANTS, Row
+from harness.draws import Recipe
 from harness.errors import RequestError, short, unknown
+from harness.reading import controlled_row
 from harness.recording import Recording
 from harness.tracing.laws import computed_in
 from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, REDUCTIONS, TASKS, Config
@@ -23,11 +27,8 @@ def config_of(recording: Recording, base: Config | None = None) -> Config:
     _check_settings(where, told)
     if base is not None and base.layers != layers:
         raise RequestError(f"{where}: a network {layers}, and the experiment's is {base.layers}; choose another --cell")
-    labels = recording.y.ndim == 1 and recording.y.dtype.kind in "iu" and layers[-1] > 1
     loss = told.get("loss", base.loss if base else None)
-    task = told.get("task", base.task if base else None)
-    if task is None:
-        task = "multiclass" if labels else "binary" if loss == "binary_cross_entropy" else "regression"
+    task = told.get("task", base.task if base else None) or _task_of(recording, loss)
     if task not in TASKS:
         raise RequestError(f"{where}: settings: {unknown('task', task, TASKS)}")
     loss = loss or TASKS[task][0]
@@ -48,10 +49,12 @@ def config_of(recording: Recording, base: Config | None = None) -> Config:
     given: dict[str, Any] = {}
     for key in sorted(_TOLD & set(told)):
         given[key] = _setting(where, key, told[key])
+    if given.get("optimizer") == "adamw":
+        given["optimizer"] = "adam"
+    if "weight_decay" in told:  # what both frameworks call the L2 of "adamw"
+        given["l2"] = _setting(where, "weight_decay", told["weight_decay"])
     rates = recording.learning_rate
-    if base is None and "learning_rate" not in given and rates is None:
-        raise RequestError(f"{where}: settings name no learning_rate, and there is no array learning_rate; record one")
-    plain = Config(layers[0], layers[-1], layers[1:-1], activation, "sgd", 0.0, 1, 1)
+    plain = Config(layers[0], layers[-1], layers[1:-1], activation, "sgd", UNKNOWN_RATE, 1, 1)
     config = replace(base or plain, **given) if given or base else plain
     regression_output = told.get("output_activation", base.output_activation if base else "identity")
     return replace(
@@ -67,16 +70,59 @@ def config_of(recording: Recording, base: Config | None = None) -> Config:
     )
 
 
+def assumed_row(recording: Recording, config: Config) -> Row:
+    """The row that a recording's settings speak of: the harness's own, but for "adamw".
+
+    Its L2 is decoupled and of every tensor, as it is in PyTorch's `AdamW` and in that of Keras.
+    """
+    row = controlled_row(config, Recipe())
+    if recording.settings.get("optimizer") == "adamw":
+        row = replace(row, l2_form="decoupled", l2_tensors="weights and biases")
+    return row
+
+
+def _task_of(recording: Recording, loss: str | None) -> str:
+    """The task of a recording that does not name it, from its loss and its targets."""
+    y, outputs = recording.y, recording.layers[-1]
+    labels = labels_of(y, outputs) is not None
+    softmax = recording.settings.get("output_activation") == "softmax"
+    if loss == "cross_entropy" or (labels and (y.shape != (len(y), outputs) or (softmax and loss is None))):
+        return "multiclass"
+    if loss == "binary_cross_entropy" or (loss is None and y.dtype.kind == "b"):
+        return "binary" if outputs == 1 else "multilabel"
+    return "regression"
+
+
+def labels_of(y: np.ndarray, outputs: int) -> np.ndarray | None:
+    """Targets of several classes as labels from 0, `(n,)`; None where they are none.
+
+    They are numbers of any dtype, in a vector or a column, or one column a class with a single 1 in each row.
+    """
+    if outputs < 2 or not y.size:
+        return None
+    if y.shape == (len(y), outputs):
+        one = ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all()
+        return y.argmax(axis=1) if one else None
+    if y.shape not in ((len(y),), (len(y), 1)):
+        return None
+    labels = y.ravel().astype(np.int64)
+    return labels if (labels == y.ravel()).all() and labels.min() >= 0 and labels.max() < outputs else None
+
+
 _TOLD = {"optimizer", "reduction", "learning_rate", "l2", "l1", "clip_norm", "clip_value", "huber_delta", *CONSTANTS}
-_KNOWN = (*(key.name for key in fields(Config) if key.name != "written"), "backend", "logged", "seed")
+_KNOWN = (*(key.name for key in fields(Config) if key.name != "written"), "weight_decay", "backend", "logged", "seed")
 _WORDS: Mapping[str, tuple[str, ...]] = {
-    "optimizer": tuple(OPTIMIZER_CONSTANTS),
+    "optimizer": (*OPTIMIZER_CONSTANTS, "adamw"),
     "reduction": REDUCTIONS,
     "task": tuple(TASKS),
     "dtype": ("float64", "float32"),
     "output_activation": ("softmax", *ACTIVATIONS),
 }
 _BELOW_1 = ("momentum", "beta_1", "beta_2", "rho")
+
+
+UNKNOWN_RATE = 0.01
+"""Where a search for the learning rate begins that neither a recording nor an experiment knows."""
 
 
 def _check_settings(where: str, told: Mapping[str, Any]) -> None:
@@ -86,6 +132,9 @@ def _check_settings(where: str, told: Mapping[str, Any]) -> None:
             raise RequestError(f"{where}: settings: {unknown('setting', key, _KNOWN)}")
         if key in _WORDS and (not isinstance(value, str) or value not in _WORDS[key]):
             raise RequestError(f"{where}: settings: {unknown(key, value, _WORDS[key])}")
+        if key == "weight_decay" and (told.get("optimizer") != "adamw" or "l2" in told):
+            told_of = 'is for optimizer = "adamw", in place of l2'
+            raise RequestError(f"{where}: settings: weight_decay {told_of}; give l2 for any other")
         if key in ("batch_size", "epochs") and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise RequestError(f"{where}: settings: {key} = {short(value)}: must be a whole number, at least 1")
         if key in ("dropout", "batch_norm") and value:
@@ -114,7 +163,8 @@ def prepared(recording: Recording, config: Config) -> Recording:
     """
     _check_targets(recording, config)
     dtype = computed_in(recording)
-    y = recording.y if config.task == "multiclass" else recording.y.astype(dtype).reshape(len(recording.y), -1)
+    labels = labels_of(recording.y, recording.layers[-1]) if config.task == "multiclass" else None
+    y = recording.y.astype(dtype).reshape(len(recording.y), -1) if labels is None else labels
     series: dict[str, Any] = {}
     for key in ("weights", "gradients"):
         value = getattr(recording, key)
@@ -125,8 +175,10 @@ def prepared(recording: Recording, config: Config) -> Recording:
 def _check_targets(recording: Recording, config: Config) -> None:
     y, where, outputs = recording.y, recording.name, recording.layers[-1]
     if config.task == "multiclass":
-        if y.ndim != 1 or y.dtype.kind not in "iu" or y.min(initial=0) < 0 or y.max(initial=0) >= outputs:
-            allowed = f"whole numbers (n,) from 0 to {outputs - 1}"
+        if labels_of(y, outputs) is None:
+            allowed = (
+                f"whole numbers (n,) from 0 to {outputs - 1}, or one column a class, (n, {outputs}), with a single 1"
+            )
             raise RequestError(f"{where}: y has shape {y.shape}, {y.dtype}; allowed for several classes: {allowed}")
     elif y.size != len(y) * outputs:
         raise RequestError(f"{where}: y has shape {y.shape}; expected {(len(y), outputs)} for the task {config.task}")

@@ -7,8 +7,9 @@ import numpy as np
 from harness.member import Member
 from harness.parity import ReversedRows
 from harness.recording import RecordedBatches
-from harness.tracing.identify import Identified
+from harness.tracing.peeling import Identified
 from harness.tracing.sides import watched
+from harness.tracing.stages import Gradient
 from harness.tracing.walk import Hypothesis, Walk, flat, objective
 from harness.trainer import Batches
 
@@ -16,8 +17,11 @@ Shown = dict[str, tuple[str, np.ndarray]]
 """Tensor -> (phase, its values at every step, `(steps, …)`), in the order of a step."""
 
 
-def shown(walk: Walk, found: Identified | None) -> Shown:
-    """Everything that a recording shows, completed from its replay where that follows it."""
+def shown(walk: Walk, found: Identified | None, clipped: bool = True) -> Shown:
+    """Everything that a recording shows, completed from its replay where that follows it.
+
+    Its gradients are those that the optimizer was given, or, if not `clipped`, those before clipping.
+    """
     recording, steps = walk.recording, walk.steps
     seen: Shown = {}
     h = Hypothesis(found.config, found.row) if found is not None and not found.unnamed else None
@@ -38,11 +42,24 @@ def shown(walk: Walk, found: Identified | None) -> Shown:
             seen["loss"] = ("loss", recording.loss[:steps])
         gradient = None if recording.gradients is None else flat(recording.gradients)[:steps]
     if gradient is not None:
-        seen |= tensors(walk, "gradients", "gradient", gradient)
+        before = gradient if h is None or clipped else walk.passed(_unclipped(h)).gradient
+        seen |= tensors(walk, "gradients", "gradient", before)
     if h is not None and gradient is not None:
         for key, state in zip("mv", walk.states(h, gradient), strict=True):
             seen |= tensors(walk, key, "optimizer state", state)
     return seen | tensors(walk, "weights", "updated weights", walk.W[1 : steps + 1])
+
+
+def before_clipping(walk: Walk, found: Identified) -> bool | None:
+    """Whether the gradients of a recording were noted before they were clipped; None where nothing tells."""
+    config = found.config
+    if walk.recording.gradients is None or (config.clip_norm is None and config.clip_value is None):
+        return None
+    return Gradient(walk).form(Hypothesis(config, found.row)) in ("unclipped", "data")
+
+
+def _unclipped(h: Hypothesis) -> Hypothesis:
+    return h.having(clip_norm=None, clip_value=None)
 
 
 def tensors(walk: Walk, prefix: str, phase: str, matrix: np.ndarray) -> Shown:
@@ -52,7 +69,7 @@ def tensors(walk: Walk, prefix: str, phase: str, matrix: np.ndarray) -> Shown:
     return {f"{prefix}/{name}": (phase, matrix[:, place].reshape(-1, *shape)) for name, place, shape in order}
 
 
-def local_floors(walk: Walk, h: Hypothesis, seen: Shown) -> dict[str, np.ndarray]:
+def local_floors(walk: Walk, h: Hypothesis, seen: Shown, clipped: bool = True) -> dict[str, np.ndarray]:
     """What roundings within one step do to each tensor, `(steps,)`."""
     rounded, share = walk.rounding(h)
     floors: dict[str, np.ndarray] = {}
@@ -64,7 +81,7 @@ def local_floors(walk: Walk, h: Hypothesis, seen: Shown) -> dict[str, np.ndarray
     )
     one, other = walk.updated([h, h], [walk.passed(h).gradient, moved])
     elements = {
-        "gradients": gradient,
+        "gradients": gradient if clipped else share * walk.each_tensor(walk.passed(_unclipped(h)).gradient),
         "weights": np.abs(one - other.astype(np.float64)) + 2 * walk.epsilon * np.abs(one),
     }
     elements |= {key: np.abs(x - y.astype(np.float64)) + 4 * walk.epsilon * np.abs(x) for key, (x, y) in states.items()}
@@ -81,10 +98,10 @@ def local_floors(walk: Walk, h: Hypothesis, seen: Shown) -> dict[str, np.ndarray
     return floors
 
 
-def free_floors(walk: Walk, found: Identified, seen: Shown) -> dict[str, np.ndarray]:
+def free_floors(walk: Walk, found: Identified, seen: Shown, clipped: bool = True) -> dict[str, np.ndarray]:
     """What roundings have done to each tensor by each step, `(steps,)`: a replay against itself, its rows reversed."""
     h = Hypothesis(found.config, found.row)
-    local = local_floors(walk, h, seen)
+    local = local_floors(walk, h, seen, clipped)
     if found.unnamed:
         return {name: np.maximum.accumulate(floor) for name, floor in local.items()}
     recording = walk.recording
@@ -92,7 +109,7 @@ def free_floors(walk: Walk, found: Identified, seen: Shown) -> dict[str, np.ndar
     batches: Batches = RecordedBatches(recording, config.learning_rate)
     member = Member(config, h.row, recording.weights_at(0), batches, recording.X, recording.y)
     runs = [watched(replace(member, batches=each), walk.steps, "") for each in (batches, ReversedRows(batches))]
-    plain, other = (shown(Walk(run), replace(found, config=config)) for run in runs)
+    plain, other = (shown(Walk(run), replace(found, config=config), clipped) for run in runs)
     moved = {}
     for name, floor in local.items():
         ours, theirs = plain[name][1], other[name][1].astype(np.float64)

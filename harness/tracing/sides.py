@@ -16,7 +16,7 @@ from harness.plan import Trial, plan
 from harness.profiles import row_of
 from harness.reading import config_under, controlled_row
 from harness.recording import Recording
-from harness.registry import load_trainer
+from harness.registry import check_row, load_trainer
 from harness.replay import Stack
 from harness.tracing.walk import minimised
 from harness.trainer import Batches, Config, Diverged, Epoch
@@ -47,6 +47,8 @@ def trial_of(experiment: Experiment, datasets: Datasets, cell: Cell, seed: int, 
 def native_sides(trial: Trial, datasets: Datasets, names: tuple[str, str], steps: int) -> tuple[Side, Side]:
     """The replays of two names; B's on the start and the batches of A, as far as its network allows."""
     train = trial.prepare(datasets[trial.data.key]).train
+    for name in names:
+        check_row(name)
     rows = [row_of(name, trial.config, trial.recipe) for name in names]
     own = [member_of(trial, row, train) for row in rows]
     ours, theirs = own
@@ -104,7 +106,7 @@ def watched(member: Member, steps: int, name: str) -> Recording:
     }
     for e, chosen, rate in steps_of(member.batches, steps):
         if e == len(noted["epoch"]) == 0 or (noted["epoch"] and e != noted["epoch"][-1]):
-            stack.optimizer.begin_epoch()
+            stack.begin_epoch()
         layers = stack.step(member.X[chosen][None], member.y[chosen][None], np.array([rate]))
         weights.append(stack.weights(0))
         if not is_finite(weights[-1]):

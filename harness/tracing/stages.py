@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.recording import Series
+from harness.recording import Recording, Series
 from harness.tracing.walk import FLOORS, Hypothesis, Walk, flat, objective
+
+CLOSE = 1.5
+"""Of two rows that fit, the plainer is taken where it leaves at most this many times what the other leaves."""
 
 _FEW_STEPS = 16
 _MOST_ELEMENTS = 240  # of the weights, that a search looks at: every optimizer works element by element
@@ -43,6 +46,22 @@ class Residual:
         """The largest ratio."""
         return float(np.nan_to_num(self.ratio, nan=np.inf).max(initial=0.0))
 
+    @cached_property
+    def rms(self) -> float:
+        """The root of the mean square of all ratios."""
+        known = np.nan_to_num(self.ratio, nan=1e150, posinf=1e150).clip(0, 1e150)
+        return float(np.sqrt((known**2).mean())) if known.size else 0.0
+
+    def near(self, best: "Residual") -> bool:
+        """Whether this follows, and leaves about as much as what is known to leave least.
+
+        A replay that is right leaves less than a twentieth of a floor on average, and nowhere more than about one. In
+        float32 a wrong one may stay within ten floors.
+        """
+        if not self.followed:
+            return False
+        return self.rms <= CLOSE * max(best.rms, 0.05) and self.largest <= 2 * max(best.largest, 0.7)
+
 
 class Stage:
     """One phase of a recording: `observed` `(steps, elements)`, and what hypotheses predict for it."""
@@ -74,6 +93,8 @@ class Stage:
         if self._few is None and hypotheses:
             walk = some_steps(self.walk, self.compare(hypotheses[:1])[0])
             self._few = self if walk is self.walk else type(self)(walk)
+        if self._few is not None:
+            self._few.walk.clip_epsilon = self.walk.clip_epsilon
         return self._few or self
 
     def fits_loss(self, h: Hypothesis) -> bool:
@@ -100,6 +121,14 @@ def _ratio(difference: np.ndarray, floor: np.ndarray) -> np.ndarray:
     return known
 
 
+def rates_in_float32(recording: Recording) -> bool:
+    """Whether learning rates that fall were noted in float32 only, in a training in float64."""
+    rates = recording.learning_rate
+    if rates is None or recording.dtype == "float32" or (rates == rates[0]).all():
+        return False
+    return bool((rates == rates.astype(np.float32)).all())
+
+
 def some_steps(walk: Walk, off: Residual) -> Walk:
     """A walk over a few of the steps: the first, the worst, the shortest, and some in between.
 
@@ -116,7 +145,7 @@ def some_steps(walk: Walk, off: Residual) -> Walk:
     def taken(series: Series, index: np.ndarray) -> Series:
         return tuple({key: value[index] for key, value in layer.items()} for layer in series)
 
-    return Walk(
+    few = Walk(
         replace(
             it,
             rows=it.rows[steps],
@@ -129,6 +158,8 @@ def some_steps(walk: Walk, off: Residual) -> Walk:
             learning_rate=None if it.learning_rate is None else it.learning_rate[steps],
         )
     )
+    few.after = taken(walk.after, steps)
+    return few
 
 
 class Forward(Stage):
@@ -238,6 +269,7 @@ class Update(Stage):
         self, hypotheses: Sequence[Hypothesis], coarse: bool = False
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         results: list[tuple[np.ndarray, np.ndarray]] = []
+        rounded = 2.0**-21 if rates_in_float32(self.walk.recording) else 0.0
         for chosen, part in self._parts(hypotheses, coarse):
             gradients = [self.gradients(h) for h in part]
             pairs = self.walk.wobble(gradients, [self.share(h) for h in part])
@@ -251,7 +283,7 @@ class Update(Stage):
                 for i in range(len(part)):
                     one, *others = updated[3 * i : 3 * i + 3]
                     floor = np.maximum(*(np.abs(other - one.astype(np.float64)) for other in others)) + size
-                    floor = floor + self._correction(part[i]) * np.abs(one - before)
+                    floor = floor + (self._correction(part[i]) + rounded) * np.abs(one - before)
                     results.append(((one - seen)[:, self._then(chosen, coarse)], floor[:, self._then(chosen, coarse)]))
         return results
 

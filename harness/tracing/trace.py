@@ -4,7 +4,7 @@ Each of the two is a recording. What a recording leaves out (activations, gradie
 from the row that `harness/tracing/identify.py` finds for it, as far as the replay under that row follows it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,21 +12,22 @@ import numpy as np
 
 from harness.conventions import CONVENTIONS, GIVEN, Row
 from harness.data import load_datasets
-from harness.draws import Recipe
 from harness.errors import RequestError, describe
 from harness.executor import LocalExecutor
 from harness.experiment import Cell, Experiment
 from harness.profiles import CONTROLLED
-from harness.reading import controlled_row
 from harness.recording import Recording
 from harness.registry import backend
-from harness.tracing.identify import MOST_STEPS, Cause, Identified, peel
+from harness.tracing.effects import by_effect
 from harness.tracing.laws import Law, law_of_biases, law_of_weights, laws_of_batches
-from harness.tracing.settings import config_of, prepared
-from harness.tracing.shown import Shown, free_floors, local_floors, shown, tensors
+from harness.tracing.peeling import MOST_STEPS, SCHEDULE, Cause, Identified, peel
+from harness.tracing.schedules import schedule_of
+from harness.tracing.search import TORCH_CLIP
+from harness.tracing.settings import assumed_row, config_of, labels_of, prepared
+from harness.tracing.shown import Shown, before_clipping, free_floors, local_floors, shown, tensors
 from harness.tracing.sides import controlled_side, native_sides, train_watched, trial_of, watched
 from harness.tracing.walk import FLOORS, Hypothesis, Walk
-from harness.trainer import Config
+from harness.trainer import ACTIVATIONS, Config
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Trace:
     """What became of a trace: the first divergence as the two ran, and with every step of B recomputed as A does it.
 
     `drawn` is where batches or start of the two part, where B was then walked on those of A (sides by name). `causes`
-    stand in the order in which they were found; `unnamed` says what is left of B, and `unnamed_a` what of A itself no
-    row accounts for; both "" where only rounding is. `notes` are plain sentences.
+    stand in the order of their effect, the largest first; `unnamed` says what is left of B, and `unnamed_a` what of A
+    itself no row accounts for; both "" where only rounding is. `notes` are plain sentences.
     """
 
     a: str
@@ -87,35 +88,53 @@ def trace(
     `draws` has the batches and starts of the two, where `b` was made on those of `a`. Raises `RequestError` for
     recordings that cannot be compared at all: of other tasks, inputs, outputs or numbers of layers.
     """
-    config = config_of(a, base)
-    if (a.layers[0], a.layers[-1], len(a.layers)) != (b.layers[0], b.layers[-1], len(b.layers)):
-        raise RequestError(
-            f"{a.name} and {b.name}: networks {a.layers} and {b.layers}; inputs, outputs and the number of layers must "
-            "be the same"
-        )
-    if a.y.dtype.kind != b.y.dtype.kind or a.y.ndim != b.y.ndim:
-        kinds = f"{a.y.dtype} and {b.y.dtype}"
-        raise RequestError(f"{a.name} and {b.name}: targets of another kind, {kinds}; record both on the same data")
+    _check_shapes(a, b)
+    config = config_of(_with_task_of(a, b) if base is None else a, base)
+    assumed = row or assumed_row(a, config)
     a, b = prepared(a, config), prepared(b, config)
     config = replace(config, dtype=a.dtype)
-    assumed = row or controlled_row(config, Recipe())
     of_a = peel(a, config, replace(assumed, hidden=GIVEN, epochs=GIVEN, batch_size=GIVEN), steps)
     theirs = replace(of_a.config, hidden=b.layers[1:-1], dtype=b.dtype, batch_size=int((b.rows >= 0).sum(axis=1).max()))
     of_b = peel(b, theirs, of_a.row, steps)
+    outputs: list[Cause] = []
+    said = b.settings.get("output_activation")
+    if of_b.unnamed and theirs.task == "regression" and said in ACTIVATIONS and said != theirs.output_activation:
+        other = peel(b, replace(theirs, output_activation=said), of_a.row, steps)
+        if not other.unnamed:
+            of_b = other
+            evidence = "B's settings say so, and the replay follows with it and not without"
+            title = "activation of the outputs"
+            outputs.append(Cause("output_activation", title, "forward", theirs.output_activation, said, evidence))
     causes, notes = _drawn(*(draws or (a, b)))
+    notes = [*_other_targets(a, b), *notes]
     walked = _Both(a, b, of_a, of_b, steps)
+    theirs_alone, near = _but_for_torchs_epsilon(of_b.causes)
+    notes += near
+    causes = [*_dtypes(a, b), *causes, *_rates(a, b, config), *outputs, *theirs_alone]
     return Trace(
         a.name,
         b.name,
         walked.free(),
         walked.forced(),
-        (*_dtypes(a, b), *causes, *_rates(a, b, config), *of_b.causes),
+        by_effect(tuple(causes), a, b, of_a, of_b, walked.steps, draws),
         of_b.unnamed,
         of_a.unnamed,
         walked.steps,
         tuple(notes),
         _apart(*draws) if draws is not None else None,
     )
+
+
+def _but_for_torchs_epsilon(causes: Sequence[Cause]) -> tuple[list[Cause], list[str]]:
+    """The causes without a bound that differs by less than PyTorch's own addition to the norm moves it, and a note."""
+    bounds = [
+        cause
+        for cause in causes
+        if cause.name == "clip_norm" and None not in (cause.assumed, cause.found)
+        if abs(cause.found - cause.assumed) <= TORCH_CLIP
+    ]
+    note = f"the bounds of clipping differ by less than the {TORCH_CLIP:g} that PyTorch adds to the norm"
+    return [cause for cause in causes if cause not in bounds], [note] if bounds else []
 
 
 def trace_names(
@@ -161,6 +180,42 @@ def trace_names(
     return trace(recordings[0], recordings[1], member.config, member.row, steps)
 
 
+def _check_shapes(a: Recording, b: Recording) -> None:
+    """Raise `RequestError` where inputs, outputs or the number of layers are not the same, with what differs."""
+    apart = []
+    if len(a.layers) != len(b.layers):
+        apart.append(f"{len(a.weights)} and {len(b.weights)} layers of weights")
+    last_a, last_b = len(a.weights) - 1, len(b.weights) - 1
+    pairs = {"X": (a.X.shape, b.X.shape, 1), "weights/0/W": (a.weights[0]["W"].shape, b.weights[0]["W"].shape, 1)}
+    last = f"weights/{last_a}/W" if last_a == last_b else f"weights/{last_a}/W and weights/{last_b}/W"
+    pairs[last] = (a.weights[-1]["W"].shape, b.weights[-1]["W"].shape, 2)
+    apart += [
+        f"{name} {ours} and {theirs}" for name, (ours, theirs, axis) in pairs.items() if ours[axis] != theirs[axis]
+    ]
+    if apart:
+        raise RequestError(
+            f"{a.name} and {b.name}: {', '.join(apart)}; inputs, outputs and the number of layers must be the same"
+        )
+
+
+def _with_task_of(a: Recording, b: Recording) -> Recording:
+    """A with the task that the targets of both show together: one column a class here, the same as labels there."""
+    outputs = a.layers[-1]
+    if {"task", "loss"} & a.settings.keys() or a.y.ndim == b.y.ndim:
+        return a
+    if labels_of(a.y, outputs) is None or labels_of(b.y, outputs) is None:
+        return a
+    return replace(a, settings={**a.settings, "task": "multiclass"})
+
+
+def _other_targets(a: Recording, b: Recording) -> list[str]:
+    """A note where the same rows have other targets."""
+    if a.y.shape != b.y.shape or a.X.shape != b.X.shape:
+        return []
+    apart = ~np.isclose(a.y, b.y, rtol=1e-5, atol=1e-6).reshape(len(a.y), -1).all(axis=1)
+    return [f"The targets are not the same: y differs in {int(apart.sum())} of {len(a.y)} rows."] if apart.any() else []
+
+
 def _cause(name: str, assumed: Any, found: Any, evidence: str) -> Cause:
     convention = CONVENTIONS[name]
     return Cause(name, convention.title, convention.phase, assumed, found, evidence)
@@ -182,14 +237,13 @@ def _rates(a: Recording, b: Recording, config: Config) -> list[Cause]:
     if not len(off):
         return []
     step = int(off[0])
-    return [
-        _cause(
-            "learning_rate",
-            float(ours[step]),
-            float(b.learning_rate[step]),
-            f"recorded; they differ in {len(off)} of {steps} steps, first in step {step + 1}",
-        )
-    ]
+    evidence = f"recorded; they differ in {len(off)} of {steps} steps, first in step {step + 1}"
+    theirs = b.learning_rate[:steps].astype(np.float64)
+    told = [schedule_of(rates, recording.epoch, 1e-6) for rates, recording in ((ours, a), (theirs, b))]
+    if np.ptp(ours) == 0 == np.ptp(theirs) or None in told:
+        return [_cause("learning_rate", float(ours[step]), float(b.learning_rate[step]), evidence)]
+    said = [schedule.said for schedule in told if schedule is not None]
+    return [replace(_cause("learning_rate", said[0], said[1], evidence), title=SCHEDULE)]
 
 
 def _drawn(a: Recording, b: Recording) -> tuple[list[Cause], list[str]]:
@@ -243,14 +297,19 @@ class _Both:
         self.a, self.b, self.of_a, self.of_b = a, b, of_a, of_b
         self.walk_a, self.walk_b = Walk(a, steps or of_a.steps), Walk(b, steps or of_b.steps)
         self.steps = min(self.walk_a.steps, self.walk_b.steps)
+        noted = {before_clipping(self.walk_a, of_a), before_clipping(self.walk_b, of_b)}
+        # gradients are compared at one place; where both recordings have them from before clipping, it is that one
+        self.clipped = True not in noted or False in noted
 
     def free(self) -> Divergence | None:
         """The first divergence of the two as they ran."""
         if self.a.layers != self.b.layers:
             return _start(self.a, self.b)
-        seen_a, seen_b = shown(self.walk_a, self.of_a), shown(self.walk_b, self.of_b)
+        seen_a, seen_b = shown(self.walk_a, self.of_a, self.clipped), shown(self.walk_b, self.of_b, self.clipped)
         coarse = max(self.walk_a.epsilon, self.walk_b.epsilon) / self.walk_a.epsilon
-        floors = {name: coarse * floor for name, floor in free_floors(self.walk_a, self.of_a, seen_a).items()}
+        floors = {
+            name: coarse * floor for name, floor in free_floors(self.walk_a, self.of_a, seen_a, self.clipped).items()
+        }
         steps = min(self.steps, *(len(floor) for floor in floors.values()))
         for step in range(steps):
             found = _order(self.a, self.b, step) or (_start(self.a, self.b) if step == 0 else None)
@@ -265,12 +324,12 @@ class _Both:
         ours = Hypothesis(replace(self.of_b.config, **numbers), replace(self.of_a.row, dtype=self.b.dtype))
         redone = replace(self.of_a, config=ours.config, row=ours.row, unnamed="")
         bare = replace(self.b, activations=None, logits=None)
-        seen_a = shown(Walk(bare, self.steps), redone)
+        seen_a = shown(Walk(bare, self.steps), redone, self.clipped)
         walk = Walk(self.b, self.steps)
         updated = walk.updated([ours], [walk.passed(ours).gradient])[0]
         seen_a |= tensors(walk, "weights", "updated weights", updated)
-        seen_b = shown(walk, self.of_b)
-        floors = local_floors(walk, ours, seen_a)
+        seen_b = shown(walk, self.of_b, self.clipped)
+        floors = local_floors(walk, ours, seen_a, self.clipped)
         for step in range(walk.steps):
             found = next(self._parted(step, seen_a, seen_b, floors), None)
             if found is not None:

@@ -5,6 +5,8 @@ gradient, update) is judged by itself. All steps are members of one stack of `ha
 before each of them are known; only the optimizer's state is carried along, `harness/optimizers.py`.
 """
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from harness.conventions import GIVEN, Row
-from harness.member import Member, through_float32
+from harness.member import Member, constant, through_float32
 from harness.optimizers import Optimizer
 from harness.reading import config_under
 from harness.recording import Recording
@@ -32,7 +34,7 @@ _PASS: tuple[str, ...] = (
     "outputs",
     "probabilities",
 )
-_PASS += ("l2_factor", "l2_divisor", "l2_tensors", "l2_form", "constants", "dtype")
+_PASS += ("bias_unit", "update_order", "l2_factor", "l2_divisor", "l2_tensors", "l2_form", "constants", "dtype")
 _FORM = ("optimizer", "nesterov", "momentum_form", "epsilon_place", "bias_correction", "moments_reset", "accumulator")
 
 
@@ -78,7 +80,11 @@ class Passed:
 
 
 class Walk:
-    """The first `steps` steps of a recording, as long as its weights are finite, computed again under hypotheses."""
+    """The first `steps` steps of a recording, as long as its weights are finite, computed again under hypotheses.
+
+    `until` is when a search is over, in the process's CPU seconds; `clip_epsilon` is what is added to a norm before a
+    gradient is clipped by it (PyTorch's 1e-6).
+    """
 
     def __init__(self, recording: Recording, steps: int | None = None) -> None:
         self.recording, self.dtype = recording, np.dtype(recording.dtype)
@@ -90,14 +96,21 @@ class Walk:
                 begin, end = end, end + int(np.prod(value.shape[1:]))
                 self.tensors.append((f"{k}/{key}", slice(begin, end), value.shape[1:]))
         self.W = flat(recording.weights)
+        self.after = tuple({key: value[1:] for key, value in layer.items()} for layer in recording.weights)
         finite = np.isfinite(self.W).all(axis=1)
         whole = int(np.argmin(finite)) - 1 if not finite.all() else recording.steps
         self.steps = max(0, min(whole, steps or whole))
         self.X = recording.X.astype(self.dtype)
         self.y = recording.y
+        self.until, self.clip_epsilon = math.inf, 0.0
         self._passed: dict[Any, Passed] = {}
         self._rounding: dict[Any, tuple[Passed, np.ndarray]] = {}
         self._signs = np.where(np.random.default_rng(0).random((2, recording.steps, end)) < 0.5, -1, 1)
+
+    @property
+    def over(self) -> bool:
+        """Whether the time of the search is over."""
+        return time.process_time() > self.until
 
     def views(self, matrix: np.ndarray) -> list[dict[str, np.ndarray]]:
         """The tensors of each layer of a matrix `(…, n_weights)`, as views."""
@@ -119,16 +132,64 @@ class Walk:
         batch, or every weight "nudged" by one unit in the last place.
         """
         numbers = ("l2", "l1", "clip_norm", "clip_value")
-        key = (other, *(getattr(h.config, name) for name in numbers), *(getattr(h.row, name) for name in _PASS))
+        key = (
+            other,
+            self.clip_epsilon,
+            *(getattr(h.config, name) for name in numbers),
+            *(getattr(h.row, name) for name in _PASS),
+        )
         if key not in self._passed:
             if len(self._passed) > 300:  # a search looks at thousands, and comes back to the last few
                 self._passed.clear()
-            self._passed[key] = self._pass(h, other)
+            plain = h.plain()
+            if h == plain:
+                self._passed[key] = self._pass(h, other)
+            else:  # penalties and clipping need no second way through the network
+                once = self.passed(plain, other)
+                total = self._bounded(h, self._penalised(h, once.gradient, "coupled", h.config.l1))
+                self._passed[key] = replace(once, gradient=self._penalised(h, total, "after clipping", 0.0))
         return self._passed[key]
+
+    def _penalised(self, h: Hypothesis, gradient: np.ndarray, form: str, l1: float) -> np.ndarray:
+        """With what L2, where it has that form, and L1 add to a gradient, `(steps, n_weights)`."""
+        config, row = h.stands(len(self.X)), h.row
+        member = Member(config, row, (), (), self.X, self.y)
+        l2 = float(constant([member], "l2")[0]) * (2 if row.l2_factor == "full" else 1)
+        divided = row.l2_divisor != "none"
+        n = (self.recording.rows[: self.steps] >= 0).sum(axis=1) if divided else np.ones(self.steps)
+        factor = (l2 / n).astype(self.dtype)[:, None] if row.l2_form == form and l2 else None
+        total, last = gradient.copy(), len(self.recording.weights) - 1
+        for name, place, _ in self.tensors:
+            k, key = name.split("/")
+            penalised = {
+                "weights": key == "W",
+                "weights and biases": True,
+                "hidden": key == "W" and int(k) < last,
+                "nothing": False,
+            }
+            W = self.W[: self.steps, place]
+            if factor is not None and penalised[row.l2_tensors]:
+                total[:, place] += factor * W
+            if l1 and key == "W":
+                total[:, place] += self.dtype.type(l1) * np.sign(W)
+        return total
+
+    def _bounded(self, h: Hypothesis, gradient: np.ndarray) -> np.ndarray:
+        """Clipped as the hypothesis has it, every step by itself."""
+        if h.config.clip_norm is not None:
+            norms = np.sqrt((gradient.astype(np.float64) ** 2).sum(axis=1)) + self.clip_epsilon
+            with np.errstate(all="ignore"):
+                share = np.where(norms > h.config.clip_norm, h.config.clip_norm / norms, 1.0)
+            gradient = np.where(share[:, None] < 1, gradient * share[:, None].astype(self.dtype), gradient)
+        if h.config.clip_value is not None:
+            c = self.dtype.type(h.config.clip_value)
+            gradient = np.clip(gradient, -c, c)
+        return gradient
 
     def _pass(self, h: Hypothesis, other: str) -> Passed:
         recording, config = self.recording, h.stands(len(self.X))
         row = replace(h.row, stop="never", logged_loss="without penalty")
+        during = row.update_order == "during"
         batch = recording.rows.shape[1]
         hidden = [np.zeros((self.steps, batch, units), self.dtype) for units in recording.layers[1:-1]]
         logits = np.zeros((self.steps, batch, recording.layers[-1]), self.dtype)
@@ -142,7 +203,8 @@ class Walk:
             stack = Stack(members)
             with np.errstate(all="ignore"):
                 layers = stack.forward(self.X[rows])
-                stack.back_propagate(layers, self.y[rows])
+                through = (lambda k, steps=steps: self.after[k]["W"][steps]) if during else None
+                stack.back_propagate(layers, self.y[rows], through=through)
             back = slice(None, None, -1) if other == "reversed" else slice(None)
             for array, layer in zip((*hidden, logits), layers, strict=True):
                 array[steps, :n] = layer.a[:, back]
