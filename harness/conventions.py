@@ -196,7 +196,12 @@ _TABLE = (
         "bias",
         "start of the biases",
         "start",
-        {"number": "b = number", "as_weights": "U(-a, a) with the a of the layer's weights", "normal(s)": "N(0, s²)"},
+        {
+            "number": "b = number",
+            "as_weights": "U(-a, a) with the a of the layer's weights",
+            "torch_uniform": "U(-a, a), a = 1 / sqrt(n_in)",
+            "normal(s)": "N(0, s²)",
+        },
     ),
     Convention(
         "batches",

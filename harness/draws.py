@@ -33,7 +33,8 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
 class Recipe:
     """How start, batches and learning rates are drawn: the harness's part of a training, which no trainer sees.
 
-    `init` is the law of the weights, `bias` a constant, `normal(sd)` or "as_weights", the law of `init`. `batches` is
+    `init` is the law of the weights, `bias` a constant, `normal(sd)`, "torch_uniform" (±1/sqrt(n_in), what a
+    `torch.nn.Linear` keeps when only its weights are drawn anew) or "as_weights", the law of `init`. `batches` is
     "permutation" (a new one each epoch), "independent" (each step draws its rows without replacement, whatever other
     steps drew), "replacement", "in_order", "one_permutation" (drawn before the first epoch, then always that order),
     "bootstrap" (n rows drawn with replacement, likewise) or "skipping" (in order, one row left out after each batch).
@@ -177,8 +178,9 @@ def draw_start(config: Config, recipe: Recipe, seed: int, repeat: int) -> Weight
     start = []
     for k, (n_in, n_out) in enumerate(pairwise(config.layers)):
         layer = {"W": _weights_of(recipe.init, n_in, n_out, rng.random((n_in, n_out)))}
-        if recipe.bias == "as_weights":
-            bias = _weights_of(recipe.init, n_in, n_out, bias_rng.random(n_out))
+        if recipe.bias in ("as_weights", "torch_uniform"):
+            law = recipe.init if recipe.bias == "as_weights" else str(recipe.bias)
+            bias = _weights_of(law, n_in, n_out, bias_rng.random(n_out))
         else:
             bias = _biases_of(recipe.bias, n_out, bias_rng)
         start.append({**layer, **rest_of_layer(config, k, bias)})

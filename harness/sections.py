@@ -78,9 +78,10 @@ def _init(value: Any) -> Any:
 
 
 def _bias(value: Any) -> Any:
+    allowed = 'must be a number, "normal(0.1)", "as_weights" or "torch_uniform"'
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError('must be a number, "normal(0.1)" or "as_weights"')
-    if value == "as_weights":
+        raise ValueError(allowed)
+    if value in ("as_weights", "torch_uniform"):
         return value
     if isinstance(value, str):
         try:
@@ -88,7 +89,7 @@ def _bias(value: Any) -> Any:
         except ValueError:
             law = value
         if law != "normal":
-            raise ValueError('must be a number, "normal(0.1)" or "as_weights"')
+            raise ValueError(allowed)
         return value
     if not math.isfinite(value):
         raise ValueError("must be a finite number")
@@ -231,7 +232,8 @@ class Network(Section):
     `truncated_normal(0.1)` with a standard deviation; `uniform(0.1)` within ±0.1; `zeros`; or an NPZ file of weights,
     beside the experiment file (arrays `0/W`, `0/b`, `1/W`, …; a bias that is left out is 0)."""
     bias: _Bias = 0.0
-    """Where biases start: a number, `normal(0.1)` with a standard deviation, or `as_weights`: the law of `init`."""
+    """Where biases start: a number, `normal(0.1)` with a standard deviation, `as_weights`: the law of `init`, or
+    `torch_uniform` (±1/sqrt(n_in)), which a `torch.nn.Linear` keeps when its weights alone are drawn anew."""
     dropout: _Rates = 0.0
     """The rate at which hidden units are dropped, or a list with one a layer."""
     input_dropout: Fraction = 0.0

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -207,6 +208,15 @@ def test_biases_are_zero_a_constant_or_normal():
         b = draw_start(config, Recipe(bias=bias), 0, 0)[0]["b"]
         assert b.mean() == pytest.approx(mean, abs=0.06)
         assert b.std() == pytest.approx(spread, rel=0.1)
+
+
+def test_biases_may_keep_what_pytorch_draws_whatever_the_law_of_the_weights():
+    config = replace(SMALL, hidden=(400,))
+    start = draw_start(config, Recipe(init="normal(2)", bias="torch_uniform"), 0, 0)
+    for (n_in, _), layer in zip(pairwise(config.layers), start, strict=True):
+        assert np.abs(layer["b"]).max() <= n_in**-0.5
+    assert np.abs(start[0]["b"]).max() > 0.99 * config.n_inputs**-0.5
+    assert start[0]["W"].std() == pytest.approx(2, rel=0.1)
 
 
 def test_two_laws_of_one_repeat_are_images_of_the_same_draw():

@@ -315,15 +315,21 @@ def test_a_listed_law_of_the_start_wins_over_one_that_was_fitted():
     assert named.count("normal(0.1)") >= 18, named
 
 
-def test_biases_that_pytorch_drew_are_no_law_that_was_fitted():
+def test_biases_that_pytorch_drew_are_told_where_the_weights_alone_were_drawn_anew():
     torch.manual_seed(0)
     layers = [nn.Linear(16, 24), nn.Linear(24, 10)]
     for layer in layers:
         nn.init.normal_(layer.weight, 0, 0.5)
     start = tuple({"W": layer.weight.detach().numpy().T, "b": layer.bias.detach().numpy()} for layer in layers)
+    assert law_of_biases(start, law_of_weights(start).value).value == "torch_uniform"
+
+
+def test_laws_of_a_few_biases_that_are_about_as_likely_are_named():
+    rng = np.random.default_rng(2)
+    start = ({"W": rng.normal(0, 0.5, (16, 6)), "b": rng.uniform(-0.25, 0.25, 6)},)
     law = law_of_biases(start, law_of_weights(start).value)
-    assert law.value is None
-    assert "as torch.nn.Linear draws them" in law.evidence
+    assert law.value == "torch_uniform"
+    assert any(other.startswith("normal(") for other in law.others), law
 
 
 @pytest.fixture

@@ -158,13 +158,13 @@ _FILLED = {
 }
 
 
-def _bias(s: Switch, shape: str) -> str:
+def _bias(s: Switch, shape: str, fans: tuple[str, str]) -> str:
     """How biases of a shape begin, as code that may read the `s` of the weights."""
     if s.row.bias == "as_weights":
         return _DRAWN[s.backend][_law(s.row.init, "", "")[0]].format(s="s", shape=shape)
     if isinstance(s.row.bias, str):
-        name, scale = parse_law(s.row.bias)
-        return _DRAWN[s.backend][name].format(s=number(scale), shape=shape)
+        law, scale = _law(s.row.bias, *fans)
+        return _DRAWN[s.backend][law].format(s=scale, shape=shape)
     return _FILLED[s.backend].format(s=float(s.row.bias), shape=shape)
 
 
@@ -181,7 +181,7 @@ def start(s: Switch) -> Lines:
     law, scale = _law(s.row.init, *fans)
     shapes = {"sklearn": ("(fan_in, fan_out)", "fan_out"), "torch": ("layer.weight", "layer.bias")}
     weights, biases = shapes.get(s.backend, ("shape", "shape[1:]"))
-    W, b = _DRAWN[s.backend][law].format(s="s", shape=weights), _bias(s, biases)
+    W, b = _DRAWN[s.backend][law].format(s="s", shape=weights), _bias(s, biases, fans)
     if s.backend == "sklearn":
         return [
             "class Started(MLPClassifier):  # no keyword argument for the start: override what draws it",
@@ -213,10 +213,11 @@ def _keras_start(s: Switch) -> Lines:
         lines.append(f"kernel_initializer=keras.initializers.{kinds[law].format(s=scale)}")
     if "bias" not in s.changed:
         return lines
-    if s.row.bias == "as_weights":
+    if s.row.bias in ("as_weights", "torch_uniform"):
+        drawn = s.row.init if s.row.bias == "as_weights" else str(s.row.bias)
         units = (s.config.n_inputs, *s.hidden, s.config.n_outputs)
         for k, (n_in, n_out) in enumerate(pairwise(units), start=1):
-            law, scale = _law(s.row.init, str(n_in), str(n_out))
+            law, scale = _law(drawn, str(n_in), str(n_out))
             lines += [f"s = {scale}  # layer {k}", f"bias_initializer=keras.initializers.{kinds[law].format(s='s')}"]
         return lines
     if isinstance(s.row.bias, str):

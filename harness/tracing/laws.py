@@ -64,7 +64,7 @@ def law_of_weights(start: Weights, keep: str = "") -> Law:
     # more digits than a round number explain nothing that it does not
     likeliest = _likeliest(found, n, "weights", keep)
     best = found[str(likeliest.value)][0] if likeliest.value else math.inf
-    near = [name for name, (likelihood, p) in found.items() if likelihood > best - _AS_LIKELY and p > 0.01]
+    near = _near(found, best)
     own, told = _plain_name(str(likeliest.value)), likeliest.evidence
     others = tuple(dict.fromkeys(name for name in map(_plain_name, near) if name != own))
     if own != likeliest.value and likeliest.value:
@@ -155,17 +155,23 @@ def law_of_biases(start: Weights, init: str | None, keep: Any = None) -> Law:
     elif family in _SPREAD:
         scales = [_SPREAD[family](*layer["W"].shape) for layer in start]
         found["as_weights"] = _fit(law, biases, scales)
-    found["torch"] = _fit("uniform", biases, [_SPREAD["torch"](*layer["W"].shape) for layer in start])
+    # torch.nn.Linear's own, which stays where the weights alone are drawn anew
+    found["torch_uniform"] = _fit("uniform", biases, [_SPREAD["torch"](*layer["W"].shape) for layer in start])
     for scale, cost in _scales("normal", biases):
         likelihood, p = _fit("normal", biases, [scale] * len(biases))
         found[f"normal({scale:.12g})"] = (likelihood - cost, p)
-    same, likely = found.get("as_weights", (-math.inf, 0.0))
-    if same > max(each[0] for each in found.values()) - _AS_LIKELY and likely > 0.01:
-        found = {"as_weights": (same, likely)}  # few biases cannot tell a law of their own from that of the weights
+    near = _near(found, max(each[0] for each in found.values()))
+    if "as_weights" in near:  # few biases cannot tell a law of their own from that of the weights
+        found = {"as_weights": found["as_weights"]}
     likeliest = _likeliest(found, len(values), "biases", str(keep))
-    if likeliest.value == "torch":
-        return Law(None, f"U(-a, a), a = 1 / sqrt(n_in), as torch.nn.Linear draws them: {likeliest.evidence}")
-    return likeliest
+    # under torch_uniform "the law of the weights" and torch's own are one
+    same = {likeliest.value} | ({"as_weights", "torch_uniform"} if init == "torch_uniform" else set())
+    return replace(likeliest, others=tuple(name for name in near if name not in same))
+
+
+def _near(found: dict[str, tuple[float, float]], best: float) -> list[str]:
+    """The laws that may have been the one, by how likely they are and by the test."""
+    return [name for name, (likelihood, p) in found.items() if likelihood > best - _AS_LIKELY and p > 0.01]
 
 
 def laws_of_batches(recording: Recording) -> dict[str, Law]:

@@ -130,7 +130,11 @@ def _start(found: Identified, recording: Recording) -> str:
         return f"{drawn}, biases {biases.value:g}"
     if biases.value is None:
         return f"{drawn}, biases by no law of the table ({biases.evidence})"
-    return f"{drawn}, biases by {'the same law' if biases.value == 'as_weights' else biases.value}"
+    return f"{drawn}, biases by {_law(biases.value)}"
+
+
+def _law(bias: str) -> str:
+    return "the same law" if bias == "as_weights" else bias
 
 
 def _batches(found: Identified, recording: Recording) -> str:
@@ -179,6 +183,12 @@ def untold(recording: Recording, found: Identified) -> list[str]:
         told.append(f"the start of the weights: {law.evidence}")
     elif law.others:
         told.append(f"the law of the weights: about as likely as {law.value} are {', '.join(law.others)}")
+    biases = law_of_biases(start, law.value)
+    if biases.value is None:
+        told.append(f"the start of the biases: {biases.evidence}")
+    elif biases.others:
+        others = ", ".join(_law(other) for other in biases.others)
+        told.append(f"the law of the biases: about as likely as {_law(biases.value)} are {others}")
     for equal in found.equal[:_MOST]:
         told.append(f"the same to rounding: {equal.said}")
     if len(found.equal) > _MOST:

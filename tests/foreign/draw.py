@@ -284,7 +284,7 @@ def draw_start(rng, framework, truth):
         truth["init"], truth["bias"] = "torch_uniform", "as_weights"
         if own:
             truth["init"] = pick(rng, {"glorot_uniform": 5, f"normal({small:g})": 4})
-            truth["bias"] = pick(rng, {0.0: 3, 0.01: 1})
+            truth["bias"] = pick(rng, {0.0: 3, 0.01: 1, "torch_uniform": 2})
     elif framework == "keras":
         truth["init"], truth["bias"] = "glorot_uniform", 0.0
         if own:

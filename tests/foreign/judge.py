@@ -47,6 +47,9 @@ def judge(answer: Answer, training: Training, recorded: Recorded) -> Verdict:
         return Verdict(kind, f"not called found; right: {', '.join(found) or 'nothing'}{shy}", wrong, *numbers)
     if not gives:
         return Verdict("false", why or "the row does not give the recorded weights", wrong, *numbers)
+    untold = [name for name in ("init", "bias") if row.get(name) is None]
+    if untold:
+        return Verdict("partly", f"no law told: {', '.join(untold)}", wrong, *numbers)
     unlikely = laws_that_do_not_fit(row, truth, recorded)
     if unlikely:
         return Verdict("false", f"does not fit what was drawn: {', '.join(unlikely)}", wrong, *numbers)

@@ -142,7 +142,7 @@ class Left:
     """What a row leaves, as root mean squares.
 
     `steps`: of each step and tensor, in units of the rounding; `end`: after all steps of a replay that runs free;
-    `reach`: how far that one moves when only roundings change.
+    `reach`: how far that one moves when only roundings change, and one unit in the last place of the largest weight.
     """
 
     steps: np.ndarray
@@ -174,6 +174,7 @@ def left(row: Row, recorded: Recorded) -> Left:
             ]
         )
         off, reach = apart(end, recorded.weights[-1]), apart(end, other)
+        reach += float(np.finfo(recorded.dtype).eps) * max(float(np.abs(tensor).max()) for tensor in end)
     return Left(np.where(np.isfinite(steps), steps, np.inf), off if np.isfinite(off) else np.inf, reach)
 
 

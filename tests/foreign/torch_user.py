@@ -62,7 +62,8 @@ def model_of(training: Training, width: int) -> nn.Sequential:
                     nn.init.xavier_uniform_(layer.weight)
                 else:
                     nn.init.normal_(layer.weight, std=float(t["init"][len("normal(") : -1]))
-                nn.init.constant_(layer.bias, t["bias"])
+                if t["bias"] != "torch_uniform":  # what nn.Linear draws is left as it is
+                    nn.init.constant_(layer.bias, t["bias"])
     return model
 
 
