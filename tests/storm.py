@@ -57,8 +57,10 @@ seed = {seed}
 class Storm:
     """The weather of one experiment: `folder` holds all that it writes, `url` is the store that is under attack."""
 
-    def __init__(self, folder: Path, url: str, server: tuple[str, str], stops: int, dice: random.Random) -> None:
-        self.folder, self.url, self.server, self.stops, self.dice = folder, url, server, stops, dice
+    def __init__(self, folder: Path, url: str, asked: argparse.Namespace) -> None:
+        self.folder, self.url, self.dice = folder, url, random.Random(asked.seed)
+        self.server, self.away = (asked.stop, asked.start), asked.away
+        self.stops = asked.stops if asked.stop and asked.start else 0
         self.mark = uuid.uuid4().hex
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
@@ -147,9 +149,9 @@ class Storm:
         """Stop the database for some seconds, while a run needs it."""
         stop, start = self.server
         self.stops -= 1
-        time.sleep(self.dice.uniform(0, 3))
+        time.sleep(self.dice.uniform(0, min(3, self.away)))
         subprocess.run(shlex.split(stop), check=True, stdout=subprocess.DEVNULL)
-        time.sleep(self.dice.uniform(1, 20))
+        time.sleep(self.dice.uniform(0, self.away))
         subprocess.run(shlex.split(start), check=True, stdout=subprocess.DEVNULL)
         print(f"the database was stopped and started, {self.stops} times more to come", flush=True)
 
@@ -275,15 +277,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stop", help="the command that stops the database, in the middle of a run")
     parser.add_argument("--start", help="the command that starts it again")
     parser.add_argument("--stops", type=int, default=2, help="how often, where both are given")
+    parser.add_argument("--away", type=float, default=20.0, help="for how many seconds at most")
     asked = parser.parse_args(arguments)
     if asked.trials < 30 or asked.trials % 30:
         parser.error("--trials: three backends with ten trials to a stack take a multiple of thirty")
     before = shared_memory()
     with tempfile.TemporaryDirectory(prefix="storm-") as name:
         folder = Path(name)
-        stops = asked.stops if asked.stop and asked.start else 0
         url = asked.store or f"sqlite:///{folder}/storm.db"
-        storm = Storm(folder, url, (asked.stop, asked.start), stops, random.Random(asked.seed))
+        storm = Storm(folder, url, asked)
         weather(asked, storm)
     end = time.monotonic() + 60
     while (left := shared_memory() - before) and time.monotonic() < end:

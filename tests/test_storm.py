@@ -11,7 +11,7 @@ from tests import storm
 def test_a_storm_loses_doubles_and_changes_nothing(capsys):
     pytest.importorskip("torch", reason="torch is one of its three backends")
     small = ["--trials", "30", "--kills", "3", "--run-kills", "1", "--epochs", "2", "--seconds", "4"]
-    code = storm.main([*small, "--stop", "true", "--start", "true"])
+    code = storm.main([*small, "--stop", "true", "--start", "true", "--stops", "1", "--away", "0.5"])
     told = capsys.readouterr().out
     assert code == 0, told
     assert "nothing was lost, doubled, changed or left behind" in told
