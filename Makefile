@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help install demo test suites conformance chaos fuzz benchmark docs lint clean
+.PHONY: help install demo test suites conformance proofs chaos fuzz benchmark docs lint clean
 
 help:
 	@echo "make demo      install, run the digits grid on all five backends, and say where the report is"
@@ -13,11 +13,12 @@ help:
 	@echo "make install   make .venv with the pinned versions of everything"
 	@echo "make suites    what takes minutes: the suites in every backend, every check in Keras and TensorFlow, PostgreSQL"
 	@echo "make conformance  scikit-learn's own checks of the estimators in every backend: some minutes more"
+	@echo "make proofs    the tutorial's ladders, more planted causes: ten minutes more"
 	@echo "make chaos     300 trials while 60 workers and 20 runs are killed (Linux): some minutes more"
 	@echo "make fuzz      some thousands of broken files and command lines, drawn anew"
 	@echo "make benchmark our sweep against what people run today, into docs/benchmarks.md: half an hour"
 	@echo "make docs      the documentation site, built strictly into site/"
-	@echo "make lint      ruff and mypy"
+	@echo "make lint      ruff, mypy and import-linter"
 	@echo "make clean     remove .venv, results and caches"
 
 install: .venv/installed
@@ -41,6 +42,9 @@ suites: install
 conformance: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m conformance
 
+proofs: install
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m proof
+
 chaos: install
 	$(BIN)/python -m tests.storm
 
@@ -58,6 +62,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 clean:
 	rm -rf .venv results site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

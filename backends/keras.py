@@ -1,6 +1,6 @@
 """Keras 3 on the TensorFlow backend: a `keras.Model` of stacked dense layers, `compile` and `fit`.
 
-How the conventions of `harness/reference.py` were matched, and several networks in one model:
+How the conventions of `harness/reference/trainer.py` were matched, and several networks in one model:
 
 - Members: every variable has a leading member axis, kernels `(members, n_in, n_out)`, biases `(members, 1, n_out)`,
   so that a number of each member, `(members, 1, 1)`, meets them by broadcasting. The loss is the sum over the members.
@@ -31,7 +31,7 @@ from keras import ops
 
 from backends.keras_native import NativeKeras, loss_of, precision
 from backends.keras_optimizers import EpochTable, paper_optimizer, reset, rounded
-from harness.trainer import (
+from harness.contract import (
     MEMBER_NUMBERS,
     SELU_ALPHA,
     SELU_SCALE,

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend.common import global_state
 
-from harness.trainer import OPTIMIZER_CONSTANTS, Config, NativeFit, Weights
+from harness.contract import OPTIMIZER_CONSTANTS, Config, NativeFit, Weights
 
 KERAS_NAME = {"initial_accumulator": "initial_accumulator_value"}  # of the constants that have another name there
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.trainer import SELU_ALPHA, SELU_SCALE
+from harness.contract import SELU_ALPHA, SELU_SCALE
 
 # The constants of the lecture notes, for all that the experiment does not write.
 LECTURE = {"dtype": "float64", "leaky_slope": 0.01, "elu_alpha": 1.0, "initial_accumulator": 0.0}

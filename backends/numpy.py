@@ -18,7 +18,7 @@ import numpy as np
 from backends.lecture import LECTURE, NeuralNetwork
 from backends.numpy_activations import ACTIVATION
 from backends.numpy_optimizers import RULES, Constants, State, is_plain, plain, step_factors
-from harness.trainer import AfterStackedEpoch, Batches, Config, Epoch, NativeFit, StackTrainer, Weights
+from harness.contract import AfterStackedEpoch, Batches, Config, Epoch, NativeFit, StackTrainer, Weights
 
 ROWS_AT_ONCE = 1024  # are predicted at once, so that what all members make of them stays near
 

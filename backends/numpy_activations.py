@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.trainer import SELU_ALPHA, SELU_SCALE, Config
+from harness.contract import SELU_ALPHA, SELU_SCALE, Config
 
 # An activation and what it does to the error on the way back, both in place. The way back may spend `a`.
 Forward = Callable[[np.ndarray], object]

@@ -1,7 +1,7 @@
 """Optimizers for the NumPy backend: a few in-place operations on matrices `(members, parameters)`.
 
 A rule takes the state, the constants of the members, and the learning rates and epsilons of its step. Where the
-rules come from stands in `harness/reference.py`.
+rules come from stands in `harness/reference/trainer.py`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -9,7 +9,7 @@ from itertools import repeat
 
 import numpy as np
 
-from harness.trainer import Config
+from harness.contract import Config
 
 
 class Constants:

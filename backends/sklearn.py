@@ -23,16 +23,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 from sklearn.preprocessing import LabelBinarizer
 
-from harness.trainer import (
-    OPTIMIZER_CONSTANTS,
-    AfterEpoch,
-    Batches,
-    Config,
-    Diverged,
-    NativeFit,
-    Trainer,
-    Weights,
-)
+from harness.contract import OPTIMIZER_CONSTANTS, AfterEpoch, Batches, Config, Diverged, NativeFit, Trainer, Weights
 
 ACTIVATION = {"identity": "identity", "sigmoid": "logistic", "tanh": "tanh", "relu": "relu"}
 SOLVER = {"sgd": "sgd", "momentum": "sgd", "nesterov": "sgd", "adam": "adam"}

@@ -4,7 +4,7 @@ The members of a stack come first and the rows last: weights are `(members, n_ou
 units, rows)`, and all else is `(members, units, 1)`. So the first layer, whose inputs all members share, is one matrix
 product as wide as all of them together, its gradient another, and nothing is transposed but the logits.
 
-How the conventions of `harness/reference.py` were matched:
+How the conventions of `harness/reference/trainer.py` were matched:
 
 - The losses are those of `tf.nn`, or plain arithmetic on the error. The tape differentiates each row's, weighted by 1
   over the rows of the batch for the mean, by 1 for the sum; the gradients of the penalties are added to that.
@@ -28,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from backends.tensorflow_native import NativeNetwork, quiet
-from harness.trainer import (
+from harness.contract import (
     OPTIMIZER_CONSTANTS,
     SELU_ALPHA,
     SELU_SCALE,

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import tensorflow as tf
 
-from harness.trainer import OPTIMIZER_CONSTANTS, Config, NativeFit, Weights
+from harness.contract import OPTIMIZER_CONSTANTS, Config, NativeFit, Weights
 
 Activation = Callable[[tf.Tensor], tf.Tensor]
 

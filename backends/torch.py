@@ -21,7 +21,7 @@ from torch import nn
 
 from backends.torch_native import ACTIVATION, NativeNetwork, own_tensor
 from backends.torch_optimizers import column, optimizer_of
-from harness.trainer import AfterStackedEpoch, Batches, Config, NativeFit, StackTrainer, Weights
+from harness.contract import AfterStackedEpoch, Batches, Config, NativeFit, StackTrainer, Weights
 
 _ROWS = 512  # at once in inference, so that a wide stack stays within the cache
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from backends.torch import BatchNorm, Dropout, Linear, TorchTrainer, activation, centred
-from harness.trainer import SELU_ALPHA, SELU_SCALE, Config, Trainer
+from harness.contract import SELU_ALPHA, SELU_SCALE, Config, Trainer
 
 
 class TorchManualTrainer(TorchTrainer):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from harness.trainer import OPTIMIZER_CONSTANTS, Config, NativeFit, Weights
+from harness.contract import OPTIMIZER_CONSTANTS, Config, NativeFit, Weights
 
 ACTIVATION = {
     "identity": nn.Identity,

@@ -2,7 +2,7 @@
 
 In `torch.optim` a learning rate, a weight decay or a momentum belongs to a parameter group. Here each is a tensor
 `(members, 1, 1)`, and a parameter is `(members, n_out, n_in)` or `(members, n_out, 1)`. The order is that of the
-contract: penalties, clipping, step. Formulas: `harness.trainer.Config`.
+contract: penalties, clipping, step. Formulas: `harness.contract.Config`.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from harness.trainer import OPTIMIZER_CONSTANTS, Config
+from harness.contract import OPTIMIZER_CONSTANTS, Config
 
 Numbers = dict[str, Any]
 State = dict[str, torch.Tensor]

@@ -18,8 +18,8 @@ from benchmarks.loops import CELLS, EPOCHS
 from benchmarks.members import FEW_EPOCHS, compare
 from benchmarks.page import write
 from benchmarks.rounds import race
-from harness.environment import machine
-from harness.errors import RequestError, unknown
+from harness.support.environment import machine
+from harness.support.errors import RequestError, unknown
 
 RESULTS = Path("benchmarks/results/timings.json")
 DOCS = Path("docs")

@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Any
 
 from benchmarks.loops import LECTURE
-from harness.executor import ENVIRONMENT
+from harness.execution.executor import ENVIRONMENT
 
 
 def seconds_of(*arguments: str) -> float:
@@ -37,8 +37,8 @@ def once(dtype: str) -> dict[str, Any]:
 
 def verify(dtype: str, backends: list[str]) -> dict[str, Any]:
     """The same cells once with `parity = "all"`: the verdicts by backend, the largest deviation, and what it took."""
-    from harness.results import open_results
-    from harness.store import Store
+    from harness.storage.results import open_results
+    from harness.storage.store import Store
 
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/verified.db"

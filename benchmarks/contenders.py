@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.loops import CELLS, EPOCHS, L2S, LEARNING_RATES, SEARCHES, digits
-from harness import registry, worker
-from harness.cohorts import Chunk, chunks
-from harness.data import load_datasets
-from harness.experiment import Experiment, parse
-from harness.plan import plan
-from harness.stacks import lifted
-from harness.trainer import StackTrainer
+from harness import registry
+from harness.contract import StackTrainer
+from harness.execution import worker
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import Experiment, parse
+from harness.planning.cohorts import Chunk, chunks
+from harness.planning.plan import plan
+from harness.training.lifted import lifted
 
 EXPERIMENT = Path(__file__).with_name("digits.toml")
 

@@ -46,7 +46,7 @@ def table(problem: dict[str, Any], points: int, backends: list[str]) -> dict[str
 def sweep(name: str, trials: int) -> dict[str, float]:
     """Seconds of a whole sweep in this process, and of what its backend did. Raises `RuntimeError` for a lost trial."""
     import harness
-    from harness.experiment import parse
+    from harness.experiment.file import parse
 
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
@@ -65,12 +65,12 @@ def sweep(name: str, trials: int) -> dict[str, float]:
 
 def planning(name: str) -> dict[str, float]:
     """Seconds of planning and registering in this process, and its peak of memory."""
-    from harness.data import load_datasets
-    from harness.experiment import parse
+    from harness.execution.runner import register
+    from harness.experiment.datasets import load_datasets
+    from harness.experiment.file import parse
     from harness.linting.linter import lint_plan
-    from harness.plan import plan
-    from harness.runner import register
-    from harness.store import Store
+    from harness.planning.plan import plan
+    from harness.storage.store import Store
 
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()

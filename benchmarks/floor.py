@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.executor import ENVIRONMENT
+from harness.execution.executor import ENVIRONMENT
 
 LAYERS = (64, 50, 10)
 ROWS = 1437

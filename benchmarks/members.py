@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contenders import experiment, our_chunks
-from harness.cohorts import Chunk
-from harness.executor import ENVIRONMENT
-from harness.experiment import Experiment
-from harness.trainer import Weights
-from harness.training import train_stack
+from harness.contract import Weights
+from harness.execution.executor import ENVIRONMENT
+from harness.experiment.file import Experiment
+from harness.planning.cohorts import Chunk
+from harness.training.trial import train_stack
 
 MANY = (40, 100)  # learning rates and values of L2
 FEW_EPOCHS = 2
@@ -63,7 +63,7 @@ def _saturated(start: Weights, bias: float) -> Weights:
 
 
 def _timed(chunk: Chunk, configs: list[Any], starts: list[Weights]) -> Callable[[Any], float]:
-    from harness import worker
+    from harness.execution import worker
 
     first = chunk.trials[0]
     prepared = first.prepare(worker._datasets[first.data.key])

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from harness.executor import ENVIRONMENT
+from harness.execution.executor import ENVIRONMENT
 
 
 class Contender:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.results import Results
-from harness.store import Store
+from harness.storage.results import Results
+from harness.storage.store import Store
 from tests.synthetic import grid, lively, write_store
 
 MB = 1_000_000

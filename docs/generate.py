@@ -13,9 +13,9 @@ from typing import Any
 from unittest.mock import patch
 
 from harness.cli import COMMANDS, invoke
-from harness.experiment import Experiment
-from harness.limits import LIMITS, size
-from harness.sections import SECTIONS
+from harness.experiment.file import Experiment
+from harness.experiment.sections import SECTIONS
+from harness.support.limits import LIMITS, size
 
 DOCS = Path(__file__).resolve().parent
 PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->\n)", flags=re.DOTALL)

@@ -1,7 +1,7 @@
 """What MkDocs adds to the pages: files of the repository that they link to, the changelog, and notebooks.
 
-In the pages a link to a file of the repository is relative (`../harness/reference.py`), as the repository's web view
-wants it. The site has a page of its own for each such file, with its text, so that it needs no other site.
+In the pages a link to a file of the repository is relative (`../harness/reference/trainer.py`), as the repository's
+web view wants it. The site has a page of its own for each such file, with its text, so that it needs no other site.
 """
 
 import json

@@ -18,7 +18,7 @@ import numpy as np
 
 from experiments.letters import letters
 from experiments.mnist import mnist
-from harness.errors import RequestError, short
+from harness.support.errors import RequestError, short
 
 Loaded = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
 Loader = Callable[..., Loaded]

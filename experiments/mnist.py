@@ -12,8 +12,8 @@ from typing import IO
 
 import numpy as np
 
-from harness.errors import RequestError
-from harness.limits import check_file, check_size, size
+from harness.support.errors import RequestError
+from harness.support.limits import check_file, check_size, size
 
 CLASSES = tuple("0123456789")
 

@@ -12,20 +12,19 @@ Importing this package imports no framework: each is imported in its own worker 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import RequestError
+from harness.support.errors import RequestError
+from harness.support.version import __version__
 
 if TYPE_CHECKING:
+    from harness.contract import Batches, Config, Diverged, Epoch, NativeFit, StackTrainer, Trainer, Weights
     from harness.estimators import NetworkClassifier, NetworkRegressor
-    from harness.experiment import Experiment, load
+    from harness.execution.runner import run, sweep
+    from harness.experiment.file import Experiment, load
     from harness.explaining.explainer import explain, explain_cells
     from harness.explaining.explanation import Explanation
     from harness.linting.findings import Finding, LintWarning
     from harness.linting.linter import lint
-    from harness.results import Results
-    from harness.runner import run, sweep
-    from harness.trainer import Batches, Config, Diverged, Epoch, NativeFit, StackTrainer, Trainer, Weights
-
-__version__ = "0.1.0"
+    from harness.storage.results import Results
 
 __all__ = [
     "Batches",
@@ -58,10 +57,10 @@ __all__ = [
 _ON_DEMAND = {
     **dict.fromkeys(
         ("Batches", "Config", "Diverged", "Epoch", "NativeFit", "StackTrainer", "Trainer", "Weights"),
-        "harness.trainer",
+        "harness.contract",
     ),
-    "Experiment": "harness.experiment",
-    "load": "harness.experiment",
+    "Experiment": "harness.experiment.file",
+    "load": "harness.experiment.file",
     "explain": "harness.explaining.explainer",
     "explain_cells": "harness.explaining.explainer",
     "Explanation": "harness.explaining.explanation",
@@ -70,9 +69,9 @@ _ON_DEMAND = {
     "LintWarning": "harness.linting.findings",
     "NetworkClassifier": "harness.estimators",
     "NetworkRegressor": "harness.estimators",
-    "Results": "harness.results",
-    "run": "harness.runner",
-    "sweep": "harness.runner",
+    "Results": "harness.storage.results",
+    "run": "harness.execution.runner",
+    "sweep": "harness.execution.runner",
 }
 
 

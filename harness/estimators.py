@@ -28,14 +28,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from harness import registry
-from harness.data import Dataset
-from harness.errors import NotInstalled, RequestError, unknown
-from harness.experiment import as_written, parse
-from harness.packages import check_not_shadowed
-from harness.plan import Trial, plan
-from harness.sections import ARRAYS
-from harness.trainer import OPTIMIZER_CONSTANTS, Config, Trainer, Weights
-from harness.training import train_controlled
+from harness.contract import OPTIMIZER_CONSTANTS, Config, Trainer, Weights
+from harness.data.prepared import Dataset
+from harness.experiment.file import as_written, parse
+from harness.experiment.sections import ARRAYS
+from harness.planning.plan import Trial, plan
+from harness.support.errors import NotInstalled, RequestError, unknown
+from harness.support.packages import check_not_shadowed
+from harness.training.trial import train_controlled
 
 _NETWORK = ("hidden", "init")
 _OF_HIDDEN_LAYERS = ("activation", "dropout", "batch_norm")

@@ -10,15 +10,15 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.errors import NotInstalled, RequestError, unknown
-from harness.native import NATIVE
-from harness.profiles import CONTROLLED, PROFILES
-from harness.source import required_by, source_of_function, source_of_module
-from harness.trainer import Trainer
+from harness.contract import Trainer
+from harness.conventions.native import NATIVE
+from harness.conventions.profiles import CONTROLLED, PROFILES
+from harness.support.errors import NotInstalled, RequestError, unknown
+from harness.support.source import required_by, source_of_function, source_of_module
 
 ENTRY_POINTS = "harness.backends"
 _PROFILE = "profile"  # stands for the module in the path of a profile's trainer
-_READ_BY = ("harness.profile_trainer", "harness.replay")  # what trains under a profile's row
+_READ_BY = ("harness.replay.profile_trainer", "harness.replay.stack")  # what trains under a profile's row
 
 
 @dataclass(frozen=True)
@@ -163,16 +163,15 @@ def load_trainer(path: str) -> type[Trainer]:
     """Import the trainer class at `"module:Class"`, and with it a framework: for workers and estimators only."""
     module, _, name = path.partition(":")
     if module == _PROFILE:
-        from harness.profile_trainer import profile_trainer
-
-        return profile_trainer(name)
+        trainer: type[Trainer] = importlib.import_module(_READ_BY[0]).profile_trainer(name)
+        return trainer
     try:
         trainer = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
         raise NotInstalled(f"{error.name} not installed, and {path} imports it; run: pip install {missing}") from None
     if not (isinstance(trainer, type) and issubclass(trainer, Trainer)):
-        raise TypeError(f"{path} is not a subclass of harness.trainer.Trainer")
+        raise TypeError(f"{path} is not a subclass of harness.contract.Trainer")
     return trainer
 
 

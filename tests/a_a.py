@@ -13,12 +13,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness import metrics, training, worker
-from harness.data import load_datasets
-from harness.experiment import parse
+from harness.execution import worker
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import parse
 from harness.explaining.measuring import fitted, submit_fits
 from harness.explaining.shares import gap
-from harness.plan import plan
+from harness.planning.plan import plan
+from harness.training import metrics
+from harness.training import trial as training
 
 SEEDS = (5, 8)
 CELLS = 1000

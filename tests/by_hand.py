@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from harness.member import Member
-from harness.trainer import Weights
+from harness.contract import Weights
+from harness.replay.training import Member
 
 
 def hand_in(member: Member) -> Weights:

@@ -2,12 +2,12 @@ import os
 from pathlib import Path
 
 # Adapters are also tested inside this process, under the conditions that a worker would have; a BLAS library reads the
-# first of them when NumPy is imported, which harness.executor does.
+# first of them when NumPy is imported, which harness.execution.executor does.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import pytest
 
-from harness.executor import ENVIRONMENT
+from harness.execution.executor import ENVIRONMENT
 from tests.browser import browser, open_page  # noqa: F401 (fixtures)
 from tests.servers import postgres, server  # noqa: F401 (fixtures)
 
@@ -17,7 +17,7 @@ os.environ.update(ENVIRONMENT)
 @pytest.fixture
 def small_experiment():
     """The fastest experiment that has everything: two axes, two modes, backends that are always there."""
-    from harness.experiment import parse
+    from harness.experiment.file import parse
 
     return parse(small_table(), "small.toml")
 

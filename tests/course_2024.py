@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.member import Member
+from harness.replay.training import Member
 
 TINY = 10e-10
 RHO, RHO2, MASS, DELTA = 0.9, 0.999, 0.9, 1e-8

@@ -13,20 +13,22 @@ import numpy as np
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from experiments.datasets import DATASETS
-from harness.conventions import Row
-from harness.data import Part, Prepared
-from harness.draws import Recipe, draw_batches, draw_start
-from harness.member import Member
-from harness.native import native_row
-from harness.parity import ReversedRows, deviation, largest, reverse_inputs
-from harness.reading import config_under, recipe_under
-from harness.recording import RecordedBatches, Recording
-from harness.reference import forward
+from harness.contract import Batches, Config, Epoch, Weights
+from harness.conventions.native import native_row
+from harness.conventions.table import Row
+from harness.conventions.translation import config_under, recipe_under
+from harness.data.prepared import Part, Prepared
+from harness.draws.batches import draw_batches
+from harness.draws.recipe import Recipe
+from harness.draws.starts import draw_start
+from harness.recording.file import RecordedBatches, Recording
+from harness.reference.trainer import forward
 from harness.registry import backend as find
 from harness.registry import load_trainer
-from harness.replay import Replayed, replay
-from harness.trainer import Batches, Config, Epoch, Weights
-from harness.training import train_native
+from harness.replay.stack import Replayed, replay
+from harness.replay.training import Member
+from harness.training.parity import ReversedRows, deviation, largest, reverse_inputs
+from harness.training.trial import train_native
 from tests.watch import watch
 
 SEED, L2, UNITS, BATCH, EPOCHS = 3, 0.01, 12, 64, 10

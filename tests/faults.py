@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from backends.numpy import NumpyTrainer
-from harness.reference import Reference
-from harness.trainer import Diverged
+from harness.contract import Diverged
+from harness.reference.trainer import Reference
 from tests.mutants_of_stacks import CorrectStack
 
 FINE, RAISE, EXIT, SEGFAULT, HANG, OVERFLOW, REFUSE, SKIP = 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8
@@ -176,7 +176,7 @@ def die_soon():
 
 def dataset_of(key):
     """A dataset as this process has it, and how its inputs lie: in Fortran's order, writable, and where."""
-    from harness import worker
+    from harness.execution import worker
 
     data = worker._datasets[key]
     base = data.X

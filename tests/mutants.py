@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from backends.numpy import NumpyTrainer
-from harness.reference import Reference, sigmoid
-from harness.trainer import Epoch, NativeFit
+from harness.contract import Epoch, NativeFit
+from harness.reference.trainer import Reference, sigmoid
 
 
 class Correct(Reference):

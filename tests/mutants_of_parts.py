@@ -5,8 +5,8 @@ from unittest import mock
 
 import numpy as np
 
-from harness import reference
-from harness.reference import ACTIVATION, forward
+from harness.reference import trainer as reference
+from harness.reference.trainer import ACTIVATION, forward
 from tests.mutants import Changed, Correct, HandsOutItsOwnArrays, L2OffByTwo, PaddedLastBatch, ReshuffledBatches
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.reference import Reference
-from harness.trainer import Epoch, StackTrainer, member, stacked
+from harness.contract import Epoch, StackTrainer, member, stacked
+from harness.reference.trainer import Reference
 
 
 class OneEpoch:

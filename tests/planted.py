@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from harness.recording import Recording
+from harness.recording.file import Recording
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from backends.numpy import NumpyTrainer
-from harness.reference import Reference
+from harness.reference.trainer import Reference
 
 
 class DoubledL2(NumpyTrainer):

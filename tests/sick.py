@@ -3,7 +3,7 @@
 import os
 import time
 
-from harness.reference import Reference
+from harness.reference.trainer import Reference
 
 
 class Dies(Reference):

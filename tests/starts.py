@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.stats import truncnorm
 
-from harness.conventions import Row
+from harness.conventions.table import Row
 from tests.declared import SEED, Case, Fit, distance
 
 # a law of the table -> the law of its unit draws, and their scale from n_in and n_out; the formulas of the table

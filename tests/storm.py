@@ -22,8 +22,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.results import Results
-from harness.store import METRICS, Store
+from harness.storage.results import Results
+from harness.storage.store import METRICS, Store
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -123,7 +123,7 @@ class Storm:
         """End a run by force: it alone, its group, or it and all its workers at once; or tell it to end."""
         way = self.dice.choice(["run", "group", "all", "told"])
         self.kills[way] += 1
-        workers = [pid for pid in children_of(run.pid) if "harness.child" in command_of(pid)]
+        workers = [pid for pid in children_of(run.pid) if "harness.execution.child" in command_of(pid)]
         with contextlib.suppress(ProcessLookupError):
             if way == "run":
                 run.kill()

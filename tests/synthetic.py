@@ -15,15 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from harness.data import Dataset, Datasets, load_datasets
-from harness.environment import harness_version, numpy_version
-from harness.experiment import parse
-from harness.parity import judge
-from harness.plan import Trial, plan
+from harness.data.prepared import Dataset, Datasets
+from harness.execution.runner import register
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import parse
+from harness.planning.plan import Trial, plan
 from harness.registry import backend
-from harness.results import Results
-from harness.runner import register
-from harness.store import METRICS, Store, pack
+from harness.storage.results import Results
+from harness.storage.store import METRICS, Store, pack
+from harness.support.environment import harness_version, numpy_version
+from harness.training.parity import judge
 
 PARTS = ("train", "validation", "test")
 BACKENDS = ("numpy", "sklearn", "tensorflow", "keras", "torch")

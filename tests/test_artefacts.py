@@ -11,27 +11,30 @@ import numpy as np
 import pytest
 
 import harness
-from harness import checkpoints, registry, sweeper, worker
+from harness import registry
 from harness.calls.keywords import controlled_call, native_call
 from harness.calls.stored import stored_call
-from harness.checkpoints import Checkpoints, Path, distance, kept_epochs, parity_arrays
-from harness.data import Dataset, load_datasets
-from harness.draws import native_seed
-from harness.experiment import load, parse, parse_arguments, suites
-from harness.floor import _checkpoints
-from harness.keep import Keep
-from harness.metrics import score_of
-from harness.native import NATIVE, Declared
-from harness.parity import ReversedInputs, ReversedRows, reverse_inputs
-from harness.plan import plan
-from harness.reference import Reference
+from harness.contract import Config, Diverged
+from harness.conventions.native import NATIVE, Declared
+from harness.data.prepared import Dataset
+from harness.data.tables import check_arrays
+from harness.draws.generators import native_seed
+from harness.execution import sweeper, worker
+from harness.execution.sweeper import Sweep
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import load, parse, parse_arguments, suites
+from harness.experiment.sections import ARRAYS
+from harness.planning.plan import plan
+from harness.reference.trainer import Reference
 from harness.registry import load_trainer
-from harness.sections import ARRAYS
-from harness.store import Store, unflatten, unpack
-from harness.sweeper import Sweep
-from harness.tables import check_arrays
-from harness.trainer import Config, Diverged
-from harness.training import Outcome
+from harness.storage.store import Store, unflatten, unpack
+from harness.training import checkpoints
+from harness.training.checkpoints import Checkpoints, Path, distance, kept_epochs, parity_arrays
+from harness.training.extras import Keep
+from harness.training.floor import _checkpoints
+from harness.training.metrics import score_of
+from harness.training.parity import ReversedInputs, ReversedRows, reverse_inputs
+from harness.training.trial import Outcome
 from tests.conftest import small_table
 
 GENERATOR = np.random.default_rng(1)
@@ -203,7 +206,7 @@ def test_of_many_points_a_thousand_are_kept(store):
 def test_a_network_in_a_native_way_has_the_constants_of_its_framework_in_its_hidden_units(store, monkeypatch):
     X = np.linspace(-1, 1, 30)[:, None]
     settings = {"activation": "leaky_relu", "backends": ["numpy"], "modes": ["native"], "hidden": (4,), "scale": "none"}
-    monkeypatch.setitem(NATIVE["numpy"], "leaky_slope", Declared(0.5, "harness/native.py"))
+    monkeypatch.setitem(NATIVE["numpy"], "leaky_slope", Declared(0.5, "harness/conventions/native.py"))
     results = sweep(X, X[:, 0], store, **settings)
     ((row, arrays),) = stored(results, "plane")
     first = weights_of(results, row)[0]

@@ -8,9 +8,9 @@ import pytest
 
 import harness
 from harness import registry
-from harness.experiment import parse
+from harness.experiment.file import parse
 from harness.registry import Backend
-from harness.store import METRICS, Store
+from harness.storage.store import METRICS, Store
 from tests import faults
 from tests.conftest import small_table
 

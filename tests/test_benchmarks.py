@@ -162,7 +162,7 @@ def test_the_file_of_the_large_store_is_the_experiment_that_fills_it():
     import tomllib
 
     from benchmarks.stored import EXPERIMENT, LARGE
-    from harness.experiment import parse
+    from harness.experiment.file import parse
 
     asked, filled = parse(tomllib.loads(EXPERIMENT)), parse(LARGE)
     assert asked.model_dump(exclude={"source"}) == filled.model_dump(exclude={"source"})

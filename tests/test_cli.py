@@ -16,7 +16,7 @@ from harness import registry
 from harness.checks import CheckResult, arithmetic, nothing_trained
 from harness.cli import COMMANDS, invoke
 from harness.cli.options import pick_cell
-from harness.experiment import parse
+from harness.experiment.file import parse
 from harness.registry import Backend
 from tests.conftest import small_table
 from tests.test_run import write_experiment

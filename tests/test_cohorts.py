@@ -9,17 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness import cohorts, registry, worker
-from harness.cohorts import chunks, most_members
-from harness.data import load_datasets
-from harness.experiment import parse
-from harness.keep import Keep
+from harness import registry
+from harness.contract import structure_of
+from harness.execution import worker
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import parse
 from harness.linting.findings import LintWarning
-from harness.metrics import score_of
-from harness.plan import plan
+from harness.planning import cohorts
+from harness.planning.cohorts import chunks, most_members
+from harness.planning.plan import plan
 from harness.registry import Backend
-from harness.trainer import structure_of
-from harness.training import train_stack
+from harness.training.extras import Keep
+from harness.training.metrics import score_of
+from harness.training.trial import train_stack
 from tests import faults
 from tests.conftest import small_table
 from tests.mutants_of_stacks import CorrectStack

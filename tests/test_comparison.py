@@ -68,7 +68,7 @@ def changed(old, tmp_path):
 
 
 def studies(*paths):
-    return [harness.Results(harness.store.Store(f"sqlite:///{path}"), "small").study() for path in paths]
+    return [harness.Results(harness.storage.store.Store(f"sqlite:///{path}"), "small").study() for path in paths]
 
 
 def compared(*paths):

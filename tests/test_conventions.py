@@ -13,16 +13,17 @@ import pytest
 
 from harness.calls.keywords import controlled_call, native_call
 from harness.cli import invoke
-from harness.conventions import CONVENTIONS, GIVEN, Row
-from harness.draws import Recipe, draw_batches
-from harness.member import Member
-from harness.native import NATIVE, native_row
-from harness.parity import deviation
-from harness.reading import config_under
-from harness.recording import RecordedBatches
+from harness.contract import OPTIMIZER_CONSTANTS, Config
+from harness.conventions.native import NATIVE, native_row
+from harness.conventions.table import CONVENTIONS, GIVEN, Row
+from harness.conventions.translation import config_under
+from harness.draws.batches import draw_batches
+from harness.draws.recipe import Recipe
+from harness.recording.file import RecordedBatches
 from harness.registry import BUILT_IN
-from harness.replay import replay
-from harness.trainer import OPTIMIZER_CONSTANTS, Config
+from harness.replay.stack import replay
+from harness.replay.training import Member
+from harness.training.parity import deviation
 from tests.test_native import prepared
 from tests.watch import watch
 
@@ -370,8 +371,8 @@ def test_a_name_of_a_profile_and_a_suite_is_both(capsys):
 
 
 def first_cell(suite):
-    from harness.axes import describe_cell
-    from harness.experiment import load
+    from harness.experiment.axes import describe_cell
+    from harness.experiment.file import load
 
     return describe_cell(next(iter(load(suite).cells())))
 

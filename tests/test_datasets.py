@@ -13,8 +13,8 @@ import pytest
 
 from experiments.datasets import DATASETS, franke, runge
 from experiments.letters import GAP, HALF_WIDTH, distance_to_strokes
-from harness.errors import RequestError
-from harness.tables import check_arrays, load_table
+from harness.data.tables import check_arrays, load_table
+from harness.support.errors import RequestError
 
 LOCAL = [name for name in DATASETS if name != "mnist"]
 GENERATED = [name for name in DATASETS if "rows" in DATASETS[name].options]

@@ -7,20 +7,21 @@ from functools import cache
 import numpy as np
 import pytest
 
-from harness.conventions import CONVENTIONS, GIVEN, LOG_OF_P, Row
-from harness.data import load_datasets
-from harness.draws import Recipe, draw_start
-from harness.experiment import parse
-from harness.explaining.scores import score_rows
-from harness.member import member_of
-from harness.native import NATIVE, native_row
-from harness.outputs import answered
-from harness.plan import plan
-from harness.profiles import row_of
-from harness.reading import controlled_row
-from harness.reference import forward
+from harness.conventions.native import NATIVE, native_row
+from harness.conventions.profiles import row_of
+from harness.conventions.table import CONVENTIONS, GIVEN, LOG_OF_P, Row
+from harness.conventions.translation import controlled_row
+from harness.draws.recipe import Recipe
+from harness.draws.starts import draw_start
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import parse
+from harness.planning.plan import plan
+from harness.reference.trainer import forward
 from harness.registry import BUILT_IN
-from harness.replay import replay
+from harness.replay.outputs import answered
+from harness.replay.scores import score_rows
+from harness.replay.stack import replay
+from harness.replay.training import member_of
 from tests import by_hand
 from tests.course_2024 import SCHEDULERS, course_2024
 from tests.declared import (

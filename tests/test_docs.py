@@ -13,9 +13,9 @@ import pytest
 from docs import generate
 from harness.checks import CHECKS, run_check
 from harness.cli import COMMANDS
-from harness.experiment import suites
+from harness.experiment.file import suites
+from harness.experiment.sections import SECTIONS
 from harness.registry import load_trainer
-from harness.sections import SECTIONS
 from tests.pages import DOCS, LANGUAGES, ROOT, Session, completed, fences, first_missing
 
 README = ROOT / "README.md"
@@ -24,11 +24,14 @@ ELSEWHERE = {  # pages whose blocks need more than a folder, and the tests that 
     "adding-a-backend.md": "test_new_backend.py",
     "recording.md": "test_recorders.py",
 }
-SLOW = ("explain.md", "first-steps.md", "questions.md", "tutorial.md", "why.md")
+SLOW = {
+    **dict.fromkeys(("explain.md", "first-steps.md", "questions.md", "why.md"), pytest.mark.suite),
+    "tutorial.md": pytest.mark.proof,
+}
 
 
 def marked(names):
-    return [pytest.param(name, marks=pytest.mark.suite if name in SLOW else ()) for name in names]
+    return [pytest.param(name, marks=SLOW.get(name, ())) for name in names]
 
 
 @pytest.mark.parametrize("name", marked(name for name in PAGES if name not in ELSEWHERE))

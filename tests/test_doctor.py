@@ -10,10 +10,10 @@ import pytest
 
 from harness import registry
 from harness.cli import invoke
-from harness.doctor import environment, look_at_store, try_backends
-from harness.experiment import parse
+from harness.execution.doctor import environment, look_at_store, try_backends
+from harness.execution.runner import run
+from harness.experiment.file import parse
 from harness.registry import Backend
-from harness.runner import run
 from tests.conftest import small_table
 
 BROKEN = {

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness import draws, legacy
 from harness.checks.problem import SMALL
-from harness.data import Dataset, fit_scale, prepare
-from harness.draws import BATCHES, Recipe, draw_batches, draw_split, draw_start, scheduled
+from harness.data.prepared import Dataset, fit_scale, prepare
+from harness.draws import recipe_2023 as legacy
+from harness.draws.batches import draw_batches, scheduled
+from harness.draws.recipe import BATCHES, SCHEDULES, Recipe
+from harness.draws.splits import draw_split, share
+from harness.draws.starts import draw_start
 
 sizes = st.integers(2, 200)
 fractions = st.floats(0, 0.4)
@@ -20,11 +23,11 @@ fractions = st.floats(0, 0.4)
 
 @given(n=sizes, test=fractions, validation=fractions, seed=st.integers(0, 99), classes=st.integers(1, 5))
 def test_a_split_holds_every_row_once(n, test, validation, seed, classes):
-    assume(draws.share(n, test) + draws.share(n, validation) <= n)
+    assume(share(n, test) + share(n, validation) <= n)
     rows = draw_split(n, test, validation, seed, 0, labels=np.arange(n) % classes)
     assert sorted([*rows.train, *rows.validation, *rows.test]) == list(range(n))
-    assert len(rows.test) == draws.share(n, test)
-    assert len(rows.validation) == draws.share(n, validation)
+    assert len(rows.test) == share(n, test)
+    assert len(rows.validation) == share(n, validation)
 
 
 @given(counts=st.lists(st.integers(1, 60), min_size=2, max_size=5), test=fractions, validation=fractions)
@@ -160,7 +163,7 @@ SCHEDULES_BY_HAND = {
 }
 
 
-@pytest.mark.parametrize("schedule", draws.SCHEDULES)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_schedules_worked_out_by_hand(schedule):
     constants, expected = SCHEDULES_BY_HAND[schedule]
     recipe = Recipe(schedule=schedule, **constants)

@@ -21,9 +21,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import harness
 from harness import NetworkClassifier, NetworkRegressor, RequestError, registry
-from harness.draws import Recipe, draw_batches, draw_start
-from harness.executor import ENVIRONMENT
-from harness.reference import Reference
+from harness.draws.batches import draw_batches
+from harness.draws.recipe import Recipe
+from harness.draws.starts import draw_start
+from harness.execution.executor import ENVIRONMENT
+from harness.reference.trainer import Reference
 from harness.registry import BUILT_IN, Backend
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import executor, processes
-from harness.data import Dataset
-from harness.executor import LocalExecutor, NotStarted
-from harness.processes import Raised
+from harness.data.prepared import Dataset
+from harness.execution import executor, processes
+from harness.execution.executor import LocalExecutor, NotStarted
+from harness.execution.processes import Raised
 from tests import faults
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -290,7 +290,7 @@ LEFT = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from harness.executor import LocalExecutor
+from harness.execution.executor import LocalExecutor
 from tests import faults
 with LocalExecutor() as pool:
     pids = pool.submit("lane", None, faults.leave_files_and_children).result()

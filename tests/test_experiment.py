@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from harness.errors import RequestError
-from harness.experiment import load, parse, suites
+from harness.experiment.file import load, parse, suites
+from harness.support.errors import RequestError
 from tests.conftest import small_table
 
 

@@ -13,24 +13,26 @@ import harness
 from harness.checks.problem import N_ROWS, problem
 from harness.cli import invoke
 from harness.cli.explain import show
-from harness.conventions import Row
-from harness.data import load_datasets
-from harness.draws import Recipe, draw_batches, draw_start
-from harness.errors import RequestError
-from harness.experiment import parse
+from harness.contract import Config
+from harness.conventions.native import native_row
+from harness.conventions.table import Row
+from harness.conventions.translation import config_under, controlled_row, recipe_under
+from harness.draws.batches import draw_batches
+from harness.draws.recipe import Recipe
+from harness.draws.starts import draw_start
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import parse
 from harness.explaining import explainer
 from harness.explaining.choice import telling
 from harness.explaining.explainer import findings_of
 from harness.explaining.measuring import Measured
-from harness.explaining.scores import LOST, Scores, score_rows
+from harness.explaining.sentences import WIDTH, table_lines
 from harness.explaining.switching import Game, Replays, in_force, play, resolved
-from harness.explaining.telling import WIDTH, table_lines
-from harness.member import Member
-from harness.native import native_row
-from harness.plan import plan
-from harness.reading import config_under, controlled_row, recipe_under
-from harness.replay import replay
-from harness.trainer import Config
+from harness.planning.plan import plan
+from harness.replay.scores import LOST, Scores, score_rows
+from harness.replay.stack import replay
+from harness.replay.training import Member
+from harness.support.errors import RequestError
 from tests.a_a import rates
 from tests.test_run import write_experiment
 

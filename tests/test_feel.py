@@ -17,12 +17,12 @@ from experiments.datasets import DATASETS
 from harness import registry
 from harness.cli import COMMANDS, invoke
 from harness.cli.output import Output
-from harness.data import load_datasets
-from harness.experiment import load, parse
-from harness.plan import plan
-from harness.progress import Lines, Tally, duration
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import load, parse
+from harness.experiment.sections import SECTIONS
+from harness.planning.plan import plan
 from harness.registry import Backend
-from harness.sections import SECTIONS
+from harness.support.progress import Lines, Tally, duration
 from tests.conftest import small_table
 from tests.terminal import in_a_terminal
 from tests.test_cli import refused
@@ -95,7 +95,7 @@ def test_the_first_score_is_told_at_once_and_the_best_one_later(monkeypatch, cap
 
 
 BARS = """
-from harness.progress import make_progress
+from harness.support.progress import make_progress
 progress = make_progress(True)
 progress.start({"reference": 49, "assignment-2019-svm": 1200}, 12)
 for i in range(30):

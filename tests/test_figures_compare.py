@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from scipy import stats
 
-from harness import parity
+from harness.training import parity
 from reports import figures, pictures, statistics, style
 from reports.figures import parity as parity_figure
 from reports.figures.heatmaps import grid

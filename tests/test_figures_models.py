@@ -11,9 +11,10 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_rgb
 
 import harness
-from harness import metrics, reference
-from harness.data import Part, Prepared
-from harness.trainer import Config
+from harness.contract import Config
+from harness.data.prepared import Part, Prepared
+from harness.reference import trainer as reference
+from harness.training import metrics
 from reports import figures, models, style
 from reports.activations import ACTIVATIONS
 from reports.figures.activations import Z, flat_regions
@@ -509,7 +510,7 @@ def test_the_formulas_are_those_of_the_reference(name, parameter):
 
 
 def test_every_activation_of_a_hidden_layer_has_a_formula():
-    from harness.trainer import ACTIVATIONS as KNOWN
+    from harness.contract import ACTIVATIONS as KNOWN
 
     assert set(ACTIVATIONS) == set(KNOWN)
 

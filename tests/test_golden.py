@@ -11,7 +11,7 @@ import json
 import numpy as np
 import pytest
 
-from harness.parity import judge, largest, tolerance
+from harness.training.parity import judge, largest, tolerance
 from tools.golden import GOLDEN, PARTS, digests, in_order, references
 from tools.snapshot import snapshot
 

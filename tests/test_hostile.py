@@ -7,8 +7,8 @@ import sqlite3
 
 import pytest
 
-from harness.results import Results
-from harness.store import Store
+from harness.storage.results import Results
+from harness.storage.store import Store
 from reports import markdown
 from tests.browser import DESKTOP, PHONE, sideways, violations
 from tests.synthetic import grid, lively, write_store

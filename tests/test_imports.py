@@ -3,6 +3,8 @@
 import ast
 import subprocess
 import sys
+import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ def loaded_by(code):
         "import harness; harness.run, harness.load, harness.Results",
         "import harness.cli; harness.cli.make_app(harness.cli.COMMANDS)",
         "from harness.cli import invoke; invoke(['list'])",
-        "import harness.executor, harness.worker, harness.checks",
+        "import harness.execution.executor, harness.execution.worker, harness.checks",
     ],
 )
 def test_the_harness_imports_no_framework(code):
@@ -58,7 +60,7 @@ def imports(path, module_level_only=False):
 def test_a_backend_knows_only_the_contract_and_its_own_files(path):
     own = {name for name in imports(path) if name.split(".")[0] in ("harness", "reports", "experiments", "backends")}
     files = {f"backends.{file.stem}" for file in path.parent.glob(f"{path.stem.partition('_')[0]}*.py")}
-    assert own <= {"harness.trainer"} | files | ({"backends.lecture"} if path.name == "numpy.py" else set())
+    assert own <= {"harness.contract"} | files | ({"backends.lecture"} if path.name == "numpy.py" else set())
 
 
 @pytest.mark.parametrize("path", (ROOT / "reports").rglob("*.py"), ids=lambda path: path.name)
@@ -94,3 +96,29 @@ def test_a_plain_folder_of_the_same_name_is_no_trouble(tmp_path):
         cwd=tmp_path,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_circle_of_imports_is_left_inside_functions_either():
+    paths = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in (ROOT / "harness").rglob("*.py")}
+    modules = {name.removesuffix(".__init__"): path for name, path in paths.items() if name != "harness.__init__"}
+    graph = {module: set(imported(path, modules)) & set(modules) for module, path in modules.items()}
+    assert sum(map(len, graph.values())) > 500
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def imported(path, modules):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from full & set(modules) or {node.module}
+
+
+def test_ls_shows_the_architecture():
+    modules = [path.stem for path in (ROOT / "harness").glob("*.py")]
+    assert len(modules) <= 8, modules
+    floors = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    rooms = {room.strip() for floor in floors for room in floor.split("|")}
+    packages = {f"harness.{path.parent.name}" for path in (ROOT / "harness").glob("*/__init__.py")}
+    assert packages <= rooms, "a room without a floor"

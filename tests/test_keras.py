@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from harness.checks.problem import SMALL, batches_of, problem, start_of
-from harness.parity import deviation
 from harness.registry import backend
+from harness.training.parity import deviation
 
 pytest.importorskip("keras", reason=backend("keras").missing())
 

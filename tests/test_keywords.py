@@ -8,22 +8,24 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from harness.calls.agree import _GROUPS, take_over
 from harness.calls.controlled_calls import CONTROLLED_LINES
 from harness.calls.keywords import agree, controlled_call, native_call, sklearn_lacks
-from harness.calls.switches import _FAMILY, Switch, order
-from harness.conventions import CONVENTIONS
-from harness.draws import INITS, Recipe, draw_batches, draw_start
-from harness.errors import RequestError
-from harness.member import Member
-from harness.native import NATIVE, native_row
-from harness.parity import deviation
-from harness.profiles import row_of
-from harness.reading import differing
+from harness.calls.switched import _FAMILY, Switch, order
+from harness.calls.taken_over import _GROUPS, take_over
+from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config
+from harness.conventions.native import NATIVE, native_row
+from harness.conventions.profiles import row_of
+from harness.conventions.table import CONVENTIONS
+from harness.conventions.translation import differing
+from harness.draws.batches import draw_batches
+from harness.draws.recipe import Recipe
+from harness.draws.starts import INITS, draw_start
 from harness.registry import backend as find
 from harness.registry import load_trainer
-from harness.replay import Stack, replay
-from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config
+from harness.replay.stack import Stack, replay
+from harness.replay.training import Member
+from harness.support.errors import RequestError
+from harness.training.parity import deviation
 from tests.test_conventions import BACKENDS, digits, settings
 
 
@@ -370,7 +372,7 @@ def test_every_convention_is_in_a_group_and_one_that_is_in_none_is_named(monkeyp
     grouped = [name for group, _ in _GROUPS for name in group]
     assert sorted(grouped) == sorted(CONVENTIONS)
     others = tuple((names, say) for names, say in _GROUPS if "rho" not in names)
-    monkeypatch.setattr("harness.calls.agree._GROUPS", others)
+    monkeypatch.setattr("harness.calls.taken_over._GROUPS", others)
     (line,) = agree("keras", "torch", ["rho"], settings("rmsprop"))["keras"]
     assert line.startswith("# rho = 0.99: no keyword argument")
 
@@ -454,12 +456,12 @@ def test_a_number_of_batches_is_met_too(n_batches, law, last):
 
 
 def test_the_families_of_laws_are_those_of_the_harness():
-    from harness.draws import _SPREAD
+    from harness.draws.starts import SPREAD
 
-    assert set(_FAMILY) == set(_SPREAD)
+    assert set(_FAMILY) == set(SPREAD)
     for name, (scale, fan) in _FAMILY.items():
         n = 64 if fan == "fan_in" else (64 + 300) / 2
-        assert _SPREAD[name](64, 300) == pytest.approx((scale / n) ** 0.5)
+        assert SPREAD[name](64, 300) == pytest.approx((scale / n) ** 0.5)
 
 
 LAWS = ("permutation", "one_permutation", "in_order", "independent", "replacement", "bootstrap", "skipping")

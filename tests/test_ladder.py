@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from harness.cli import invoke
-from harness.errors import RequestError
-from harness.experiment import load
+from harness.experiment.file import load
 from harness.explaining.ladder import climb
+from harness.support.errors import RequestError
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from harness.errors import RequestError
-from harness.experiment import load, parse
-from harness.limits import LIMITS, limit, size
+from harness.experiment.file import load, parse
+from harness.support.errors import RequestError
+from harness.support.limits import LIMITS, limit, size
 from tests.conftest import small_table
 from tests.fuzz.data import archive, header, npy
 from tests.fuzz.guard import MOST_MEMORY, load_all, run

@@ -13,12 +13,12 @@ from hypothesis.extra import numpy as arrays
 import harness
 from harness.checks import run_check
 from harness.cli import invoke
-from harness.data import load_datasets
-from harness.experiment import load, parse, suites
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import load, parse, suites
 from harness.linting import linter, losses
 from harness.linting.linter import lint_plan
-from harness.plan import plan
-from harness.reference import Reference, softmax
+from harness.planning.plan import plan
+from harness.reference.trainer import Reference, softmax
 from tests.conftest import small_table
 from tests.test_run import write_experiment
 

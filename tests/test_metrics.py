@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
-from harness import metrics
 from harness.checks.parts import OF_TASK
-from harness.data import Part, Prepared
+from harness.data.prepared import Part, Prepared
+from harness.training import metrics
 
 MULTICLASS, BINARY, MULTILABEL, REGRESSION = OF_TASK.values()
 

@@ -11,12 +11,12 @@ torch = pytest.importorskip("torch", reason="the foreign trainings are in PyTorc
 from torch import nn  # noqa: E402
 
 from harness.cli import invoke  # noqa: E402
-from harness.conventions import CONVENTIONS  # noqa: E402
-from harness.recording import Recording, write  # noqa: E402
+from harness.conventions.table import CONVENTIONS  # noqa: E402
+from harness.recording.file import Recording, write  # noqa: E402
 from harness.tracing.identify import identify  # noqa: E402
-from harness.tracing.laws import law_of_biases, law_of_weights  # noqa: E402
 from harness.tracing.schedules import schedule_of  # noqa: E402
 from harness.tracing.settings import config_of  # noqa: E402
+from harness.tracing.start_and_batches import law_of_biases, law_of_weights  # noqa: E402
 from harness.tracing.trace import trace  # noqa: E402
 from tests.planted import Training, record  # noqa: E402
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from experiments.datasets import DATASETS
-from harness.data import Dataset, prepare
-from harness.draws import draw_split, native_seed
-from harness.metrics import quick
-from harness.native import NATIVE
-from harness.parity import deviation
+from harness.contract import Config
+from harness.conventions.native import NATIVE
+from harness.data.prepared import Dataset, prepare
+from harness.draws.generators import native_seed
+from harness.draws.splits import draw_split
 from harness.registry import BUILT_IN, load_trainer
-from harness.trainer import Config
+from harness.training.metrics import quick
+from harness.training.parity import deviation
 
 # torch-manual has no native mode: PyTorch's own way is that of the backend torch
 BACKENDS = [backend for backend in BUILT_IN if backend.name in NATIVE and backend.missing() is None]

@@ -301,7 +301,7 @@ def adapter(folder, right="", wrong=""):
     """The class of the page, with one fault where `right` is given."""
     path = folder / "autograd_backend.py"
     source = changed(MODULE, right, wrong) if right else MODULE
-    path.write_text(f"from harness.reference import forward, gradients\n{source}")
+    path.write_text(f"from harness.reference.trainer import forward, gradients\n{source}")
     return load(path).AutogradTrainer
 
 

@@ -12,8 +12,8 @@ from nbclient import NotebookClient
 from sklearn.datasets import load_iris
 
 import harness
-from harness.results import Results
-from harness.store import Store
+from harness.storage.results import Results
+from harness.storage.store import Store
 from tests import synthetic
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "docs" / "notebook.ipynb"

@@ -14,10 +14,10 @@ import pytest
 import harness
 from harness.cli import invoke
 from harness.cli.export import table_bytes
-from harness.results import Results
 from harness.storage import schema
 from harness.storage.opening import upgrade
-from harness.store import Store
+from harness.storage.results import Results
+from harness.storage.store import Store
 from tests.servers import sql
 
 FIRST = Path(__file__).with_name("stores") / "first"
@@ -135,7 +135,7 @@ def test_a_store_of_a_later_harness_is_refused_in_one_line(old, capfd):
 
 
 def test_looking_for_the_store_changes_nothing(old):
-    from harness.doctor import look_at_store
+    from harness.execution.doctor import look_at_store
 
     before = old.read_bytes()
     assert look_at_store(str(old)).experiments == 4

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.experiment import parse
+from harness.experiment.file import parse
 from tests.browser import DESKTOP, PHONE, sideways, violations
 
 SHAPES: dict[str, dict[str, Any]] = {

@@ -9,8 +9,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from harness.results import Results
-from harness.store import Store
+from harness.storage.results import Results
+from harness.storage.store import Store
 from tests.figure_rules import BACKENDS, MODES, SEEDS, of, place, table
 from tests.reading import artefact, comparison, paired, shows, stored
 from tests.synthetic import Fate, as_stored, grid, lively, write_report, write_store

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from harness.checks.problem import SMALL, batches_of, problem, rows_of, start_of
-from harness.floor import train_reference
-from harness.parity import ReversedInputs, ReversedRows, deviation, judge, largest, reverse_inputs, tolerance
-from harness.reference import Reference, forward
+from harness.reference.trainer import Reference, forward
+from harness.training.floor import train_reference
+from harness.training.parity import ReversedInputs, ReversedRows, deviation, judge, largest, reverse_inputs, tolerance
 
 
 def weights(*values):

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.data import load_datasets
-from harness.errors import RequestError
-from harness.experiment import load, parse
-from harness.plan import make_config, plan
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import load, parse
+from harness.planning.plan import make_config, plan
+from harness.support.errors import RequestError
 from tests.conftest import small_table
 
 IRIS = load_datasets(parse(small_table()))["iris"]

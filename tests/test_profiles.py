@@ -7,20 +7,20 @@ import pytest
 
 import harness
 from experiments.datasets import DATASETS
-from harness.conventions import CONVENTIONS, Row
-from harness.data import Part, Prepared
-from harness.draws import Recipe
-from harness.errors import RequestError
-from harness.experiment import load, parse
-from harness.member import drawn_member
-from harness.native import native_row
-from harness.parity import deviation
-from harness.profile_trainer import profile_trainer
-from harness.profiles import PROFILES, row_of
+from harness.contract import Config
+from harness.conventions.native import native_row
+from harness.conventions.profiles import PROFILES, row_of
+from harness.conventions.table import CONVENTIONS, Row
+from harness.data.prepared import Part, Prepared
+from harness.draws.recipe import Recipe
+from harness.experiment.file import load, parse
 from harness.registry import profiles
-from harness.replay import replay
-from harness.trainer import Config
-from harness.training import train_native
+from harness.replay.profile_trainer import profile_trainer
+from harness.replay.stack import replay
+from harness.replay.training import drawn_member
+from harness.support.errors import RequestError
+from harness.training.parity import deviation
+from harness.training.trial import train_native
 from tests.course_2024 import SCHEDULERS, course_2024
 
 CONFIG = Config(

@@ -1,4 +1,4 @@
-"""What the recorders write of a real training is what happened in it, and `harness.recording` reads it."""
+"""What the recorders write of a real training is what happened in it, and `harness.recording.file` reads it."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.recording import read
+from harness.recording.file import read
 from harness.registry import backend
 from harness.tracing.trace import trace
 

@@ -7,13 +7,24 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from harness import metrics
 from harness.checks.parts import OF_TASK
 from harness.checks.problem import N_ROWS, SMALL, batches_of, problem, rows_of, start_of
-from harness.draws import Recipe, draw_batches
-from harness.floor import train_reference
-from harness.reference import ACTIVATION, RULES, Reference, clipped, forward, gradients, output, output_error, sigmoid
-from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, OUTPUT_ACTIVATIONS, REDUCTIONS, TASKS, Config
+from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, OUTPUT_ACTIVATIONS, REDUCTIONS, TASKS, Config
+from harness.draws.batches import draw_batches
+from harness.draws.recipe import Recipe
+from harness.reference.trainer import (
+    ACTIVATION,
+    RULES,
+    Reference,
+    clipped,
+    forward,
+    gradients,
+    output,
+    output_error,
+    sigmoid,
+)
+from harness.training import metrics
+from harness.training.floor import train_reference
 
 KINKED = ("relu", "leaky_relu", "elu", "selu")  # elu has a kink where alpha is not 1
 

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from harness.checks.covering import FACTORS, covering, training_of
 from harness.checks.problem import N_ROWS, problem
-from harness.draws import Recipe, draw_batches, draw_start
-from harness.member import Member
-from harness.reading import controlled_row
-from harness.reference import Reference
-from harness.replay import Stack, replay
-from harness.trainer import OPTIMIZER_CONSTANTS, Config
+from harness.contract import OPTIMIZER_CONSTANTS, Config
+from harness.conventions.translation import controlled_row
+from harness.draws.batches import draw_batches
+from harness.draws.recipe import Recipe
+from harness.draws.starts import draw_start
+from harness.reference.trainer import Reference
+from harness.replay.stack import Stack, replay
+from harness.replay.training import Member
 
 CASES = covering({factor: list(levels) for factor, levels in FACTORS.items() if factor != "early stopping"})
 

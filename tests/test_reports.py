@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 import reports
-from harness import parity
+from harness.training import parity
 from reports import agreement, best, figures, style, tables
 from reports.figures.curves import controlled_lines, native_lines
 from reports.figures.heatmaps import grid

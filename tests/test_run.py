@@ -15,9 +15,9 @@ from sqlalchemy.exc import DBAPIError
 
 import harness
 from harness import registry
-from harness.experiment import parse
+from harness.experiment.file import parse
 from harness.registry import Backend
-from harness.store import Store
+from harness.storage.store import Store
 from tests import faults
 from tests.conftest import small_table
 from tests.servers import sql
@@ -196,7 +196,7 @@ def test_constant_columns_are_named_in_a_warning(store):
 
 def test_refreshing_the_best_cell_keeps_its_weights(store, monkeypatch):
     sweep(experiment(backends=["numpy"]), store)
-    monkeypatch.setattr(harness, "__version__", "99.0")
+    monkeypatch.setattr("harness.support.environment.__version__", "99.0")
     frame = sweep(experiment(backends=["numpy"]), store, refresh=True).frame()
     opened = Store(store)
     assert len(opened.artefacts("weights", frame["trial_id"])) == 2  # one for each mode
@@ -264,7 +264,7 @@ def test_what_was_not_installed_is_looked_at_again(store, monkeypatch):
 @pytest.mark.usefixtures("extra_backends")
 def test_rows_of_another_version_are_stale_and_trained_anew_on_request(store, monkeypatch):
     sweep(experiment(backends=["numpy"]), store)
-    monkeypatch.setattr(harness, "__version__", "99.0")
+    monkeypatch.setattr("harness.support.environment.__version__", "99.0")
     assert sweep(experiment(backends=["numpy"]), store).frame()["stale"].all()
     refreshed = sweep(experiment(backends=["numpy"]), store, refresh=True).frame()
     assert not refreshed["stale"].any()

@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from harness.cells import single_cell
 from harness.checks import CheckResult
 from harness.cli import bench as bench_command
 from harness.cli import check as check_command
 from harness.cli import invoke
-from harness.experiment import parse
-from harness.progress import Tally
+from harness.experiment.cells import single_cell
+from harness.experiment.file import parse
+from harness.support.progress import Tally
 from harness.timing.busy import busy_with
 from reports import comparison
 from reports.speed import page, tables

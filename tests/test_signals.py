@@ -122,7 +122,7 @@ def test_a_hang_up_that_is_ignored_stays_ignored(begin, store):
 AT_A_BAD_MOMENT = """
 import os, signal, sys, time
 sys.path[:0] = {paths!r}
-from harness.interrupts import hear
+from harness.support.interrupts import hear
 signal.signal(signal.SIGINT, signal.default_int_handler)
 hear()
 class Finalized:

@@ -7,10 +7,11 @@ import sys
 import pytest
 
 import harness
-from harness import registry, source
-from harness.experiment import parse
+from harness import registry
+from harness.experiment.file import parse
 from harness.registry import Backend
-from harness.source import required_by, source_of_function, source_of_module
+from harness.support import source
+from harness.support.source import required_by, source_of_function, source_of_module
 from tests.conftest import small_table
 from tests.servers import sql
 
@@ -119,7 +120,7 @@ def test_the_report_names_the_versions_of_what_is_required(package, store):
 
 def test_no_adapter_is_imported_to_be_hashed(package):
     code = (
-        "import sys\nfrom harness.source import source_of_module\n"
+        "import sys\nfrom harness.support.source import source_of_module\n"
         "found = source_of_module('own_backend.adapter')\nprint(len(found), 'own_backend' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -127,15 +128,15 @@ def test_no_adapter_is_imported_to_be_hashed(package):
 
 
 def test_only_the_profiles_of_the_function_that_was_edited_are_stale(tmp_path):
-    import harness.profiles
+    import harness.conventions.profiles
 
     file = tmp_path / "profiles.py"
-    shutil.copy(harness.profiles.__file__, file)
-    rows = {name: profile.row.__name__ for name, profile in harness.profiles.PROFILES.items()}
+    shutil.copy(harness.conventions.profiles.__file__, file)
+    rows = {name: profile.row.__name__ for name, profile in harness.conventions.profiles.PROFILES.items()}
 
     def hashes():
         source_of_function.cache_clear()
-        return {name: source_of_function(file, row, ("harness.replay",)) for name, row in rows.items()}
+        return {name: source_of_function(file, row, ("harness.replay.stack",)) for name, row in rows.items()}
 
     before = hashes()
     assert None not in before.values()
@@ -148,8 +149,8 @@ def test_only_the_profiles_of_the_function_that_was_edited_are_stale(tmp_path):
 
 
 def test_a_trial_is_the_same_whatever_the_adapter_s_code(package):
-    from harness.data import load_datasets
-    from harness.plan import plan
+    from harness.experiment.datasets import load_datasets
+    from harness.planning.plan import plan
 
     table = small_table()
     table["run"] = {"backends": ["own"], "modes": ["controlled"]}

@@ -16,14 +16,14 @@ import pytest
 
 import harness
 from harness.cli import invoke
-from harness.errors import RequestError
-from harness.experiment import parse
+from harness.experiment.file import parse
 from harness.registry import BUILT_IN
 from harness.storage import database as databases
 from harness.storage import opening
 from harness.storage.arrays import pack, unpack
 from harness.storage.database import shown
-from harness.store import Planned, Store
+from harness.storage.store import Planned, Store
+from harness.support.errors import RequestError
 from tests.conftest import small_table
 from tests.servers import PASSWORD, sql
 from tests.synthetic import grid, write_store
@@ -191,7 +191,7 @@ def test_no_command_prints_a_password(url, capfd, tmp_path, monkeypatch):
         assert PASSWORD not in out + err
     assert invoke(["report", "--compare", store, store]) == 2
     assert PASSWORD not in "".join(capfd.readouterr())
-    from harness.doctor import look_at_store
+    from harness.execution.doctor import look_at_store
 
     assert PASSWORD not in repr(look_at_store(store))
 

@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 
 import harness
-from harness.data import load_datasets
-from harness.experiment import Experiment, suites
-from harness.floor import train_reference
-from harness.metrics import right
-from harness.parity import judge
-from harness.plan import plan
-from harness.profile_trainer import profile_trainer
-from harness.reference import Reference
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import Experiment, suites
+from harness.planning.plan import plan
+from harness.reference.trainer import Reference
 from harness.registry import BUILT_IN, load_trainer
-from harness.training import train_controlled, train_native
+from harness.replay.profile_trainer import profile_trainer
+from harness.training.floor import train_reference
+from harness.training.metrics import right
+from harness.training.parity import judge
+from harness.training.trial import train_controlled, train_native
 
 INSTALLED = [backend for backend in BUILT_IN if backend.missing() is None]
 

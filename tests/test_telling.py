@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from harness.conventions import CONVENTIONS, Row
-from harness.explaining.explanation import Explanation, Findings, Share, Switch, write
+from harness.conventions.table import CONVENTIONS, Row
+from harness.explaining.explanation import Explanation, write
+from harness.explaining.findings import Findings, Share, Switch
+from harness.explaining.sentences import WIDTH, Amount, table_lines, tell
 from harness.explaining.shares import gap
-from harness.explaining.telling import WIDTH, Amount, table_lines, tell
 from reports.figures.waterfall import FALLS, RISES, waterfall
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from harness.checks.problem import SMALL, batches_of, problem, start_of
+from harness.contract import StackedBatches, stacked
 from harness.registry import backend
-from harness.trainer import StackedBatches, stacked
 
 tf = pytest.importorskip("tensorflow", reason=backend("tensorflow").missing())
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cli import invoke
-from harness.reference import Reference
+from harness.reference.trainer import Reference
 from harness.timing import work
 from harness.timing.cases import Case
 from harness.timing.contender import Contender, Failed
@@ -161,7 +161,7 @@ def test_a_disturbed_slice_is_run_again():
     assert found["a"].seconds["epoch"] == [1.0] * 7
 
 
-REFERENCE = "harness.reference:Reference"
+REFERENCE = "harness.reference.trainer:Reference"
 
 
 @pytest.fixture(scope="module")

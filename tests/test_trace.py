@@ -10,21 +10,23 @@ pytest.importorskip("torch", reason="the independent code that plants the causes
 
 from harness import registry
 from harness.cli import invoke
-from harness.conventions import CONVENTIONS
-from harness.data import load_datasets
-from harness.draws import INITS, Recipe, draw_batches, draw_start
-from harness.errors import RequestError
-from harness.experiment import parse
-from harness.profiles import row_of
-from harness.reading import differing
-from harness.recording import read, write
+from harness.contract import Config
+from harness.conventions.profiles import row_of
+from harness.conventions.table import CONVENTIONS
+from harness.conventions.translation import differing
+from harness.draws.batches import draw_batches
+from harness.draws.recipe import Recipe
+from harness.draws.starts import INITS, draw_start
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import parse
+from harness.recording.file import read, write
 from harness.registry import Backend
+from harness.support.errors import RequestError
 from harness.tracing.identify import identify
-from harness.tracing.laws import law_of_biases, law_of_weights, laws_of_batches
+from harness.tracing.runs import controlled_side, draws_of, train_watched, trial_of, watched
 from harness.tracing.settings import config_of
-from harness.tracing.sides import controlled_side, draws_of, train_watched, trial_of, watched
+from harness.tracing.start_and_batches import law_of_biases, law_of_weights, laws_of_batches
 from harness.tracing.trace import trace, trace_names
-from harness.trainer import Config
 from tests.conftest import small_table
 from tests.planted import Training, record
 from tests.plants import pairs, planted, singles
@@ -35,6 +37,11 @@ EACH_TIME = (
     *("accumulator a row", "L2 on biases", "decoupled L2", "size of L2", "clipping by norm", "leaky slope"),
 )
 """Of the single causes; all of them with the suites."""
+
+
+def shared_out(first, *others):
+    """One seed with the suites, the others with the proofs."""
+    return [pytest.param(first, marks=pytest.mark.suite), *(pytest.param(s, marks=pytest.mark.proof) for s in others)]
 
 
 def close(name, found, value):
@@ -61,8 +68,7 @@ def test_a_single_cause_is_found_where_it_grows_and_by_its_name(name):
     assert found.unnamed == found.unnamed_a == ""
 
 
-@pytest.mark.suite
-@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("seed", shared_out(1, 2, 3))
 def test_of_all_single_causes_with_other_constants_the_right_one_comes_first(seed):
     plants = singles(seed)
     traces = {name: trace(*planted(plant, seed)) for name, plant in plants.items()}
@@ -74,8 +80,7 @@ def test_of_all_single_causes_with_other_constants_the_right_one_comes_first(see
     assert len(missed) <= len(plants) // 24, missed
 
 
-@pytest.mark.suite
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", shared_out(0, 1, 2, 3))
 def test_of_40_pairs_of_causes_both_are_named_in_36(seed):
     plants = pairs(seed, 40)
     missed = [p.causes for i, p in enumerate(plants) if not named(trace(*planted(p, 1000 * seed + i)), p.causes)]
@@ -253,7 +258,7 @@ def test_the_law_of_a_start_is_told_from_its_draws(init, bias):
 @pytest.mark.parametrize("batches", ["permutation", "independent", "replacement", "in_order", "bootstrap", "skipping"])
 @pytest.mark.parametrize("last_batch", ["keep", "drop", "merge"])
 def test_the_law_of_batches_is_told_from_their_rows(batches, last_batch):
-    from harness.member import Member
+    from harness.replay.training import Member
 
     config = Config(3, 2, (4,), ("tanh",), "sgd", 0.1, 12, 3)
     if batches == "skipping" and last_batch == "merge":

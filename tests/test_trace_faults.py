@@ -9,18 +9,18 @@ import pytest
 pytest.importorskip("torch", reason="the recordings are of trainings in PyTorch")
 
 from harness.cli import invoke
-from harness.data import load_datasets
-from harness.errors import RequestError
-from harness.member import member_of
-from harness.profiles import row_of
-from harness.recording import Recording, read, write
+from harness.conventions.profiles import row_of
+from harness.experiment.datasets import load_datasets
+from harness.recording.file import Recording, read, write
+from harness.replay.training import member_of
+from harness.support.errors import RequestError
 from harness.tracing import identify as identifying
 from harness.tracing.causes import _heavy, _root
 from harness.tracing.identify import identify
 from harness.tracing.peeling import peel
+from harness.tracing.phases import Update
+from harness.tracing.runs import stacked, trial_of, watched
 from harness.tracing.settings import config_of, prepared
-from harness.tracing.sides import stacked, trial_of, watched
-from harness.tracing.stages import Update
 from harness.tracing.trace import trace, trace_names
 from harness.tracing.walk import Hypothesis, Walk
 from tests.planted import Training, record

@@ -9,9 +9,9 @@ pytest.importorskip("torch", reason="the recordings are of trainings in PyTorch"
 
 import torch
 
-from harness.errors import RequestError
-from harness.recording import read
+from harness.recording.file import read
 from harness.registry import backend
+from harness.support.errors import RequestError
 from harness.tracing.identify import identify
 from harness.tracing.settings import assumed_row, config_of
 from harness.tracing.trace import trace

@@ -7,11 +7,11 @@ import pytest
 
 from backends.numpy import NumpyTrainer
 from harness.checks.problem import SMALL, batches_of, problem, rows_of, start_of
-from harness.data import Part, Prepared
-from harness.floor import train_reference
-from harness.parity import deviation
-from harness.reference import Reference
-from harness.training import BestEpoch, EarlyStopping, train_controlled
+from harness.data.prepared import Part, Prepared
+from harness.reference.trainer import Reference
+from harness.training.floor import train_reference
+from harness.training.parity import deviation
+from harness.training.trial import BestEpoch, EarlyStopping, train_controlled
 
 CONFIG = replace(SMALL, hidden=(30,), activation=("tanh",), optimizer="adam", learning_rate=0.05, epochs=60, l2=0.0)
 

@@ -5,12 +5,12 @@ from functools import cache
 import numpy as np
 import pytest
 
-from harness.native import NATIVE
-from harness.parity import deviation
-from harness.recording import read, write
+from harness.contract import Config
+from harness.conventions.native import NATIVE
+from harness.recording.file import read, write
 from harness.registry import BUILT_IN, load_trainer
 from harness.registry import backend as find
-from harness.trainer import Config
+from harness.training.parity import deviation
 from tests.test_native import TASKS, prepared
 from tests.watch import watch
 

@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 
-from harness.reference import Reference
+from harness.reference.trainer import Reference
 
 
 class WrongTrainer(Reference):

@@ -11,9 +11,9 @@ from unittest.mock import patch
 
 import numpy as np
 
-from harness.recording import Recording, Series
+from harness.contract import Config, Trainer, Weights
+from harness.recording.file import Recording, Series
 from harness.registry import backend, load_trainer
-from harness.trainer import Config, Trainer, Weights
 
 SETTINGS = ("task", "loss", "activation", "output_activation", "optimizer", "learning_rate", "l2", "batch_size")
 """What every native fit is told; other constants only where `config.written` names them."""

@@ -8,10 +8,10 @@ import numpy as np
 
 from harness.checks.covering import FACTORS, covering, training_of
 from harness.checks.problem import N_ROWS, problem
-from harness.data import Dataset
-from harness.draws import Recipe
-from harness.experiment import Experiment, parse
-from harness.trainer import Config, constants_of
+from harness.contract import Config, constants_of
+from harness.data.prepared import Dataset
+from harness.draws.recipe import Recipe
+from harness.experiment.file import Experiment, parse
 
 _PLAIN = Recipe()
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.denormals import flush_denormals
-from harness.trainer import Weights
+from harness.contract import Weights
+from harness.support.denormals import flush_denormals
 from tools.snapshot import Entry, digest_of, planned_cases, snapshot
 from tools.trainings import trained
 

@@ -21,14 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from harness.calls.agree import agree
-from harness.cohorts import chunks
-from harness.conventions import CONVENTIONS
-from harness.data import Datasets, load_datasets
-from harness.errors import RequestError
-from harness.experiment import load, suites
-from harness.plan import Trial, plan
-from harness.profiles import CONTROLLED, row_of
+from harness.calls.taken_over import agree
+from harness.conventions.profiles import CONTROLLED, row_of
+from harness.conventions.table import CONVENTIONS
+from harness.data.prepared import Datasets
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import load, suites
+from harness.planning.cohorts import chunks
+from harness.planning.plan import Trial, plan
+from harness.support.errors import RequestError
 from tools.cases import BACKENDS, cases
 
 Entry = dict[str, Any]

@@ -16,18 +16,18 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import worker
-from harness.data import Prepared
-from harness.denormals import flush_denormals
-from harness.errors import RequestError, describe
-from harness.floor import train_reference
-from harness.member import member_of
-from harness.plan import Trial
-from harness.profiles import CONTROLLED, row_of
+from harness.contract import StackTrainer, Weights
+from harness.conventions.profiles import CONTROLLED, row_of
+from harness.data.prepared import Prepared
+from harness.execution import worker
+from harness.planning.plan import Trial
 from harness.registry import backend, load_trainer
-from harness.replay import replay
-from harness.trainer import StackTrainer, Weights
-from harness.training import train_stack
+from harness.replay.stack import replay
+from harness.replay.training import member_of
+from harness.support.denormals import flush_denormals
+from harness.support.errors import RequestError, describe
+from harness.training.floor import train_reference
+from harness.training.trial import train_stack
 from tools.cases import BACKENDS
 from tools.snapshot import planned_cases
 

@@ -18,7 +18,7 @@ from harness.calls.native_calls import (
     sklearn_network,
     torch_model,
 )
-from harness.trainer import OPTIMIZER_CONSTANTS, Config
+from harness.contract import OPTIMIZER_CONSTANTS, Config
 
 _FORMULA = {
     "sgd": "w -= lr * g",

@@ -6,11 +6,11 @@ of `controlled_call` as `train` gets them, beside `config`, `start` (weights) an
 
 from collections.abc import Callable
 
-from harness.calls.agree import agree
 from harness.calls.controlled_calls import CONTROLLED_LINES
 from harness.calls.native_calls import NATIVE_LINES, SKLEARN_ACTIVATION
-from harness.errors import RequestError, unknown
-from harness.trainer import Config
+from harness.calls.taken_over import agree
+from harness.contract import Config
+from harness.support.errors import RequestError, unknown
 
 __all__ = ["agree", "controlled_call", "native_call", "sklearn_lacks"]
 

@@ -5,8 +5,8 @@ from dataclasses import MISSING, fields
 from itertools import pairwise
 from typing import Any
 
-from harness.native import NATIVE
-from harness.trainer import OPTIMIZER_CONSTANTS, Config, constants_of
+from harness.contract import OPTIMIZER_CONSTANTS, Config, constants_of
+from harness.conventions.native import NATIVE
 
 WIDTH = 96
 

@@ -9,8 +9,8 @@ from typing import Any
 from harness.calls.controlled_calls import CONTROLLED_LINES
 from harness.calls.keywords import controlled_call, native_call
 from harness.calls.native_calls import NATIVE_LINES
-from harness.draws import native_seed
-from harness.trainer import Config, constants_of
+from harness.contract import Config, constants_of
+from harness.draws.generators import native_seed
 
 _NOT_RUN = ("pending", "unsupported", "not_installed")
 _OUTPUTS = {"multiclass": "softmax", "binary": "sigmoid", "multilabel": "sigmoid"}
@@ -38,7 +38,7 @@ def _lines(backend: str, settings: str, seed: int | None) -> tuple[str, ...]:
 
 
 def config_of(settings: Mapping[str, Any], native: bool) -> Config:
-    """The config whose stored settings these are: the inverse of `harness.identity.settings_of`.
+    """The config whose stored settings these are: the inverse of `harness.planning.identity.settings_of`.
 
     Native settings hold a constant only where the experiment writes it, but for momentum, which all of them hold: there
     one that is at its default counts as unwritten.

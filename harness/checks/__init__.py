@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.checks import arithmetic, contract, parts, stacks
 from harness.checks.problem import CheckFailed, TrainerClass, Unsupported
-from harness.errors import describe
+from harness.support.errors import describe
 
 if TYPE_CHECKING:
     import pytest

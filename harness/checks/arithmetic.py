@@ -21,9 +21,9 @@ from harness.checks.problem import (
     rows_of,
     start_of,
 )
-from harness.draws import Recipe
-from harness.floor import train_reference
-from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS
+from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS
+from harness.draws.recipe import Recipe
+from harness.training.floor import train_reference
 
 
 def check_one_step(trainer_class: TrainerClass) -> str:

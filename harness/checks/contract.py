@@ -28,11 +28,11 @@ from harness.checks.problem import (
     start_of,
     train,
 )
-from harness.floor import train_reference
-from harness.parity import deviation
-from harness.reference import Reference
-from harness.trainer import ACTIVATIONS, DTYPES, OPTIMIZER_CONSTANTS, Config, Diverged, Epoch, Trainer, Weights
-from harness.training import is_finite, validate_native_fit
+from harness.contract import ACTIVATIONS, DTYPES, OPTIMIZER_CONSTANTS, Config, Diverged, Epoch, Trainer, Weights
+from harness.reference.trainer import Reference
+from harness.training.floor import train_reference
+from harness.training.parity import deviation
+from harness.training.trial import is_finite, validate_native_fit
 
 
 def check_declaration(trainer_class: TrainerClass) -> str:

@@ -19,12 +19,7 @@ import numpy as np
 from harness.checks.arithmetic import RATES
 from harness.checks.problem import N_ROWS, SMALL, TrainerClass, problem
 from harness.checks.stacks import siblings
-from harness.data import Part, Prepared
-from harness.draws import SCHEDULES, Recipe, draw_batches, draw_start
-from harness.errors import describe
-from harness.floor import train_reference
-from harness.parity import Verdict, deviation, judge
-from harness.trainer import (
+from harness.contract import (
     ACTIVATIONS,
     DTYPES,
     OPTIMIZER_CONSTANTS,
@@ -34,7 +29,14 @@ from harness.trainer import (
     Config,
     StackTrainer,
 )
-from harness.training import EarlyStopping, train_stack
+from harness.data.prepared import Part, Prepared
+from harness.draws.batches import draw_batches
+from harness.draws.recipe import SCHEDULES, Recipe
+from harness.draws.starts import draw_start
+from harness.support.errors import describe
+from harness.training.floor import train_reference
+from harness.training.parity import Verdict, deviation, judge
+from harness.training.trial import EarlyStopping, train_stack
 
 Changes = dict[str, Any]
 _OUTPUTS = {"multiclass": "softmax", "binary": "sigmoid", "multilabel": "sigmoid", "regression": "identity"}

@@ -23,10 +23,10 @@ from harness.checks.problem import (
     start_of,
     train,
 )
-from harness.draws import Recipe
-from harness.parity import deviation
-from harness.reference import Reference
-from harness.trainer import DTYPES, OUTPUT_ACTIVATIONS, REDUCTIONS, TASKS, Batches, Config, Epoch, Weights
+from harness.contract import DTYPES, OUTPUT_ACTIVATIONS, REDUCTIONS, TASKS, Batches, Config, Epoch, Weights
+from harness.draws.recipe import Recipe
+from harness.reference.trainer import Reference
+from harness.training.parity import deviation
 
 TWO_LAYERS = replace(SMALL, hidden=(6, 5), activation=("tanh", "tanh"), learning_rate=0.1)
 BINARY = replace(

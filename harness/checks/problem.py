@@ -8,12 +8,15 @@ from unittest import mock
 
 import numpy as np
 
-from harness.data import Part
-from harness.draws import Recipe, draw_batches, draw_start, generator
-from harness.floor import train_reference
-from harness.parity import deviation, largest, tolerance
-from harness.reference import Reference, sigmoid
-from harness.trainer import Batches, Config, Trainer, Weights
+from harness.contract import Batches, Config, Trainer, Weights
+from harness.data.prepared import Part
+from harness.draws.batches import draw_batches
+from harness.draws.generators import generator
+from harness.draws.recipe import Recipe
+from harness.draws.starts import draw_start
+from harness.reference.trainer import Reference, sigmoid
+from harness.training.floor import train_reference
+from harness.training.parity import deviation, largest, tolerance
 
 TrainerClass = type[Trainer]
 Part_ = TypeVar("Part_")

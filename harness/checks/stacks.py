@@ -20,11 +20,11 @@ from harness.checks.problem import (
     rows_of,
     start_of,
 )
-from harness.draws import Recipe
-from harness.floor import ReferenceOutcome, train_reference
-from harness.parity import deviation
-from harness.reference import Reference
-from harness.trainer import DTYPES, OPTIMIZER_CONSTANTS, Config, StackedBatches, StackTrainer, Weights, member, stacked
+from harness.contract import DTYPES, OPTIMIZER_CONSTANTS, Config, StackedBatches, StackTrainer, Weights, member, stacked
+from harness.draws.recipe import Recipe
+from harness.reference.trainer import Reference
+from harness.training.floor import ReferenceOutcome, train_reference
+from harness.training.parity import deviation
 
 
 def siblings(config: Config) -> list[Config]:

@@ -12,9 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from harness.errors import RequestError, Told, unknown
-from harness.interrupts import INTERRUPTED, hear, hear_no_more
-from harness.packages import check_not_shadowed
+from harness.support.errors import RequestError, Told, unknown
+from harness.support.interrupts import INTERRUPTED, hear, hear_no_more
+from harness.support.packages import check_not_shadowed
 
 if TYPE_CHECKING:
     import typer
@@ -94,7 +94,7 @@ def _version(asked: bool) -> None:
     if asked:
         import typer
 
-        from harness import __version__
+        from harness.support.version import __version__
 
         print(f"harness {__version__}")
         raise typer.Exit

@@ -11,14 +11,14 @@ from harness import registry
 from harness.cli import completion
 from harness.cli.options import JsonOption, QuietOption, make_folder, names
 from harness.cli.output import Output
-from harness.environment import harness_version, machine, numpy_version
-from harness.errors import RequestError, unknown
-from harness.progress import make_progress
+from harness.contract import DTYPES
 from harness.registry import Backend
+from harness.support.environment import harness_version, machine, numpy_version
+from harness.support.errors import RequestError, unknown
+from harness.support.progress import make_progress
 from harness.timing.busy import busy_with, cores
 from harness.timing.cases import Case, grid
 from harness.timing.protocol import Bench, Measurement
-from harness.trainer import DTYPES
 
 EXAMPLES = (
     "harness bench                                     # some minutes on two cores",

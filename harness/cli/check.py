@@ -11,17 +11,18 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import registry, worker
+from harness import registry
 from harness.checks import CHECKS, CheckResult, nothing_trained
 from harness.checks.covering import Case, Measured
 from harness.checks.matrix import Coverage, to_markdown
 from harness.cli import completion
 from harness.cli.options import JsonOption, QuietOption
 from harness.cli.output import Output
-from harness.environment import harness_version, machine, numpy_version
-from harness.errors import RequestError, describe, short
-from harness.executor import LocalExecutor
+from harness.execution import worker
+from harness.execution.executor import LocalExecutor
 from harness.registry import Backend
+from harness.support.environment import harness_version, machine, numpy_version
+from harness.support.errors import RequestError, describe, short
 
 EXAMPLES = (
     "harness check torch",

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import typer
 
-from harness.profiles import CONTROLLED, PROFILES
+from harness.conventions.profiles import CONTROLLED, PROFILES
 from harness.registry import backends
 
 
 def experiment_names(incomplete: str) -> list[str]:
     """Suites and experiment files. Where there is none the shell offers what it has itself, folders among it."""
-    from harness.experiment import suites
+    from harness.experiment.file import suites
 
     folder, slash, _ = incomplete.rpartition("/")
     files = [f"{folder}{slash}{path.name}" for path in sorted(Path(folder + slash).glob("*.toml"))]

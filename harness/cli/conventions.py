@@ -11,21 +11,21 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.axes import describe_cell
 from harness.calls.keywords import agree, controlled_call, native_call
 from harness.cli import completion
 from harness.cli.options import CellOption, pick_cell
 from harness.cli.output import Output
-from harness.conventions import CONVENTIONS, GIVEN, Convention, Row
-from harness.data import load_datasets
-from harness.draws import Recipe
-from harness.errors import RequestError, unknown
-from harness.experiment import load, suites
-from harness.native import NATIVE
-from harness.plan import Trial, plan
-from harness.profiles import CONTROLLED, PROFILES, row_of
+from harness.contract import Config
+from harness.conventions.native import NATIVE
+from harness.conventions.profiles import CONTROLLED, PROFILES, row_of
+from harness.conventions.table import CONVENTIONS, GIVEN, Convention, Row
+from harness.draws.recipe import Recipe
+from harness.experiment.axes import describe_cell
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import load, suites
+from harness.planning.plan import Trial, plan
 from harness.registry import backends, check_row
-from harness.trainer import Config
+from harness.support.errors import RequestError, unknown
 
 EXAMPLES = (
     "harness conventions",
@@ -175,7 +175,9 @@ def _general(convention: Convention, rows: Sequence[str]) -> Entry:
     for row in rows:
         declared = NATIVE.get(row, {}).get(convention.name)
         value = str(declared) if declared is not None else _general_value(row, convention.name)
-        source = declared.source if declared is not None else "harness/profiles.py" if row in PROFILES else ""
+        source = (
+            declared.source if declared is not None else "harness/conventions/profiles.py" if row in PROFILES else ""
+        )
         uses.append(Use(row, value, convention.formula(value), source))
     return Entry(convention.name, convention.title, convention.phase, dict(convention.values), uses)
 

@@ -11,7 +11,7 @@ from harness.cli.options import STORE, JsonOption, QuietOption, StoreOption, nam
 from harness.cli.output import Output
 
 if TYPE_CHECKING:
-    from harness.doctor import StorePlace
+    from harness.execution.doctor import StorePlace
 
 EXAMPLES = (
     "harness doctor",
@@ -36,7 +36,7 @@ def command(
     Exit code: 0 every installed backend does what the reference does, and the store can be written; 1 something is to
     be mended, and the last lines say how.
     """
-    from harness.doctor import FAULTS, environment, look_at_store, try_backends
+    from harness.execution.doctor import FAULTS, environment, look_at_store, try_backends
 
     output = Output("doctor", quiet, as_json)
     known = registry.backends()

@@ -8,7 +8,7 @@ import typer
 from harness.cli import completion
 from harness.cli.options import CellOption, ExperimentArgument, QuietOption, pick_cell
 from harness.cli.output import Output
-from harness.errors import RequestError
+from harness.support.errors import RequestError
 
 EXAMPLES = ("harness dump digits-quick --backend torch --cell learning_rate=0.1,l2=0.001 -o trial.npz",)
 
@@ -24,8 +24,8 @@ def command(
     quiet: QuietOption = False,
 ) -> None:
     """Write everything that goes into one controlled trial and comes out of it, to redo it by hand."""
-    from harness.dump import dump
-    from harness.experiment import load
+    from harness.experiment.file import load
+    from harness.recording.dump import dump
 
     asked = load(experiment)
     if seed < 0:

@@ -13,22 +13,22 @@ from harness.cli import completion
 from harness.cli.options import CellOption, JsonOption, QuietOption, make_folder, pick_cell
 from harness.cli.output import Output
 from harness.cli.trace import shown
-from harness.conventions import CONVENTIONS
-from harness.data import load_datasets
-from harness.errors import RequestError
-from harness.experiment import Experiment, load
+from harness.contract import Config
+from harness.conventions.native import NATIVE
+from harness.conventions.table import CONVENTIONS
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import Experiment, load
 from harness.explaining.explainer import SEEDS, check_sides, explain_cells
 from harness.explaining.explanation import Explanation, write
 from harness.explaining.ladder import climb
-from harness.explaining.telling import WIDTH, listed, table_lines
-from harness.native import NATIVE
-from harness.plan import plan
-from harness.recording import Recording, read
+from harness.explaining.sentences import WIDTH, listed, table_lines
+from harness.planning.plan import plan
+from harness.recording.file import Recording, read
+from harness.support.errors import RequestError
 from harness.tracing.identify import identify
 from harness.tracing.peeling import Identified
 from harness.tracing.sentences import assumed, plain_equal, sentence, untold
 from harness.tracing.settings import config_of
-from harness.trainer import Config
 
 EXAMPLES = (
     "harness explain digits-quick sklearn keras --cell learning_rate=0.1,l2=0.001",

@@ -14,9 +14,9 @@ import typer
 
 from harness.cli.options import STORE, StoredOption, StoreOption
 from harness.cli.output import plain
-from harness.errors import RequestError, unknown
-from harness.exporting import write_rows
-from harness.store import Store
+from harness.storage.exporting import write_rows
+from harness.storage.store import Store
+from harness.support.errors import RequestError, unknown
 
 _IN_MEMORY = 64 * 2**20  # bytes of an export that are held there; more goes through a temporary file
 

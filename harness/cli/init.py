@@ -17,8 +17,8 @@ import typer
 from harness.cli import completion
 from harness.cli.options import QuietOption
 from harness.cli.output import Output
-from harness.errors import RequestError, unknown
-from harness.limits import check_file
+from harness.support.errors import RequestError, unknown
+from harness.support.limits import check_file
 
 EXAMPLES = (
     "harness init                                      # experiment.toml, on the handwritten digits",
@@ -109,7 +109,7 @@ def _named(name: str) -> _Data:
 
 def _own(path: Path, target: str | None, folder: Path, output: Output) -> _Data:
     """A file of the user's own, read as `harness run` will read it, so that what is wrong with it is said now."""
-    from harness.tables import load_table
+    from harness.data.tables import load_table
 
     check_file(path, f"--data {path}", otherwise="give a file that is there, or a dataset (see: harness list)")
     if target is None:
@@ -129,7 +129,7 @@ def _guess(path: Path, output: Output) -> str:
     """The column of a CSV that is probably the target: by its name, else the last."""
     import pandas as pd
 
-    from harness.tables import check_csv
+    from harness.data.tables import check_csv
 
     if path.suffix.lower() != ".csv":
         raise RequestError(f"--data {path}: say what is predicted: --target NAME")
@@ -150,10 +150,11 @@ def _guess(path: Path, output: Output) -> str:
 
 def _filled(file: Path, data: _Data) -> str:
     """The template with its blanks filled in."""
-    from harness.draws import INITS, SCHEDULES
+    from harness.contract import ACTIVATIONS, DTYPES, OPTIMIZER_CONSTANTS, REDUCTIONS, TASKS
+    from harness.draws.recipe import SCHEDULES
+    from harness.draws.starts import INITS
+    from harness.experiment.sections import Run
     from harness.registry import backends
-    from harness.sections import Run
-    from harness.trainer import ACTIVATIONS, DTYPES, OPTIMIZER_CONSTANTS, REDUCTIONS, TASKS
 
     few, many = data.rows < _FEW_ROWS, data.rows > _MANY_ROWS
     regression = data.task == "regression"

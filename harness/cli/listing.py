@@ -15,7 +15,7 @@ EXAMPLES = (
 def command(as_json: JsonOption = False) -> int:
     """Show the backends (with what to install for those that are missing), the suites and the datasets."""
     from experiments.datasets import DATASETS
-    from harness.experiment import suites
+    from harness.experiment.file import suites
 
     output = Output("list", as_json=as_json)
     titles = {name: tomllib.loads(path.read_text("utf-8")).get("title", "") for name, path in suites().items()}

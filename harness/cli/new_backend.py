@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import make_folder
-from harness.errors import RequestError, short
 from harness.registry import backends, taken
+from harness.support.errors import RequestError, short
 
 EXAMPLES = ("harness new-backend mylib", "harness new-backend mylib --out packages")
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import completion
-from harness.errors import RequestError
-from harness.store import DEFAULT_STORE
+from harness.storage.store import DEFAULT_STORE
+from harness.support.errors import RequestError
 
 if TYPE_CHECKING:
-    from harness.experiment import Cell, Experiment
+    from harness.experiment.file import Cell, Experiment
 
 ExperimentArgument = Annotated[
     str,
@@ -82,7 +82,7 @@ def pick_cell(experiment: "Experiment", text: str) -> "Cell":
 
     Raises `RequestError` that lists the cells when there is none, or more than one.
     """
-    from harness.cells import single_cell, unknown_axis
+    from harness.experiment.cells import single_cell, unknown_axis
 
     wanted: dict[str, str] = {}
     # a comma parts only where a new KEY= follows: there are some in [8,8], and in the names of cases

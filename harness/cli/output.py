@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from harness import __version__
+from harness.support.version import __version__
 
 
 @dataclass(frozen=True)

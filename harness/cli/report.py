@@ -11,9 +11,9 @@ from harness.cli.options import STORE, JsonOption, QuietOption, StoredOption, St
 from harness.cli.output import Output
 from harness.cli.run import make_report_folder
 from harness.cli.show import show_summary, show_table
-from harness.errors import RequestError
-from harness.results import Results
-from harness.store import Store, shown
+from harness.storage.results import Results
+from harness.storage.store import Store, shown
+from harness.support.errors import RequestError
 
 if TYPE_CHECKING:
     from reports import Study

@@ -19,12 +19,12 @@ from harness.cli.options import (
     writing_into,
 )
 from harness.cli.output import Output
-from harness.errors import RequestError
+from harness.support.errors import RequestError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.experiment import Experiment
+    from harness.experiment.file import Experiment
 
 EXAMPLES = (
     "harness run digits-quick",
@@ -75,8 +75,8 @@ def command(
     chaotic does not agree with the reference; 2 the request itself was wrong; 130 interrupted.
     """
     from harness.cli.show import show_summary, warnings_as_lines
-    from harness.experiment import load
-    from harness.runner import prepare_request, read_published, run
+    from harness.execution.runner import prepare_request, read_published, run
+    from harness.experiment.file import load
 
     output = Output("run", quiet, as_json)
     asked = prepare_request(load(experiment), names(backends), names(modes), seeds)
@@ -108,10 +108,10 @@ def command(
 def _show_plan(experiment: "Experiment", output: Output) -> dict[str, object]:
     """Print what would be trained; gives the same as plain data."""
     from harness.cli.show import warnings_as_lines
-    from harness.data import load_datasets
+    from harness.experiment.datasets import load_datasets
     from harness.linting.findings import warn
     from harness.linting.linter import lint_plan
-    from harness.plan import plan
+    from harness.planning.plan import plan
 
     datasets = load_datasets(experiment)
     trials = plan(experiment, datasets)

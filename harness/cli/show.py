@@ -11,8 +11,8 @@ from rich.table import Table
 
 from harness.cli.output import Output
 from harness.linting.findings import LintWarning
-from harness.results import Results
-from harness.terminal import console
+from harness.storage.results import Results
+from harness.support.terminal import console
 
 
 def show_table(frame: pd.DataFrame) -> None:

@@ -20,8 +20,8 @@ def command(store: StoreOption = STORE, as_json: JsonOption = False) -> int:
     import pandas as pd
 
     from harness.cli.show import show_table
-    from harness.staleness import MADE_BY, Staleness
-    from harness.store import Store
+    from harness.storage.staleness import MADE_BY, Staleness
+    from harness.storage.store import Store
 
     output = Output("status", as_json=as_json)
     opened = Store(store, must_exist=True)

@@ -13,9 +13,9 @@ import typer
 from harness.cli import completion
 from harness.cli.options import CellOption, JsonOption, QuietOption, pick_cell
 from harness.cli.output import Output
-from harness.errors import RequestError, unknown
-from harness.experiment import load
-from harness.recording import read
+from harness.experiment.file import load
+from harness.recording.file import read
+from harness.support.errors import RequestError, unknown
 from harness.tracing.peeling import MOST_STEPS, Cause
 from harness.tracing.trace import Divergence, Trace, trace, trace_names
 

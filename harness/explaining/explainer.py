@@ -16,29 +16,32 @@ from typing import Any
 
 import numpy as np
 
-from harness import registry, worker
-from harness.axes import canonical, describe_cell
+from harness import registry
 from harness.calls.keywords import agree
-from harness.cells import single_cell, unknown_axis
-from harness.conventions import CONVENTIONS
-from harness.data import Datasets, load_datasets
-from harness.environment import harness_version, machine, numpy_version
-from harness.errors import RequestError, describe
-from harness.executor import LocalExecutor
-from harness.experiment import Cell, Experiment, load
+from harness.conventions.native import NATIVE
+from harness.conventions.profiles import CONTROLLED
+from harness.conventions.table import CONVENTIONS
+from harness.conventions.translation import differing
+from harness.data.prepared import Datasets
+from harness.execution import worker
+from harness.execution.executor import LocalExecutor
+from harness.experiment.axes import canonical, describe_cell
+from harness.experiment.cells import single_cell, unknown_axis
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import Cell, Experiment, load
 from harness.explaining.choice import MOST_CELLS, telling
-from harness.explaining.explanation import REST, Explanation, Findings, Share, Switch
+from harness.explaining.explanation import Explanation
+from harness.explaining.findings import REST, Findings, Share, Switch
 from harness.explaining.measuring import FAILED, Measured, fitted, replayed, submit_fits
-from harness.explaining.scores import Scores, guessing, judged
+from harness.explaining.sentences import listed
 from harness.explaining.shares import Gap, diverging, gap, standard_error
 from harness.explaining.switching import REPLAYS, Game, Replays, Split, Task, play
-from harness.explaining.telling import listed
-from harness.native import NATIVE
-from harness.packages import check_not_shadowed
-from harness.plan import Trial, plan
-from harness.profiles import CONTROLLED
-from harness.progress import Progress, make_progress
-from harness.reading import differing
+from harness.planning.plan import Trial, plan
+from harness.replay.scores import Scores, guessing, judged
+from harness.support.environment import harness_version, machine, numpy_version
+from harness.support.errors import RequestError, describe
+from harness.support.packages import check_not_shadowed
+from harness.support.progress import Progress, make_progress
 
 SEEDS = 5
 

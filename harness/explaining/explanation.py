@@ -3,109 +3,28 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from harness.axes import describe_cell
-from harness.conventions import CONVENTIONS
-from harness.errors import RequestError
-from harness.experiment import Cell
-from harness.explaining.shares import Gap, half_width
+from harness.conventions.table import CONVENTIONS
+from harness.experiment.axes import describe_cell
+from harness.explaining.findings import REST, ExplainedCell, shown
+from harness.explaining.sentences import amount, tell
+from harness.explaining.shares import half_width
+from harness.support.errors import RequestError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-REST = "the rest"
-
 
 @dataclass(frozen=True)
-class Switch:
-    """One convention in which A and B differ, and what its switch alone changes: from A, and on the way to B last."""
-
-    name: str
-    a_value: Any
-    b_value: Any
-    alone_from_a: float
-    alone_from_b: float
-
-    @property
-    def title(self) -> str:
-        """The convention in words."""
-        return CONVENTIONS[self.name].title
-
-
-@dataclass(frozen=True)
-class Share:
-    """What a player makes of the replay's gap, in units of the metric: mean over the seeds and its standard error."""
-
-    title: str
-    names: tuple[str, ...]
-    mean: float
-    error: float
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What the replay says of a gap: its own gap, the measured one less that, and whose shares it is made of.
-
-    `shares` is empty where some mix of the two diverges: `diverging` then names the conventions that make it so.
-    `closing` are the conventions of the smallest set whose switch closes the gap, and `left` what it leaves; both None
-    where the replay shows no gap. `trainings` is how many were replayed for this cell.
-    """
-
-    replayed: Gap
-    remainder: Gap
-    switches: tuple[Switch, ...]
-    shares: tuple[Share, ...]
-    diverging: tuple[str, ...]
-    closing: tuple[str, ...] | None
-    left: float | None
-    trainings: int
-
-    @property
-    def single(self) -> dict[str, Share]:
-        """Convention -> the share of the player that it is, or is part of; the rest is none."""
-        return {name: share for share in self.shares if share.title != REST for name in share.names}
-
-    @property
-    def ordered(self) -> list[Switch]:
-        """The switches by their shares, the largest first; those of one player together."""
-        single = self.single
-        return sorted(self.switches, key=lambda s: -abs(single[s.name].mean) if s.name in single else 0.0)
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Why A and B differ in one cell, or that they do not.
-
-    `losses` and `scores` hold one value a seed of each side, as measured. `gap` is None where some training has no
-    loss: `faults` says which, and why. `findings` is None where there is no gap to explain, or where a replay diverges
-    that the fit did not, which `faults` says too. `printed` holds the metrics that the two codes take differently, each
-    as the two would print it. `keywords` are the lines that make the pair agree, by framework.
-    """
-
-    experiment: str
-    a: str
-    b: str
-    cell: Cell
-    chosen: str
-    metric: str
-    score: str
-    losses: tuple[tuple[float, ...], tuple[float, ...]]
-    scores: tuple[tuple[float, ...], tuple[float, ...]]
-    faults: tuple[str, ...]
-    failed: bool
-    gap: Gap | None
-    score_gap: Gap | None
-    findings: Findings | None
-    printed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    made_on: Mapping[str, str] = field(default_factory=dict)
+class Explanation(ExplainedCell):
+    """Why A and B differ in one cell, or that they do not, as sentences, table, picture and JSON."""
 
     def table(self) -> pd.DataFrame:
         """One row a convention in which the two differ; `share` and `error` where it is a player.
@@ -139,13 +58,10 @@ class Explanation:
     @property
     def text(self) -> str:
         """What was found, in sentences."""
-        from harness.explaining.telling import tell
-
         return tell(self)
 
     def figure(self) -> "Figure":
         """The waterfall from A's loss over the shares to B's. Raises `RequestError` where there are no shares."""
-        from harness.explaining.telling import amount
         from reports.figures.waterfall import waterfall
 
         found = self.findings
@@ -167,13 +83,6 @@ class Explanation:
         plain = {**asdict(self), "text": self.text}
         result: dict[str, Any] = json.loads(json.dumps(plain, default=str), parse_constant=lambda _: None)
         return result
-
-
-def shown(value: Any) -> str:
-    """A value as people type it: numbers at 6 digits, layers as `[100, 50]`."""
-    if isinstance(value, tuple):
-        return str(list(value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def write(explanations: Sequence[Explanation], folder: Path) -> list[Path]:

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.axes import canonical
-from harness.conventions import CONVENTIONS, Row
-from harness.data import load_datasets
-from harness.errors import RequestError
-from harness.executor import LocalExecutor
-from harness.experiment import Cell, Experiment
+from harness.conventions.table import CONVENTIONS, Row
+from harness.execution.executor import LocalExecutor
+from harness.experiment.axes import canonical
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import Cell, Experiment
 from harness.explaining.switching import REPLAYS, Game, Replays
-from harness.metrics import SCORE
-from harness.plan import plan
-from harness.progress import make_progress
+from harness.planning.plan import plan
+from harness.support.errors import RequestError
+from harness.support.progress import make_progress
+from harness.training.metrics import SCORE
 
 
 @dataclass(frozen=True)

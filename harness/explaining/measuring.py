@@ -6,19 +6,20 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from harness import registry, worker
-from harness.draws import native_seed
-from harness.explaining.scores import Scores
-from harness.metrics import SCORE
-from harness.plan import Trial
-from harness.sweeper import outcome_of
-from harness.training import Outcome
+from harness import registry
+from harness.draws.generators import native_seed
+from harness.execution import worker
+from harness.execution.sweeper import outcome_of
+from harness.planning.plan import Trial
+from harness.replay.scores import Scores
+from harness.training.metrics import SCORE
+from harness.training.trial import Outcome
 
 FAILED = ("crashed", "timeout")
 
 
 class Executor(Protocol):
-    """Anything that takes a function and returns a future, see `harness.executor`."""
+    """Anything that takes a function and returns a future, see `harness.execution.executor`."""
 
     def submit(  # noqa: D102
         self, lane: str, trainer: str | None, function: Callable[..., Any], *args: Any, timeout: float | None = None

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from harness import worker
-from harness.conventions import CONVENTIONS, GIVEN, Row
-from harness.data import Datasets
-from harness.executor import LocalExecutor
-from harness.explaining.scores import Scores
+from harness.contract import Config
+from harness.conventions.profiles import row_of
+from harness.conventions.table import CONVENTIONS, GIVEN, Row
+from harness.conventions.translation import config_under, differing
+from harness.data.prepared import Datasets
+from harness.execution import worker
+from harness.execution.executor import LocalExecutor
 from harness.explaining.shares import MOST_PLAYERS, players, rest_counts, shapley, smallest_closing
-from harness.plan import Trial
-from harness.profiles import row_of
-from harness.progress import Progress
-from harness.reading import config_under, differing
-from harness.replay import MOST_MEMBERS, structure_of
-from harness.trainer import Config
+from harness.planning.plan import Trial
+from harness.replay.scores import Scores
+from harness.replay.stack import MOST_MEMBERS, structure_of
+from harness.support.progress import Progress
 
 METRIC = "metric"
 """The phase of the conventions that say how a metric is taken: they change no weights and no loss on the test rows."""

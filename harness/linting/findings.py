@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.tables import MOST_CLASSES
+from harness.data.tables import MOST_CLASSES
 
 
 class LintWarning(UserWarning):

@@ -21,11 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.axes import describe_cell
-from harness.data import Dataset, Datasets, load_datasets
-from harness.draws import generator
-from harness.errors import RequestError, short, unknown
-from harness.experiment import Experiment, parse_arguments
+from harness.contract import TASKS, Config, Epoch, Weights
+from harness.data.prepared import Dataset, Datasets
+from harness.data.tables import as_array, check_arrays
+from harness.draws.generators import generator
+from harness.experiment.axes import describe_cell
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import Experiment, parse_arguments
+from harness.experiment.sections import ARRAYS
 from harness.linting.findings import (
     Finding,
     column_of_labels,
@@ -40,13 +43,11 @@ from harness.linting.findings import (
 )
 from harness.linting.losses import is_known, library_of, loss_of
 from harness.linting.received import made_by, received
-from harness.metrics import loss as loss_on
-from harness.plan import Trial, plan, split
-from harness.reference import Reference
-from harness.sections import ARRAYS
-from harness.tables import as_array, check_arrays
-from harness.trainer import TASKS, Config, Epoch, Weights
-from harness.training import is_finite
+from harness.planning.plan import Trial, plan, split
+from harness.reference.trainer import Reference
+from harness.support.errors import RequestError, short, unknown
+from harness.training.metrics import loss as loss_on
+from harness.training.trial import is_finite
 
 MOST_CELLS = 200
 """So many cells of a sweep are looked at, drawn at random; fewer of large networks, whose first step takes long."""

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.errors import RequestError, short
+from harness.support.errors import RequestError, short
 
 
 @dataclass(frozen=True)

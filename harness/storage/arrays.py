@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.trainer import Weights
+from harness.contract import Weights
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _LOCAL_HEADER = struct.Struct("<26xHH")  # of a member of a ZIP file: the lengths of its name and of what follows it

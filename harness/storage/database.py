@@ -21,7 +21,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from harness.errors import RequestError
+from harness.support.errors import RequestError
 
 Result = TypeVar("Result")
 

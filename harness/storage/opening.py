@@ -13,9 +13,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, inspect, select, text
 
-from harness.errors import RequestError
 from harness.storage import schema
 from harness.storage.database import Database, StoreError, connect
+from harness.support.errors import RequestError
 
 DEFAULT_STORE = "sqlite:///results/harness.db"
 

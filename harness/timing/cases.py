@@ -8,8 +8,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.draws import Recipe, draw_batches, draw_start, generator
-from harness.trainer import Config, Epoch, Weights
+from harness.contract import Config, Epoch, Weights
+from harness.draws.batches import draw_batches
+from harness.draws.generators import generator
+from harness.draws.recipe import Recipe
+from harness.draws.starts import draw_start
 
 INPUTS, OUTPUTS = 64, 10  # those of the digits
 GATE_RATE = 0.1  # large, so that an error of 1 % shows itself in a few steps

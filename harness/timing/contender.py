@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import describe
-from harness.executor import environment
-from harness.processes import Died, Home, Process
+from harness.execution.executor import environment
+from harness.execution.processes import Died, Home, Process
+from harness.support.errors import describe
 from harness.timing.work import serve
 
 SECONDS = 600.0

@@ -17,18 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from harness import child
-from harness.data import Part
-from harness.draws import native_seed
-from harness.errors import describe
-from harness.floor import train_reference
-from harness.parity import deviation, judge
-from harness.processes import Channel
+from harness.contract import Diverged, Trainer
+from harness.data.prepared import Part
+from harness.draws.generators import native_seed
+from harness.execution import child
+from harness.execution.processes import Channel
+from harness.execution.worker import initialize
 from harness.registry import load_trainer
+from harness.support.errors import describe
 from harness.timing.cases import Case
-from harness.trainer import Diverged, Trainer
-from harness.training import is_finite
-from harness.worker import initialize
+from harness.training.floor import train_reference
+from harness.training.parity import deviation, judge
+from harness.training.trial import is_finite
 
 try:
     import resource

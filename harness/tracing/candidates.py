@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions import CONVENTIONS, GIVEN, activations_under
-from harness.tracing.stages import Gradient, Stage
+from harness.contract import ACTIVATIONS
+from harness.conventions.table import CONVENTIONS, GIVEN, activations_under
+from harness.tracing.phases import Gradient, Stage
 from harness.tracing.walk import Hypothesis
-from harness.trainer import ACTIVATIONS
 
 FORWARD = ("activation", "leaky_slope", "elu_alpha", "softplus_threshold", "bias_unit", "constants")
 PENALTY = ("l2_factor", "l2_divisor", "l2_tensors", "l2")

@@ -11,7 +11,7 @@ With g the gradient, W the weights, u what a step takes off them, lr the learnin
 
 import numpy as np
 
-from harness.tracing.stages import Gradient, Stage, Update
+from harness.tracing.phases import Gradient, Stage, Update
 from harness.tracing.walk import Hypothesis
 
 _JOINT = ("reduction", "outputs", "l2_factor", "l2_divisor", "l2_tensors", "l2", "clip_norm", "clip_value")

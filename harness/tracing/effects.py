@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions import CONVENTIONS, GIVEN
-from harness.member import Member
-from harness.recording import RecordedBatches, Recording
-from harness.replay import replay
+from harness.conventions.table import CONVENTIONS, GIVEN
+from harness.recording.file import RecordedBatches, Recording
+from harness.replay.stack import replay
+from harness.replay.training import Member
 from harness.tracing.peeling import Cause, Identified
 from harness.tracing.walk import Hypothesis
 

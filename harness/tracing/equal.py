@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.conventions import CONVENTIONS, Row
-from harness.tracing.stages import Residual, Stage
+from harness.contract import Config
+from harness.conventions.table import CONVENTIONS, Row
+from harness.tracing.phases import Residual, Stage
 from harness.tracing.walk import Hypothesis
-from harness.trainer import Config
 
 
 @dataclass(frozen=True)

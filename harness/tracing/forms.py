@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions import CONVENTIONS
+from harness.conventions.table import CONVENTIONS
 from harness.tracing.candidates import Option
 from harness.tracing.joint import NUMBERS, TIES, Data, Fit, Form, _free, fit, narrowed
-from harness.tracing.stages import CLOSE, Stage, Update
+from harness.tracing.phases import CLOSE, Stage, Update
 from harness.tracing.walk import Hypothesis
 
 _STEPS = 60

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from harness.tracing.forms import Joint
-from harness.tracing.stages import Gradient, Stage, Update
+from harness.tracing.phases import Gradient, Stage, Update
 from harness.tracing.walk import Hypothesis
 
 ADDED_UP = "gradients add up from step to step, as they do without zero_grad()"

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions import CONVENTIONS, GIVEN, Row
-from harness.draws import Recipe
-from harness.native import NATIVE, native_row
-from harness.reading import controlled_row, differing
-from harness.recording import Recording
+from harness.contract import Config
+from harness.conventions.native import NATIVE, native_row
+from harness.conventions.table import CONVENTIONS, GIVEN, Row
+from harness.conventions.translation import controlled_row, differing
+from harness.draws.recipe import Recipe
+from harness.recording.file import Recording
 from harness.tracing.equal import Equal, equals, with_epsilon
-from harness.tracing.laws import law_of_biases, law_of_weights, laws_of_batches
 from harness.tracing.peeling import MOST_STEPS, SETTINGS, Cause, Identified, Progress, has_phase, peel
+from harness.tracing.phases import Forward, Gradient, Update
 from harness.tracing.settings import UNKNOWN_RATE, assumed_row, prepared
-from harness.tracing.stages import Forward, Gradient, Update
+from harness.tracing.start_and_batches import law_of_biases, law_of_weights, laws_of_batches
 from harness.tracing.walk import Hypothesis, Walk
-from harness.trainer import Config
 
 SECONDS = 30.0
 """How many CPU seconds a search takes at most, before what it does last."""
@@ -172,7 +172,7 @@ def named(found: Identified, watched: Recording) -> Identified:
 
     Where the replay follows under another value as well, the value of that row counts.
     """
-    from harness.profiles import PROFILES
+    from harness.conventions.profiles import PROFILES
 
     rows: dict[str, Row] = {"controlled": controlled_row(found.config, Recipe())}
     rows |= {name: native_row(name, found.config) for name in NATIVE}

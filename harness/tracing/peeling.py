@@ -8,22 +8,22 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax  # type: ignore[import-untyped]
 
-from harness.conventions import CONVENTIONS, GIVEN, Row
-from harness.member import Member
-from harness.parity import ReversedRows, deviation, is_chaotic, largest, tolerance
-from harness.recording import RecordedBatches, Recording
-from harness.replay import effective, replay
+from harness.contract import Batches, Config
+from harness.conventions.table import CONVENTIONS, GIVEN, Row
+from harness.recording.file import RecordedBatches, Recording
+from harness.replay.stack import effective, replay
+from harness.replay.training import Member
 from harness.tracing.candidates import FORWARD, LOSS, OPTIMIZER, PENALTY, Option
 from harness.tracing.causes import evidence
 from harness.tracing.equal import Equal
 from harness.tracing.forms import Joint
 from harness.tracing.hints import hints
+from harness.tracing.phases import Forward, Gradient, Residual, Stage, Update, rates_in_float32
 from harness.tracing.schedules import Schedule, schedule_of
 from harness.tracing.search import Attempt, needed, search, snapped
-from harness.tracing.stages import Forward, Gradient, Residual, Stage, Update, rates_in_float32
 from harness.tracing.walk import Hypothesis, Walk
-from harness.trainer import Batches, Config
-from harness.training import is_finite
+from harness.training.parity import ReversedRows, deviation, is_chaotic, largest, tolerance
+from harness.training.trial import is_finite
 
 MOST_STEPS = 60
 """How many steps of a recording are walked, if two epochs and three steps are not more."""

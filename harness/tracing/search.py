@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions import CONVENTIONS
-from harness.native import NATIVE, native_row
-from harness.reading import differing
+from harness.conventions.native import NATIVE, native_row
+from harness.conventions.table import CONVENTIONS
+from harness.conventions.translation import differing
 from harness.tracing.candidates import Option, from_free, options, to_free
 from harness.tracing.forms import Joint, options_of
-from harness.tracing.stages import Forward, Residual, Stage
+from harness.tracing.phases import Forward, Residual, Stage
 from harness.tracing.walk import Hypothesis
 
 _ITERATIONS = 12

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions import CONVENTIONS, activations_under
-from harness.recording import Recording
-from harness.tracing.laws import law_of_biases, law_of_weights, laws_of_batches
+from harness.conventions.table import CONVENTIONS, activations_under
+from harness.recording.file import Recording
 from harness.tracing.peeling import Identified
 from harness.tracing.schedules import schedule_of
+from harness.tracing.start_and_batches import law_of_biases, law_of_weights, laws_of_batches
 
 _MOST = 8  # equal rows that are told
 _OPTIMIZERS = {"sgd": "plain SGD", "adagrad": "Adagrad", "rmsprop": "RMSprop", "adam": "Adam"}

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions import CONSTANTS, Row
-from harness.draws import Recipe
-from harness.errors import RequestError, short, unknown
-from harness.reading import controlled_row
-from harness.recording import Recording
-from harness.tracing.laws import computed_in
-from harness.trainer import ACTIVATIONS, OPTIMIZER_CONSTANTS, REDUCTIONS, TASKS, Config
-from harness.training import is_finite
+from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, REDUCTIONS, TASKS, Config
+from harness.conventions.table import CONSTANTS, Row
+from harness.conventions.translation import controlled_row
+from harness.draws.recipe import Recipe
+from harness.recording.file import Recording
+from harness.support.errors import RequestError, short, unknown
+from harness.tracing.start_and_batches import computed_in
+from harness.training.trial import is_finite
 
 
 def config_of(recording: Recording, base: Config | None = None) -> Config:

@@ -10,24 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions import CONVENTIONS, GIVEN, Row
-from harness.data import load_datasets
-from harness.errors import RequestError, describe
-from harness.executor import LocalExecutor
-from harness.experiment import Cell, Experiment
-from harness.profiles import CONTROLLED
-from harness.recording import Recording
+from harness.contract import ACTIVATIONS, Config
+from harness.conventions.profiles import CONTROLLED
+from harness.conventions.table import CONVENTIONS, GIVEN, Row
+from harness.execution.executor import LocalExecutor
+from harness.experiment.datasets import load_datasets
+from harness.experiment.file import Cell, Experiment
+from harness.recording.file import Recording
 from harness.registry import backend
+from harness.support.errors import RequestError, describe
 from harness.tracing.effects import by_effect
-from harness.tracing.laws import Law, law_of_biases, law_of_weights, laws_of_batches
 from harness.tracing.peeling import MOST_STEPS, SCHEDULE, Cause, Identified, peel
+from harness.tracing.runs import controlled_side, native_sides, train_watched, trial_of, watched
 from harness.tracing.schedules import schedule_of
 from harness.tracing.search import TORCH_CLIP
 from harness.tracing.settings import assumed_row, config_of, labels_of, prepared
-from harness.tracing.shown import Shown, before_clipping, free_floors, local_floors, shown, tensors
-from harness.tracing.sides import controlled_side, native_sides, train_watched, trial_of, watched
+from harness.tracing.start_and_batches import Law, law_of_biases, law_of_weights, laws_of_batches
+from harness.tracing.tensors import Shown, before_clipping, free_floors, local_floors, shown, tensors
 from harness.tracing.walk import FLOORS, Hypothesis, Walk
-from harness.trainer import ACTIVATIONS, Config
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """A recording walked under a row: every step computed again, from the weights that the recording itself had there.
 
 That is teacher forcing: what one step does wrong is not carried into the next, so each phase of each step (forward,
-gradient, update) is judged by itself. All steps are members of one stack of `harness/replay.py`, since the weights
-before each of them are known; only the optimizer's state is carried along, `harness/optimizers.py`.
+gradient, update) is judged by itself. All steps are members of one stack of the replay, since the weights before each
+of them are known; only the optimizer's state is carried along, `harness/replay/optimizers.py`.
 """
 
 import math
@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions import GIVEN, Row
-from harness.member import Member, constant, through_float32
-from harness.optimizers import Optimizer
-from harness.reading import config_under
-from harness.recording import Recording
-from harness.replay import Stack
-from harness.trainer import Config
+from harness.contract import Config
+from harness.conventions.table import GIVEN, Row
+from harness.conventions.translation import config_under
+from harness.recording.file import Recording
+from harness.replay.optimizers import Optimizer
+from harness.replay.stack import Stack
+from harness.replay.training import Member, constant, through_float32
 
 FLOORS = 10
 """How many floors a step may be off and still follow: the floor is measured from two changes of rounding only."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from harness.experiment import suites
-from harness.sections import SECTIONS
+from harness.experiment.file import suites
+from harness.experiment.sections import SECTIONS
 
 SMALL = """
 name = "small"

@@ -71,7 +71,13 @@ class Tally:
 def load_all() -> None:
     """Import once what every command needs, so that a fork has it."""
     make_app(COMMANDS)
-    for name in ("experiments.datasets", "harness.runner", "harness.tables", "reports.comparison", "pyarrow.parquet"):
+    for name in (
+        "experiments.datasets",
+        "harness.execution.runner",
+        "harness.data.tables",
+        "reports.comparison",
+        "pyarrow.parquet",
+    ):
         import_module(name)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from harness.recording import Recording, write
+from harness.recording.file import Recording, write
 from tests.fuzz.data import DTYPES, SHAPES, archive, damaged, header, npy
 
 

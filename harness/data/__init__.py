@@ -1,0 +1,1 @@
+"""From arrays and tables to the prepared parts of one repeat."""

@@ -1,0 +1,1 @@
+"""Everything random: splits, starts, batches, masks; drawn once, for all backends."""

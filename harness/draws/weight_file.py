@@ -1,0 +1,67 @@
+"""A start that was given, in place of one that is drawn: weights from an NPZ file."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.contract import Config, Weights
+from harness.draws.starts import rest_of_layer
+from harness.support.errors import RequestError
+from harness.support.npz import read_arrays
+
+
+@dataclass(frozen=True)
+class GivenStart:
+    """Weights from a file. `digest` stands for their values in a trial's id."""
+
+    layers: Weights
+    digest: str
+
+    def weights(self, config: Config) -> Weights:
+        """The weights in the network's dtype."""
+        return tuple({key: value.astype(config.dtype) for key, value in layer.items()} for layer in self.layers)
+
+
+def read_start(name: str, config: Config, source: str) -> GivenStart:
+    """The start in an NPZ file: arrays `0/W`, `0/b`, `1/W`, …, or those that `harness dump` writes as `start/0/W`, ….
+
+    A layer's bias may be left out, which means zeros. Raises `RequestError` where the file does not fit the network.
+    """
+    where = f"{source}: network.init = {Path(name).name!r}"
+    try:
+        arrays = read_arrays(Path(name), None, where, f"{name} is looked for, beside the experiment file")
+    except RequestError:
+        raise
+    except ValueError as error:
+        raise RequestError(f"{where}: not an NPZ file of plain arrays ({error}); write one by numpy.savez") from None
+    if not any(key.startswith("0/") for key in arrays):
+        arrays = {key.removeprefix("start/"): value for key, value in arrays.items() if key.startswith("start/")}
+    if not arrays:
+        raise RequestError(f"{where}: holds no weights; expected arrays named 0/W, 0/b, 1/W, …")
+    layers = []
+    for k, (n_in, n_out) in enumerate(zip(config.layers[:-1], config.layers[1:], strict=True)):
+        shapes = {"W": (n_in, n_out)} | {
+            key: value.shape for key, value in rest_of_layer(config, k, np.zeros(n_out)).items()
+        }
+        layer = rest_of_layer(config, k, np.zeros(n_out))
+        layer |= {key: arrays.pop(f"{k}/{key}") for key in shapes if f"{k}/{key}" in arrays}
+        for key, shape in shapes.items():
+            if key not in layer:
+                raise RequestError(f"{where}: has no array {k}/{key}; expected shape {shape}")
+            value = layer[key]
+            if value.dtype.kind not in "fiu" or value.shape != shape:
+                raise RequestError(f"{where}: {k}/{key} has shape {value.shape}, expected numbers of shape {shape}")
+            if not np.isfinite(value).all() or (key == "variance" and (value < 0).any()):
+                allowed = "finite numbers" + (" of at least 0" if key == "variance" else "")
+                raise RequestError(f"{where}: {k}/{key} must hold {allowed}")
+        layers.append({key: layer[key].astype(np.float64) for key in shapes})
+    if arrays:
+        normalised = "with" if config.batch_norm else "without"
+        raise RequestError(
+            f"{where}: {', '.join(sorted(arrays)[:3])} do not belong to a network {config.layers} "
+            f"{normalised} batch normalisation; leave them out"
+        )
+    digest = hashlib.sha256(b"".join(value.tobytes() for layer in layers for value in layer.values())).hexdigest()
+    return GivenStart(tuple(layers), f"file:{digest}")

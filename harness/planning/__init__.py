@@ -1,0 +1,1 @@
+"""From an experiment to its trials, their ids, and the stacks that they are trained in."""

@@ -1,0 +1,1 @@
+"""Trainings, step by step, as NPZ files."""

@@ -1,0 +1,1 @@
+"""Training under any row of the conventions table, in NumPy."""

@@ -1,0 +1,1 @@
+"""What every room uses and that knows no other: errors, words for a terminal, limits, versions, archives."""
