@@ -1,1 +1,10 @@
-"""The adapters: one file a framework. Each only translates, and imports its framework when it is itself imported."""
+"""The adapters: one folder a framework, with the same files in each.
+
+`__init__.py` is the manifest, which imports no framework; `trainer.py` the adapter; `native.py` the few lines that a
+user would write; `conventions.py` how those read every hyperparameter; `recorder.py` watches a training of the user's.
+"""
+
+MANIFESTS = tuple(
+    f"backends.{folder}:BACKEND" for folder in ("numpy", "sklearn", "tensorflow", "keras", "torch", "torch_manual")
+)
+"""Of our own backends, in the order in which they are shown."""

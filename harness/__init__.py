@@ -17,6 +17,7 @@ from harness.support.version import __version__
 
 if TYPE_CHECKING:
     from harness.contract import Batches, Config, Diverged, Epoch, NativeFit, StackTrainer, Trainer, Weights
+    from harness.conventions.declared import Declared
     from harness.estimators import NetworkClassifier, NetworkRegressor
     from harness.execution.runner import run, sweep
     from harness.experiment.file import Experiment, load
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
     from harness.explaining.explanation import Explanation
     from harness.linting.findings import Finding, LintWarning
     from harness.linting.linter import lint
+    from harness.manifest import Backend
     from harness.storage.results import Results
 
 __all__ = [
+    "Backend",
     "Batches",
     "Config",
+    "Declared",
     "Diverged",
     "Epoch",
     "Experiment",
@@ -59,6 +63,8 @@ _ON_DEMAND = {
         ("Batches", "Config", "Diverged", "Epoch", "NativeFit", "StackTrainer", "Trainer", "Weights"),
         "harness.contract",
     ),
+    "Backend": "harness.manifest",
+    "Declared": "harness.conventions.declared",
     "Experiment": "harness.experiment.file",
     "load": "harness.experiment.file",
     "explain": "harness.explaining.explainer",

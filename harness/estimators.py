@@ -32,6 +32,7 @@ from harness.contract import OPTIMIZER_CONSTANTS, Config, Trainer, Weights
 from harness.data.prepared import Dataset
 from harness.experiment.file import as_written, parse
 from harness.experiment.sections import ARRAYS
+from harness.manifest import Backend
 from harness.planning.plan import Trial, plan
 from harness.support.errors import NotInstalled, RequestError, unknown
 from harness.support.packages import check_not_shadowed
@@ -154,7 +155,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _backend(self) -> registry.Backend:
+    def _backend(self) -> Backend:
         known = registry.backends()
         if self.backend not in tuple(known):
             raise RequestError(f"{self._name}: {unknown('backend', self.backend, known)}")

@@ -1,105 +1,53 @@
-"""Which backends there are: a literal table of our own, the profiles of course codes, and other people's packages.
+"""Which backends and profiles there are, and which rows of the conventions table they follow.
 
-Nothing here imports a framework: a backend is a string until a worker loads it.
+Nothing here imports a framework: a backend is a manifest until a worker loads its trainer.
 """
 
 import importlib
 import importlib.metadata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from harness.contract import Trainer
-from harness.conventions.native import NATIVE
-from harness.conventions.profiles import CONTROLLED, PROFILES
+from harness.contract import Config, Trainer
+from harness.conventions.declared import Declared, row_from
+from harness.conventions.profile import Profile
+from harness.conventions.table import CONVENTIONS, Row
+from harness.conventions.translation import controlled_row
+from harness.draws.recipe import Recipe
+from harness.manifest import Backend
 from harness.support.errors import NotInstalled, RequestError, unknown
-from harness.support.source import required_by, source_of_function, source_of_module
+from harness.support.packages import check_not_shadowed
+from harness.support.source import source_of_function
 
 ENTRY_POINTS = "harness.backends"
+CONTROLLED = "controlled"
+"""The name of the harness's own row."""
+
+_MANIFEST = "BACKEND"  # what an entry point's attribute is called where it is a manifest, and not a trainer
 _PROFILE = "profile"  # stands for the module in the path of a profile's trainer
 _READ_BY = ("harness.replay.profile_trainer", "harness.replay.stack")  # what trains under a profile's row
 
 
-@dataclass(frozen=True)
-class Backend:
-    """A backend by name: where its trainer is (`"module:Class"`), what it imports, how that is installed."""
-
-    name: str
-    trainer: str
-    requires: tuple[str, ...] = ()
-    install: str = ""
-    description: str = ""
-
-    def missing(self) -> str | None:
-        """Why the backend cannot run here, with the command that mends it, or None when it can."""
-        absent = [name for name in self.requires if find_spec(name) is None]
-        return f"{' and '.join(absent)} not installed; run: {self.install}" if absent else None
-
-    def version(self) -> str:
-        """The installed version of the backend's framework (the first of `requires`), or "" when there is none."""
-        return version_of(self.requires[0] if self.requires else self._package)
-
-    def versions(self) -> dict[str, str]:
-        """The installed versions of all that the backend requires; of a package of its own that version too."""
-        module, _, name = self.trainer.partition(":")
-        needed = self.requires or (self._package, *required_by(module, name))
-        return {package: version for package in needed if (version := version_of(package))}
+class ProfileBackend(Backend):
+    """A profile as a backend: its code is the function that gives its row, and what trains under that."""
 
     def source(self) -> str | None:
-        """The hash of the backend's own code, or of the profile's, without importing it; None where it is not there."""
-        module, _, name = self.trainer.partition(":")
-        if module != _PROFILE:
-            return source_of_module(module)
-        row = PROFILES[name].row.__code__
+        """The hash of the profile's own code; None where it is not there."""
+        row = PROFILES[self.name].row.__code__
         return source_of_function(Path(row.co_filename), row.co_name, _READ_BY)
 
-    @property
-    def _package(self) -> str:
-        return self.trainer.partition(":")[0].partition(".")[0]
+
+def _imported(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
-_EXTRA = "pip install 'backend-harness[{}]'"
-
-BUILT_IN: tuple[Backend, ...] = (
-    Backend("numpy", "backends.numpy:NumpyTrainer", ("numpy",), "pip install numpy", "scratch NumPy"),
-    Backend(
-        "sklearn",
-        "backends.sklearn:SklearnTrainer",
-        ("sklearn",),
-        "pip install scikit-learn",
-        "MLPClassifier, MLPRegressor",
-    ),
-    Backend(
-        "tensorflow",
-        "backends.tensorflow:TensorFlowTrainer",
-        ("tensorflow",),
-        _EXTRA.format("tensorflow"),
-        "raw operations under tf.function",
-    ),
-    Backend(
-        "keras",
-        "backends.keras:KerasTrainer",
-        ("keras", "tensorflow"),
-        _EXTRA.format("tensorflow"),
-        "Keras 3 on TensorFlow: compile and fit",
-    ),
-    Backend(
-        "torch",
-        "backends.torch:TorchTrainer",
-        ("torch",),
-        _EXTRA.format("torch"),
-        "torch.nn modules, autograd and torch.optim",
-    ),
-    Backend(
-        "torch-manual",
-        "backends.torch_manual:TorchManualTrainer",
-        ("torch",),
-        _EXTRA.format("torch"),
-        "PyTorch tensors, gradients written by hand",
-    ),
-)
-
+check_not_shadowed()
+BUILT_IN: tuple[Backend, ...] = tuple(map(_imported, importlib.import_module("backends").MANIFESTS))
+PROFILES: Mapping[str, Profile] = importlib.import_module("experiments.profiles").PROFILES
 
 RESERVED: tuple[str, ...] = ("reference", CONTROLLED, "native", "harness", "all", "none", "true", "false")
 """Names that mean something else where a backend could stand: `reference` is the lane that trains references."""
@@ -134,14 +82,23 @@ def backends() -> dict[str, Backend]:
                 f"the package {distribution} has a backend {point.name!r}: {point.name} {reason}; rename it in the "
                 f"package's [project.entry-points.{ENTRY_POINTS!r}], or run: pip uninstall {distribution}"
             )
-        known[point.name] = Backend(point.name, point.value, description=f"from the package {distribution}")
+        known[point.name] = _of_package(point, distribution)
     return known
+
+
+def _of_package(point: importlib.metadata.EntryPoint, distribution: str) -> Backend:
+    """The manifest of somebody else's backend, or one made of the path of its trainer."""
+    told = f"from the package {distribution}"
+    if point.attr != _MANIFEST:
+        return Backend(point.name, point.value, description=told)
+    found: Backend = point.load()
+    return replace(found, name=point.name, description=found.description or told)
 
 
 def profiles() -> dict[str, Backend]:
     """The profiles of course codes, which experiments can train beside the backends, in native mode."""
     return {
-        name: Backend(name, f"{_PROFILE}:{name}", ("numpy",), description=profile.title)
+        name: ProfileBackend(name, f"{_PROFILE}:{name}", ("numpy",), description=profile.title)
         for name, profile in PROFILES.items()
     }
 
@@ -175,23 +132,10 @@ def load_trainer(path: str) -> type[Trainer]:
     return trainer
 
 
-@cache
-def _distributions() -> dict[str, list[str]]:
-    return dict(importlib.metadata.packages_distributions())
-
-
-@cache
-def version_of(package: str) -> str:
-    """Version of the distribution that an import name belongs to, read from its metadata without importing it."""
-    for distribution in _distributions().get(package, ()):
-        return importlib.metadata.version(distribution)
-    return ""
-
-
 def check_row(name: str) -> None:
     """Raise `RequestError` for a name that has no row of the table, and say what can be done with a backend."""
-    allowed = (*NATIVE, *PROFILES, CONTROLLED)
-    if name in backends() and name not in NATIVE:
+    allowed = (*native_backends(), *PROFILES, CONTROLLED)
+    if name in backends() and name not in allowed:
         raise RequestError(
             f"backend {name!r} declares no conventions; those that do: {', '.join(allowed)}. "
             f"`harness trace EXP controlled {name} --mode controlled` compares its adapter; a native training that was "
@@ -199,3 +143,46 @@ def check_row(name: str) -> None:
         )
     if name not in allowed:
         raise RequestError(unknown("backend or profile", name, allowed))
+
+
+def declared_by(name: str) -> Mapping[str, Declared]:
+    """What a backend declares of its native way, by convention; nothing where it declares nothing."""
+    found = backends().get(name)
+    return {} if found is None or found.conventions is None else _declarations(found.conventions)
+
+
+@cache
+def _declarations(path: str) -> Mapping[str, Declared]:
+    found: Mapping[str, Declared] = _imported(path)
+    if not (isinstance(found, Mapping) and all(isinstance(entry, Declared) for entry in found.values())):
+        raise RequestError(f"{path} is not a dict of harness.Declared by convention")
+    for name in found:
+        if name not in CONVENTIONS:
+            raise RequestError(f"{path}: {unknown('convention', name, CONVENTIONS)}")
+    return found
+
+
+def native_backends() -> tuple[str, ...]:
+    """The backends that declare the conventions of their native way."""
+    return tuple(name for name, each in backends().items() if each.conventions is not None)
+
+
+def native_row(name: str, config: Config) -> Row:
+    """The row that one backend's native way declares for `config`; `RequestError` where it declares none."""
+    if not declared_by(name):
+        raise RequestError(unknown("backend with declared conventions", name, native_backends()))
+    return row_from(declared_by(name), config)
+
+
+def row_of(name: str, config: Config, recipe: Recipe) -> Row:
+    """The row of a backend's native way, of a profile, or the harness's own ("controlled").
+
+    Raises `RequestError` with the nearest name.
+    """
+    if name == CONTROLLED:
+        return controlled_row(config, recipe)
+    if name in PROFILES:
+        return PROFILES[name].row(config)
+    if name in native_backends():
+        return native_row(name, config)
+    raise RequestError(unknown("backend or profile", name, (*native_backends(), *PROFILES, CONTROLLED)))

@@ -12,7 +12,7 @@ from collections import Counter
 
 import numpy as np
 
-from backends.numpy import NumpyTrainer
+from backends.numpy.trainer import NumpyTrainer
 from harness.timing.cases import Case
 from harness.timing.contender import Contender
 from harness.timing.intervals import paired_ratio
@@ -43,8 +43,8 @@ class SlowedTrainer(NumpyTrainer):
 
 
 TRAINERS = {
-    "a": "backends.numpy:NumpyTrainer",
-    "again": "backends.numpy:NumpyTrainer",
+    "a": "backends.numpy.trainer:NumpyTrainer",
+    "again": "backends.numpy.trainer:NumpyTrainer",
     "slowed": "tests.a_a_timing:SlowedTrainer",
 }
 

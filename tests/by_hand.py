@@ -86,7 +86,7 @@ def in_keras(last: str | Callable) -> Callable[[Member], Weights]:
     """`fit` without shuffling, a loss of probabilities that `last` gives, and L2 on the hidden layer only."""
     import keras
 
-    from backends.keras import precision
+    from backends.keras.trainer import precision
 
     def train(member: Member) -> Weights:
         config = member.config

@@ -14,7 +14,6 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from experiments.datasets import DATASETS
 from harness.contract import Batches, Config, Epoch, Weights
-from harness.conventions.native import native_row
 from harness.conventions.table import Row
 from harness.conventions.translation import config_under, recipe_under
 from harness.data.prepared import Part, Prepared
@@ -24,7 +23,7 @@ from harness.draws.starts import draw_start
 from harness.recording.file import RecordedBatches, Recording
 from harness.reference.trainer import forward
 from harness.registry import backend as find
-from harness.registry import load_trainer
+from harness.registry import load_trainer, native_row
 from harness.replay.stack import Replayed, replay
 from harness.replay.training import Member
 from harness.training.parity import ReversedRows, deviation, largest, reverse_inputs
@@ -242,7 +241,7 @@ def changing_rate(backend: str, rates: np.ndarray) -> Iterator[object]:
         with before_each(SGDOptimizer, "_get_updates", rates, lambda sgd, rate: setattr(sgd, "learning_rate", rate)):
             yield None
     else:
-        from backends.lecture import NeuralNetwork
+        from backends.numpy.native import NeuralNetwork
 
         def tell(network: NeuralNetwork, rate: float) -> None:
             network.config = replace(network.config, learning_rate=rate)

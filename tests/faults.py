@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backends.numpy import NumpyTrainer
+from backends.numpy.trainer import NumpyTrainer
 from harness.contract import Diverged
 from harness.reference.trainer import Reference
 from tests.mutants_of_stacks import CorrectStack

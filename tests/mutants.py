@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from backends.numpy import NumpyTrainer
+from backends.numpy.trainer import NumpyTrainer
 from harness.contract import Epoch, NativeFit
 from harness.reference.trainer import Reference, sigmoid
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from backends.numpy import NumpyTrainer
+from backends.numpy.trainer import NumpyTrainer
 from harness.reference.trainer import Reference
 
 

@@ -15,7 +15,7 @@ from harness import registry
 from harness.calls.keywords import controlled_call, native_call
 from harness.calls.stored import stored_call
 from harness.contract import Config, Diverged
-from harness.conventions.native import NATIVE, Declared
+from harness.conventions.declared import Declared
 from harness.data.prepared import Dataset
 from harness.data.tables import check_arrays
 from harness.draws.generators import native_seed
@@ -26,7 +26,7 @@ from harness.experiment.file import load, parse, parse_arguments, suites
 from harness.experiment.sections import ARRAYS
 from harness.planning.plan import plan
 from harness.reference.trainer import Reference
-from harness.registry import load_trainer
+from harness.registry import declared_by, load_trainer
 from harness.storage.store import Store, unflatten, unpack
 from harness.training import checkpoints
 from harness.training.checkpoints import Checkpoints, Path, distance, kept_epochs, parity_arrays
@@ -206,7 +206,7 @@ def test_of_many_points_a_thousand_are_kept(store):
 def test_a_network_in_a_native_way_has_the_constants_of_its_framework_in_its_hidden_units(store, monkeypatch):
     X = np.linspace(-1, 1, 30)[:, None]
     settings = {"activation": "leaky_relu", "backends": ["numpy"], "modes": ["native"], "hidden": (4,), "scale": "none"}
-    monkeypatch.setitem(NATIVE["numpy"], "leaky_slope", Declared(0.5, "harness/conventions/native.py"))
+    monkeypatch.setitem(declared_by("numpy"), "leaky_slope", Declared(0.5, "harness/conventions/native.py"))
     results = sweep(X, X[:, 0], store, **settings)
     ((row, arrays),) = stored(results, "plane")
     first = weights_of(results, row)[0]

@@ -9,7 +9,7 @@ import pytest
 import harness
 from harness import registry
 from harness.experiment.file import parse
-from harness.registry import Backend
+from harness.manifest import Backend
 from harness.storage.store import METRICS, Store
 from tests import faults
 from tests.conftest import small_table

@@ -17,7 +17,7 @@ from harness.checks import CheckResult, arithmetic, nothing_trained
 from harness.cli import COMMANDS, invoke
 from harness.cli.options import pick_cell
 from harness.experiment.file import parse
-from harness.registry import Backend
+from harness.manifest import Backend
 from tests.conftest import small_table
 from tests.test_run import write_experiment
 

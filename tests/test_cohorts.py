@@ -15,10 +15,10 @@ from harness.execution import worker
 from harness.experiment.datasets import load_datasets
 from harness.experiment.file import parse
 from harness.linting.findings import LintWarning
+from harness.manifest import Backend
 from harness.planning import cohorts
 from harness.planning.cohorts import chunks, most_members
 from harness.planning.plan import plan
-from harness.registry import Backend
 from harness.training.extras import Keep
 from harness.training.metrics import score_of
 from harness.training.trial import train_stack

@@ -10,7 +10,8 @@ import pytest
 from harness import registry
 from harness.checks import CHECKS, arithmetic, run_check
 from harness.cli import invoke
-from harness.registry import BUILT_IN, Backend, load_trainer
+from harness.manifest import Backend
+from harness.registry import BUILT_IN, load_trainer
 from tests.mutants import MUTANTS, Correct, L2OffByTwo, NativeOfNoIdiom, TextAsArithmetic
 from tests.mutants_at_large import MUTANTS_AT_LARGE, NamesOnePrecision, OneFunctionForEachPrecision
 from tests.mutants_of_parts import MUTANTS_OF_PARTS

@@ -14,13 +14,12 @@ import pytest
 from harness.calls.keywords import controlled_call, native_call
 from harness.cli import invoke
 from harness.contract import OPTIMIZER_CONSTANTS, Config
-from harness.conventions.native import NATIVE, native_row
 from harness.conventions.table import CONVENTIONS, GIVEN, Row
 from harness.conventions.translation import config_under
 from harness.draws.batches import draw_batches
 from harness.draws.recipe import Recipe
 from harness.recording.file import RecordedBatches
-from harness.registry import BUILT_IN
+from harness.registry import BUILT_IN, declared_by, native_backends, native_row
 from harness.replay.stack import replay
 from harness.replay.training import Member
 from harness.training.parity import deviation
@@ -28,7 +27,7 @@ from tests.test_native import prepared
 from tests.watch import watch
 
 ROOT = Path(__file__).resolve().parent.parent
-BACKENDS = [backend.name for backend in BUILT_IN if backend.name in NATIVE and backend.missing() is None]
+BACKENDS = [backend.name for backend in BUILT_IN if backend.name in native_backends() and backend.missing() is None]
 SGD = ("sgd", "momentum", "nesterov")
 RATE = {**dict.fromkeys(SGD, 0.05), "adam": 0.003, "rmsprop": 0.002, "adagrad": 0.02, "adagrad_momentum": 0.01}
 
@@ -64,19 +63,19 @@ def installed(file):
 # ---------------------------------------------------------------- the declarations
 
 
-@pytest.mark.parametrize("backend", NATIVE)
+@pytest.mark.parametrize("backend", native_backends())
 def test_every_backend_declares_every_convention_that_it_has(backend):
-    assert set(CONVENTIONS) - set(NATIVE[backend]) == UNDECLARED | LACKS.get(backend, set())
+    assert set(CONVENTIONS) - set(declared_by(backend)) == UNDECLARED | LACKS.get(backend, set())
 
 
 def test_the_table_has_every_convention_of_a_row():
     assert set(CONVENTIONS) == set(Row.__dataclass_fields__)
 
 
-@pytest.mark.parametrize("backend", NATIVE)
+@pytest.mark.parametrize("backend", native_backends())
 def test_every_declared_value_is_one_of_the_table_s(backend):
     for optimizer in ("sgd", "nesterov", "adam", "adagrad", "rmsprop"):
-        for name, declared in NATIVE[backend].items():
+        for name, declared in declared_by(backend).items():
             value, values = declared.at(settings(optimizer)), CONVENTIONS[name].values
             law = str(value).partition("(")[0]
             named = str(value) in values or any(key.startswith(f"{law}(") for key in values if "(" in str(value))
@@ -84,9 +83,11 @@ def test_every_declared_value_is_one_of_the_table_s(backend):
             assert named or number or value == GIVEN, (name, value)
 
 
-@pytest.mark.parametrize(("backend", "name"), [(backend, name) for backend in NATIVE for name in NATIVE[backend]])
+@pytest.mark.parametrize(
+    ("backend", "name"), [(backend, name) for backend in native_backends() for name in declared_by(backend)]
+)
 def test_the_source_of_a_declaration_exists_and_holds_what_it_names(backend, name):
-    declared = NATIVE[backend][name]
+    declared = declared_by(backend)[name]
     texts = [installed(file) for file in declared.files]
     for symbol in declared.source.partition(": ")[2].split(", "):
         assert any(symbol in text for text in texts), symbol
@@ -198,7 +199,7 @@ def test_the_source_shows_the_value(backend, name, line):
     def bare(text):
         return "".join(text.split())
 
-    assert any(bare(line) in bare(installed(file)) for file in NATIVE[backend][name].files)
+    assert any(bare(line) in bare(installed(file)) for file in declared_by(backend)[name].files)
 
 
 DEFAULTS = {
@@ -290,7 +291,7 @@ def test_the_whole_table_names_every_convention_value_and_backend(capsys):
         for value, formula in convention.values.items():
             assert value in block
             assert formula in block
-        assert all(f"\n  {backend}" in block for backend in NATIVE)
+        assert all(f"\n  {backend}" in block for backend in native_backends())
 
 
 def test_two_rows_show_only_where_they_differ(capsys):

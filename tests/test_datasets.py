@@ -653,3 +653,11 @@ def test_dates_that_pandas_cannot_count_are_one_line():
 )
 def test_a_single_target_that_came_as_a_column_is_known_as_one(y, column):
     assert check_arrays(X3, y, None)[5] is column
+
+
+def test_names_that_come_twice_are_refused_before_the_table_is_parsed(tmp_path, monkeypatch):
+    path, read = tmp_path / "twice.csv", pd.read_csv
+    path.write_text("c,c,y\n1,2,0\n3,4,1\n")
+    monkeypatch.setattr(pd, "read_csv", lambda *a, **k: read(*a, **k) if k.get("nrows") == 1 else pytest.fail("parsed"))
+    with pytest.raises(RequestError, match="column 'c': the name stands there more than once"):
+        load_table(path, "y", None)

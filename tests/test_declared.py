@@ -7,8 +7,6 @@ from functools import cache
 import numpy as np
 import pytest
 
-from harness.conventions.native import NATIVE, native_row
-from harness.conventions.profiles import row_of
 from harness.conventions.table import CONVENTIONS, GIVEN, LOG_OF_P, Row
 from harness.conventions.translation import controlled_row
 from harness.draws.recipe import Recipe
@@ -17,7 +15,7 @@ from harness.experiment.datasets import load_datasets
 from harness.experiment.file import parse
 from harness.planning.plan import plan
 from harness.reference.trainer import forward
-from harness.registry import BUILT_IN
+from harness.registry import BUILT_IN, declared_by, native_backends, native_row, row_of
 from harness.replay.outputs import answered
 from harness.replay.scores import score_rows
 from harness.replay.stack import replay
@@ -43,8 +41,8 @@ from tests.declared import (
 from tests.starts import LAWS, start_case
 from tests.watch import watch
 
-INSTALLED = [backend.name for backend in BUILT_IN if backend.name in NATIVE and backend.missing() is None]
-everything = pytest.mark.skipif(len(INSTALLED) < len(NATIVE), reason="needs every framework")
+INSTALLED = [backend.name for backend in BUILT_IN if backend.name in native_backends() and backend.missing() is None]
+everything = pytest.mark.skipif(len(INSTALLED) < len(native_backends()), reason="needs every framework")
 
 # every optimizer and every activation once, and every task
 NAMES = (
@@ -65,7 +63,7 @@ def in_single(backend: str, name: str) -> Fit:
 
 SINGLE_FITS = [(backend, name) for backend in INSTALLED for name in NAMES if not lacks(backend, name)]
 FITS = [*SINGLE_FITS, *((backend, name) for backend in INSTALLED for name in LONGER)]
-LOGGING = [backend for backend in INSTALLED if "logged_loss" in NATIVE[backend]]
+LOGGING = [backend for backend in INSTALLED if "logged_loss" in declared_by(backend)]
 
 
 @pytest.mark.parametrize(("backend", "name"), FITS)
@@ -126,7 +124,7 @@ def test_what_is_used_where_nothing_is_given():
         return [f"{rate(optimizer):.3g}" for optimizer in optimizers]
 
     def says(backend, name):
-        return NATIVE[backend][name].says
+        return declared_by(backend)[name].says
 
     of = keras.optimizers
     sgd, *others = rates([of.SGD(), of.Adam(), of.Adagrad(), of.RMSprop()], lambda o: float(o.learning_rate))
@@ -227,7 +225,7 @@ def native_cases(backend: str, name: str) -> list[Case]:
     return [fit(backend, shown).trained for shown in SHOWN_IN.get(name, ("sgd",)) if not lacks(backend, shown)]
 
 
-DECLARED = [(backend, name) for backend in INSTALLED for name in NATIVE[backend]]
+DECLARED = [(backend, name) for backend in INSTALLED for name in declared_by(backend)]
 
 
 @pytest.mark.parametrize(("backend", "name"), DECLARED)
@@ -425,7 +423,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
 
 def cases(name: str) -> list[Case]:
     """Every case in which a convention shows."""
-    native = (native_cases(backend, name) for backend in INSTALLED if name in NATIVE[backend])
+    native = (native_cases(backend, name) for backend in INSTALLED if name in declared_by(backend))
     return [*map(case_of, SHOWN_BY.get(name, ())), *(case for each in native for case in each)]
 
 

@@ -13,7 +13,7 @@ from harness.cli import invoke
 from harness.execution.doctor import environment, look_at_store, try_backends
 from harness.execution.runner import run
 from harness.experiment.file import parse
-from harness.registry import Backend
+from harness.manifest import Backend
 from tests.conftest import small_table
 
 BROKEN = {

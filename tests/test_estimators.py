@@ -25,8 +25,9 @@ from harness.draws.batches import draw_batches
 from harness.draws.recipe import Recipe
 from harness.draws.starts import draw_start
 from harness.execution.executor import ENVIRONMENT
+from harness.manifest import Backend
 from harness.reference.trainer import Reference
-from harness.registry import BUILT_IN, Backend
+from harness.registry import BUILT_IN
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("numpy", "torch")
@@ -279,7 +280,7 @@ def test_a_fit_leaves_every_global_setting_as_it_was(backend):
 def other_backends(monkeypatch):
     extra = (
         Backend("absent", "absent:Trainer", ("no_such_framework",), "pip install no-such-framework"),
-        Backend("theirs", "backends.numpy:NumpyTrainer"),
+        Backend("theirs", "backends.numpy.trainer:NumpyTrainer"),
         Backend("broken", "no_such_module:Trainer"),
     )
     monkeypatch.setattr(registry, "BUILT_IN", registry.BUILT_IN + extra)

@@ -14,7 +14,6 @@ from harness.checks.problem import N_ROWS, problem
 from harness.cli import invoke
 from harness.cli.explain import show
 from harness.contract import Config
-from harness.conventions.native import native_row
 from harness.conventions.table import Row
 from harness.conventions.translation import config_under, controlled_row, recipe_under
 from harness.draws.batches import draw_batches
@@ -29,6 +28,7 @@ from harness.explaining.measuring import Measured
 from harness.explaining.sentences import WIDTH, table_lines
 from harness.explaining.switching import Game, Replays, in_force, play, resolved
 from harness.planning.plan import plan
+from harness.registry import native_row
 from harness.replay.scores import LOST, Scores, score_rows
 from harness.replay.stack import replay
 from harness.replay.training import Member

@@ -20,8 +20,8 @@ from harness.cli.output import Output
 from harness.experiment.datasets import load_datasets
 from harness.experiment.file import load, parse
 from harness.experiment.sections import SECTIONS
+from harness.manifest import Backend
 from harness.planning.plan import plan
-from harness.registry import Backend
 from harness.support.progress import Lines, Tally, duration
 from tests.conftest import small_table
 from tests.terminal import in_a_terminal

@@ -56,11 +56,20 @@ def imports(path, module_level_only=False):
             yield node.module
 
 
-@pytest.mark.parametrize("path", (ROOT / "backends").glob("*.py"), ids=lambda path: path.name)
+SAME_FRAMEWORK = {"torch_manual": "torch", "tensorflow": "keras"}  # whose files a backend may read beside its own
+
+
+@pytest.mark.parametrize("path", (ROOT / "backends").glob("*/*.py"), ids=lambda path: "/".join(path.parts[-2:]))
 def test_a_backend_knows_only_the_contract_and_its_own_files(path):
     own = {name for name in imports(path) if name.split(".")[0] in ("harness", "reports", "experiments", "backends")}
-    files = {f"backends.{file.stem}" for file in path.parent.glob(f"{path.stem.partition('_')[0]}*.py")}
-    assert own <= {"harness.contract"} | files | ({"backends.lecture"} if path.name == "numpy.py" else set())
+    known = {
+        "__init__": {"harness.manifest"},
+        "conventions": {"harness.contract", "harness.conventions.declared", "harness.conventions.table"},
+    }.get(path.stem, {"harness.contract"})
+    folder = path.parent.name
+    folders = {folder, SAME_FRAMEWORK.get(folder, folder)}
+    files = {f"backends.{name}.{file.stem}" for name in folders for file in (ROOT / "backends" / name).glob("*.py")}
+    assert own <= known | files
 
 
 @pytest.mark.parametrize("path", (ROOT / "reports").rglob("*.py"), ids=lambda path: path.name)

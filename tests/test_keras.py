@@ -12,7 +12,7 @@ from harness.training.parity import deviation
 
 pytest.importorskip("keras", reason=backend("keras").missing())
 
-from backends.keras import KerasTrainer
+from backends.keras.trainer import KerasTrainer
 
 CONFIG = replace(SMALL, optimizer="adagrad_momentum", learning_rate=0.05, initial_accumulator=0.1, epochs=2)
 

@@ -13,15 +13,13 @@ from harness.calls.keywords import agree, controlled_call, native_call, sklearn_
 from harness.calls.switched import _FAMILY, Switch, order
 from harness.calls.taken_over import _GROUPS, take_over
 from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config
-from harness.conventions.native import NATIVE, native_row
-from harness.conventions.profiles import row_of
 from harness.conventions.table import CONVENTIONS
 from harness.conventions.translation import differing
 from harness.draws.batches import draw_batches
 from harness.draws.recipe import Recipe
 from harness.draws.starts import INITS, draw_start
 from harness.registry import backend as find
-from harness.registry import load_trainer
+from harness.registry import load_trainer, native_backends, native_row, row_of
 from harness.replay.stack import Stack, replay
 from harness.replay.training import Member
 from harness.support.errors import RequestError
@@ -159,7 +157,7 @@ def test_what_scikit_learn_lacks_is_what_its_adapter_does_not_support():
 
 def test_what_has_no_native_form_is_a_comment_with_the_reason():
     for changes in ({"l1": 0.1}, {"dropout": (0.0, 0.5)}):
-        for backend in NATIVE:
+        for backend in native_backends():
             (line,) = native_call(backend, settings(**changes))
             assert line.startswith("# native mode has no ")
     assert native_call("keras", settings("adagrad_momentum")) == ["# keras has no Adagrad with momentum"]
@@ -170,7 +168,9 @@ def test_what_has_no_native_form_is_a_comment_with_the_reason():
 # ---------------------------------------------------------------- the lines that make a pair agree
 
 
-needs = {name: pytest.mark.skipif(name not in BACKENDS, reason=f"{name} is not installed") for name in NATIVE}
+needs = {
+    name: pytest.mark.skipif(name not in BACKENDS, reason=f"{name} is not installed") for name in native_backends()
+}
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ ALL_ROWS += ("course-2018-tensorflow", "course-2018-keras", "course-2024", "assi
 def test_every_pair_has_a_line_for_every_convention_in_which_it_differs(optimizer):
     config = settings(optimizer, activation=("leaky_relu",))
     for task in (config, replace(OTHER_TASKS["regression"], optimizer=optimizer, activation=("softplus",))):
-        for a in NATIVE:
+        for a in native_backends():
             for b in ALL_ROWS:
                 names = differing(task, row_of(a, task, Recipe()), row_of(b, task, Recipe()))
                 for name in names:
@@ -226,7 +226,7 @@ def test_every_pair_has_a_line_for_every_convention_in_which_it_differs(optimize
 
 def sklearn_step(config, arguments):
     """The weights after one batch of an MLPClassifier with these arguments, from a given start."""
-    from backends.sklearn import Classifier, checked_targets
+    from backends.sklearn.trainer import Classifier, checked_targets
 
     y = checked_targets(config, digits().y)
     model = Classifier(
@@ -346,7 +346,7 @@ def test_torch_s_optimizer_is_made_once_with_the_row_s_l2_and_constants(optimize
 def test_no_two_lines_set_one_argument_to_two_values(optimizer):
     """Of every pair, two and three conventions, and all; network, start and batches are code of their own."""
     config = settings(optimizer)
-    for a, b in product(NATIVE, ALL_ROWS):
+    for a, b in product(native_backends(), ALL_ROWS):
         differ = differing(config, row_of(a, config, Recipe()), row_of(b, config, Recipe()))
         names = [name for name in differ if CONVENTIONS[name].phase not in ("start", "batches")]
         for some in (names, *combinations(names, 2), *combinations(names, 3)):

@@ -7,16 +7,15 @@ import pytest
 
 from experiments.datasets import DATASETS
 from harness.contract import Config
-from harness.conventions.native import NATIVE
 from harness.data.prepared import Dataset, prepare
 from harness.draws.generators import native_seed
 from harness.draws.splits import draw_split
-from harness.registry import BUILT_IN, load_trainer
+from harness.registry import BUILT_IN, load_trainer, native_backends
 from harness.training.metrics import quick
 from harness.training.parity import deviation
 
 # torch-manual has no native mode: PyTorch's own way is that of the backend torch
-BACKENDS = [backend for backend in BUILT_IN if backend.name in NATIVE and backend.missing() is None]
+BACKENDS = [backend for backend in BUILT_IN if backend.name in native_backends() and backend.missing() is None]
 
 # A learning rate at which each backend's own SGD learns the digits in ten epochs: their conventions differ that much.
 LEARNING_RATE = {"numpy": 0.01, "sklearn": 0.1, "tensorflow": 1.0, "keras": 1.0, "torch": 1.0}

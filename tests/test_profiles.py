@@ -8,13 +8,11 @@ import pytest
 import harness
 from experiments.datasets import DATASETS
 from harness.contract import Config
-from harness.conventions.native import native_row
-from harness.conventions.profiles import PROFILES, row_of
 from harness.conventions.table import CONVENTIONS, Row
 from harness.data.prepared import Part, Prepared
 from harness.draws.recipe import Recipe
 from harness.experiment.file import load, parse
-from harness.registry import profiles
+from harness.registry import PROFILES, native_row, profiles, row_of
 from harness.replay.profile_trainer import profile_trainer
 from harness.replay.stack import replay
 from harness.replay.training import drawn_member

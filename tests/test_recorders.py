@@ -21,7 +21,7 @@ keras = pytest.importorskip("keras", reason=backend("keras").missing())
 from torch import nn  # noqa: E402
 from torch.utils.data import DataLoader, TensorDataset  # noqa: E402
 
-from backends.keras import precision  # noqa: E402
+from backends.keras.trainer import precision  # noqa: E402
 from backends.keras_recorder import KerasRecorder  # noqa: E402
 from backends.torch_recorder import TorchRecorder, epochs_of  # noqa: E402
 

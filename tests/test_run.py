@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 import harness
-from harness import registry
+from harness import manifest, registry
 from harness.experiment.file import parse
-from harness.registry import Backend
+from harness.manifest import Backend
 from harness.storage.store import Store
 from tests import faults
 from tests.conftest import small_table
@@ -173,14 +173,14 @@ def test_no_chatter_of_an_adapter_reaches_the_screen(store, capfd):
 @pytest.mark.usefixtures("extra_backends")
 def test_what_is_unsupported_is_looked_at_again(store, monkeypatch):
     assert by_momentum(sweep(faulty(faults.REFUSE), store)).loc[faults.REFUSE, "status"] == "unsupported"
-    monkeypatch.setattr(registry, "BUILT_IN", (Backend("faulty", "backends.numpy:NumpyTrainer", ("numpy",)),))
+    monkeypatch.setattr(registry, "BUILT_IN", (Backend("faulty", "backends.numpy.trainer:NumpyTrainer", ("numpy",)),))
     registry.backends.cache_clear()
     assert by_momentum(sweep(faulty(faults.REFUSE), store)).loc[faults.REFUSE, "status"] == "ok"
 
 
 def test_a_row_of_another_backend_version_is_stale(store, monkeypatch):
     sweep(experiment(backends=["numpy", "sklearn"], modes=["controlled"]), store)
-    monkeypatch.setattr(registry, "version_of", lambda package: "0.1" if package == "sklearn" else np.__version__)
+    monkeypatch.setattr(manifest, "version_of", lambda package: "0.1" if package == "sklearn" else np.__version__)
     rows = sweep(experiment(backends=["numpy", "sklearn"], modes=["controlled"]), store).frame()
     assert set(rows.loc[rows["stale"], "backend"]) == {"sklearn"}
 
@@ -256,7 +256,7 @@ def test_an_absent_framework_is_a_row_with_the_command_that_installs_it(store):
 @pytest.mark.usefixtures("extra_backends")
 def test_what_was_not_installed_is_looked_at_again(store, monkeypatch):
     sweep(experiment(backends=["absent"], modes=["controlled"]), store)
-    monkeypatch.setattr(registry, "BUILT_IN", (Backend("absent", "backends.numpy:NumpyTrainer", ("numpy",)),))
+    monkeypatch.setattr(registry, "BUILT_IN", (Backend("absent", "backends.numpy.trainer:NumpyTrainer", ("numpy",)),))
     registry.backends.cache_clear()
     assert set(sweep(experiment(backends=["absent"], modes=["controlled"]), store).frame()["status"]) == {"ok"}
 
@@ -350,7 +350,7 @@ KILLED = """
 import sys
 sys.path.insert(0, {root!r})
 from harness import registry
-from harness.registry import Backend
+from harness.manifest import Backend
 registry.BUILT_IN += (Backend("slow", "tests.faults:Slow", ("numpy",)),)
 from harness import run
 run({path!r}, store={store!r}, progress=False)

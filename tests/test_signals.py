@@ -35,7 +35,7 @@ harness.cli.main(["run", {path!r}, "--store", {store!r}, "--out", {out!r}])
 
 SLOW = """
 from harness import registry
-from harness.registry import Backend
+from harness.manifest import Backend
 registry.BUILT_IN += (Backend("slow", "tests.faults:Slow", ("numpy",)),)
 """
 

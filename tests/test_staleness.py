@@ -7,9 +7,9 @@ import sys
 import pytest
 
 import harness
-from harness import registry
+from harness import manifest, registry
 from harness.experiment.file import parse
-from harness.registry import Backend
+from harness.manifest import Backend
 from harness.support import source
 from harness.support.source import required_by, source_of_function, source_of_module
 from tests.conftest import small_table
@@ -18,7 +18,7 @@ from tests.servers import sql
 ADAPTER = '''
 """A backend."""
 
-from backends.numpy import NumpyTrainer
+from backends.numpy.trainer import NumpyTrainer
 
 from {package}.parts import RATE
 
@@ -102,8 +102,8 @@ def test_a_row_without_a_hash_is_not_stale(package, store):
 
 def test_an_upgrade_of_anything_that_is_required_makes_rows_stale(package, store, monkeypatch):
     run(store)
-    real = registry.version_of
-    monkeypatch.setattr(registry, "version_of", lambda name: "99.0" if name == "pydantic" else real(name))
+    real = manifest.version_of
+    monkeypatch.setattr(manifest, "version_of", lambda name: "99.0" if name == "pydantic" else real(name))
     assert run(store)["stale"]
     assert not run(store, refresh=True)["stale"]
 
@@ -112,7 +112,7 @@ def test_the_report_names_the_versions_of_what_is_required(package, store):
     table = small_table()
     table["run"] = {"backends": ["own"], "modes": ["controlled"]}
     results = harness.run(parse(table), store=store, progress=False)
-    pydantic = registry.version_of("pydantic")
+    pydantic = manifest.version_of("pydantic")
     assert f"pydantic {pydantic}" in results.study().facts["own"]
     assert set(results.study().rows["backend_version"]) == {results.study().facts["own"]}
     assert "pydantic" not in results.frame()["backend_version"].iloc[0]
@@ -128,11 +128,11 @@ def test_no_adapter_is_imported_to_be_hashed(package):
 
 
 def test_only_the_profiles_of_the_function_that_was_edited_are_stale(tmp_path):
-    import harness.conventions.profiles
+    from experiments import profiles
 
     file = tmp_path / "profiles.py"
-    shutil.copy(harness.conventions.profiles.__file__, file)
-    rows = {name: profile.row.__name__ for name, profile in harness.conventions.profiles.PROFILES.items()}
+    shutil.copy(profiles.__file__, file)
+    rows = {name: profile.row.__name__ for name, profile in profiles.PROFILES.items()}
 
     def hashes():
         source_of_function.cache_clear()
@@ -174,4 +174,4 @@ def test_status_counts_what_is_stale(package, store, capfd):
 
 
 def test_every_module_that_an_adapter_imports_counts():
-    assert len(source._trees("backends.torch")) == 3  # and its native way, and its optimizers
+    assert len(source._trees("backends.torch.trainer")) == 3  # and its native way, and its optimizers

@@ -11,7 +11,7 @@ from harness.registry import backend
 
 tf = pytest.importorskip("tensorflow", reason=backend("tensorflow").missing())
 
-from backends import tensorflow as adapter  # noqa: E402
+from backends.tensorflow import trainer as adapter  # noqa: E402
 
 
 def train_stack(config, members, after_epoch):

@@ -11,7 +11,6 @@ pytest.importorskip("torch", reason="the independent code that plants the causes
 from harness import registry
 from harness.cli import invoke
 from harness.contract import Config
-from harness.conventions.profiles import row_of
 from harness.conventions.table import CONVENTIONS
 from harness.conventions.translation import differing
 from harness.draws.batches import draw_batches
@@ -19,8 +18,9 @@ from harness.draws.recipe import Recipe
 from harness.draws.starts import INITS, draw_start
 from harness.experiment.datasets import load_datasets
 from harness.experiment.file import parse
+from harness.manifest import Backend
 from harness.recording.file import read, write
-from harness.registry import Backend
+from harness.registry import row_of
 from harness.support.errors import RequestError
 from harness.tracing.identify import identify
 from harness.tracing.runs import controlled_side, draws_of, train_watched, trial_of, watched
@@ -253,6 +253,12 @@ def test_the_law_of_a_start_is_told_from_its_draws(init, bias):
         # LeCun's normal law and PyTorch's uniform one are each alone with their spread; glorot's and he's too
         assert law.value == init
         assert law_of_biases(start, law.value).value == bias
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_start_that_is_not_finite_has_no_law(value):
+    start = ({"W": np.array([[0.1, value], [0.2, 0.3]]), "b": np.array([0.1, value])},)
+    assert law_of_weights(start).value is law_of_biases(start, None).value is None
 
 
 @pytest.mark.parametrize("batches", ["permutation", "independent", "replacement", "in_order", "bootstrap", "skipping"])

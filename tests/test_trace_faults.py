@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("torch", reason="the recordings are of trainings in PyTorch")
 
 from harness.cli import invoke
-from harness.conventions.profiles import row_of
 from harness.experiment.datasets import load_datasets
 from harness.recording.file import Recording, read, write
+from harness.registry import row_of
 from harness.replay.training import member_of
 from harness.support.errors import RequestError
 from harness.tracing import identify as identifying

@@ -125,7 +125,7 @@ def in_torch(path):
 
 def in_keras(path):
     keras = pytest.importorskip("keras", reason=backend("keras").missing())
-    from backends.keras import precision
+    from backends.keras.trainer import precision
     from backends.keras_recorder import KerasRecorder
 
     with precision("float64"):

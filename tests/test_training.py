@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backends.numpy import NumpyTrainer
+from backends.numpy.trainer import NumpyTrainer
 from harness.checks.problem import SMALL, batches_of, problem, rows_of, start_of
 from harness.data.prepared import Part, Prepared
 from harness.reference.trainer import Reference

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from harness.contract import Config
-from harness.conventions.native import NATIVE
 from harness.recording.file import read, write
-from harness.registry import BUILT_IN, load_trainer
+from harness.registry import BUILT_IN, load_trainer, native_backends
 from harness.registry import backend as find
 from harness.training.parity import deviation
 from tests.test_native import TASKS, prepared
 from tests.watch import watch
 
-BACKENDS = [backend.name for backend in BUILT_IN if backend.name in NATIVE and backend.missing() is None]
+BACKENDS = [backend.name for backend in BUILT_IN if backend.name in native_backends() and backend.missing() is None]
 SEED, L2 = 3, 0.01
 
 # What each framework adds to the gradient that its optimizer is given, as a factor of L2 * W in a batch of n rows, and

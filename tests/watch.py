@@ -113,7 +113,7 @@ def noting_generator() -> Iterator[list[NotingGenerator]]:
 
 @contextmanager
 def watch_numpy(trainer: Trainer, tape: Tape) -> Iterator[None]:
-    from backends.lecture import NeuralNetwork
+    from backends.numpy.native import NeuralNetwork
 
     update = NeuralNetwork.update
 
@@ -234,7 +234,7 @@ def as_arrays(noted: dict) -> dict:
 def watch_tensorflow(trainer: Trainer, tape: Tape) -> Iterator[None]:
     import tensorflow as tf
 
-    import backends.tensorflow_native as module
+    import backends.tensorflow.native as module
 
     noted = {}
     forward, function = module.forward, tf.function

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 
 from harness.calls.taken_over import agree
-from harness.conventions.profiles import CONTROLLED, row_of
 from harness.conventions.table import CONVENTIONS
 from harness.data.prepared import Datasets
 from harness.experiment.datasets import load_datasets
 from harness.experiment.file import load, suites
 from harness.planning.cohorts import chunks
 from harness.planning.plan import Trial, plan
+from harness.registry import CONTROLLED, row_of
 from harness.support.errors import RequestError
 from tools.cases import BACKENDS, cases
 

@@ -17,11 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from harness.contract import StackTrainer, Weights
-from harness.conventions.profiles import CONTROLLED, row_of
 from harness.data.prepared import Prepared
 from harness.execution import worker
 from harness.planning.plan import Trial
-from harness.registry import backend, load_trainer
+from harness.registry import CONTROLLED, backend, load_trainer, row_of
 from harness.replay.stack import replay
 from harness.replay.training import member_of
 from harness.support.denormals import flush_denormals

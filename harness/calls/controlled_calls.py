@@ -1,4 +1,4 @@
-"""The lines that each adapter runs in controlled mode, with every number filled in; `backends/NAME.py` has the helpers.
+"""The lines that each adapter runs in controlled mode, with every number filled in; the adapters have the helpers.
 
 What a network has beyond plain layers and L2 is named in a comment: there the adapter itself is the shorter text.
 """
@@ -6,6 +6,7 @@ What a network has beyond plain layers and L2 is named in a comment: there the a
 from collections.abc import Callable
 from typing import Any
 
+from harness import registry
 from harness.calls.native_calls import (
     CLASS,
     KERAS_NAME,
@@ -34,22 +35,30 @@ _FORMULA = {
 
 def _beyond(config: Config, backend: str) -> list[str]:
     """A comment that names what the lines below leave out."""
-    return [f"# and {', '.join(config.regularisation)}: backends/{backend}.py"] if config.regularisation else []
+    path, _ = _adapter(backend)
+    return [f"# and {', '.join(config.regularisation)}: {path.replace('.', '/')}.py"] if config.regularisation else []
 
 
-def _by_hand(backend: str, trainer: str) -> Callable[[Config], list[str]]:
+def _adapter(name: str) -> tuple[str, str]:
+    """The module and the class of a backend's adapter."""
+    module, _, trainer = registry.backend(name).trainer.partition(":")
+    return module, trainer
+
+
+def _by_hand(backend: str) -> Callable[[Config], list[str]]:
     """A backend whose arithmetic is written out in its adapter: the formulas, and the adapter itself."""
 
     def lines(config: Config) -> list[str]:
         constants = [f"{name} = {getattr(config, name)!r}" for name in OPTIMIZER_CONSTANTS.get(config.optimizer, ())]
         rows = "mean" if config.reduction == "mean" else "sum"
+        module, trainer = _adapter(backend)
         numbers = ", ".join([f"lr = {config.learning_rate!r} or the schedule's", *constants])
         return [
             f"# loss: {rows} over the rows + ({config.l2!r} / 2) * sum(W**2), in {config.dtype}",
             f"# {config.optimizer}: {_FORMULA[config.optimizer]}",
             f"# {numbers}",
             *_beyond(config, backend),
-            f"from backends.{backend} import {trainer}",
+            f"from {module} import {trainer}",
             f"trainer = {trainer}(config, start)",
             "trainer.train(X, y, batches, after_epoch=lambda epoch: False)",
         ]
@@ -74,8 +83,8 @@ def _sklearn(config: Config) -> list[str]:
     return [
         "from itertools import groupby",
         "import numpy as np",
-        f"from backends.sklearn import {name}, {optimizer}",
-        "from backends.sklearn import checked_targets, every_class, gradient_scale",
+        f"from backends.sklearn.trainer import {name}, {optimizer}",
+        "from backends.sklearn.trainer import checked_targets, every_class, gradient_scale",
         *call(f"model = {name}(", arguments),
         *([] if regression else ["model.know(every_class(config))"]),
         f"model.build({config.layers}, start)",
@@ -126,8 +135,8 @@ def _keras(config: Config) -> list[str]:
     return [
         *_beyond(config, "keras"),
         "import numpy as np",
-        "from backends.keras import *",
-        "from backends.keras_optimizers import *",
+        "from backends.keras.trainer import *",
+        "from backends.keras.optimizers import *",
         "import keras",
         f"keras.config.set_floatx({code(config.dtype)})",
         f"keras.config.set_dtype_policy({code(config.dtype)})",
@@ -189,7 +198,7 @@ def _torch_batch_loss(config: Config) -> str:
 def _torch(config: Config) -> list[str]:
     """Plain PyTorch, which ends where the adapter's stacks end, to rounding."""
     if config.optimizer == "adagrad_momentum":  # torch.optim has none
-        return _by_hand("torch", "TorchTrainer")(config)
+        return _by_hand("torch")(config)
     labels = "int64" if config.task == "multiclass" else config.dtype
     return [
         *_beyond(config, "torch"),
@@ -216,11 +225,11 @@ def _torch(config: Config) -> list[str]:
 
 
 CONTROLLED_LINES: dict[str, Callable[[Config], list[str]]] = {
-    "numpy": _by_hand("numpy", "NumpyTrainer"),
+    "numpy": _by_hand("numpy"),
     "sklearn": _sklearn,
-    "tensorflow": _by_hand("tensorflow", "TensorFlowTrainer"),
+    "tensorflow": _by_hand("tensorflow"),
     "keras": _keras,
     "torch": _torch,
-    "torch-manual": _by_hand("torch_manual", "TorchManualTrainer"),
+    "torch-manual": _by_hand("torch-manual"),
 }
 """Backend -> what writes its lines for a config."""

@@ -46,7 +46,7 @@ def _lines(
 
 
 def sklearn_lacks(config: Config) -> str | None:
-    """Why scikit-learn's networks cannot train `config`, or None. `backends/sklearn.py` says it in more words."""
+    """Why scikit-learn's networks cannot train `config`, or None. The adapter says it in more words."""
     model = "MLPRegressor" if config.task == "regression" else "MLPClassifier"
     lacking = [name for name in config.activation if name not in SKLEARN_ACTIVATION]
     lacking += [config.optimizer] if config.optimizer not in ("sgd", "momentum", "nesterov", "adam") else []

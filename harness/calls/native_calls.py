@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from harness.contract import OPTIMIZER_CONSTANTS, Config, constants_of
-from harness.conventions.native import NATIVE
+from harness.registry import declared_by
 
 WIDTH = 96
 
@@ -255,11 +255,11 @@ def config_lines(config: Config, **changes: Any) -> list[str]:
 def _numpy_native(config: Config, seed: int) -> list[str]:
     targets = f"np.eye({config.n_outputs})[y]" if config.task == "multiclass" else "y"
     read = constants_of(config.optimizer, config.activation)
-    declared = {name: NATIVE["numpy"][name].at(config) for name in (*read, "dtype")}
+    declared = {name: declared_by("numpy")[name].at(config) for name in (*read, "dtype")}
     own = {name: value for name, value in declared.items() if name not in config.written | {"momentum"}}
     return [
         "import numpy as np",
-        "from backends.lecture import NeuralNetwork",
+        "from backends.numpy.native import NeuralNetwork",
         "from harness import Config",
         *config_lines(config, **own),
         f"network = NeuralNetwork(config, X, {targets}, seed={seed})",

@@ -11,10 +11,9 @@ from typing import Any
 from harness.calls.native_calls import CLASS, KERAS_NAME, TORCH_NAME, call, code, keras_loss, keywords
 from harness.calls.switched import Lines, Switch, batch_size, epochs, network, no_keyword, number, order, product, start
 from harness.contract import OPTIMIZER_CONSTANTS, Config
-from harness.conventions.native import NATIVE
-from harness.conventions.profiles import row_of
 from harness.conventions.table import CONVENTIONS, THROUGH_FLOAT32, Row
 from harness.draws.recipe import Recipe
+from harness.registry import declared_by, native_backends, row_of
 from harness.support.errors import RequestError, unknown
 
 _OWN = Recipe()
@@ -31,7 +30,9 @@ def agree(a: str, b: str, names: Sequence[str], config: Config, recipe: Recipe =
             raise RequestError(unknown("convention", name, CONVENTIONS))
     rows = {name: row_of(name, config, recipe) for name in (a, b)}
     pairs = ((a, b), (b, a))
-    return {own: take_over(own, rows[own], rows[other], names, config) for own, other in pairs if own in NATIVE}
+    return {
+        own: take_over(own, rows[own], rows[other], names, config) for own, other in pairs if own in native_backends()
+    }
 
 
 def take_over(backend: str, own: Row, other: Row, names: Sequence[str], config: Config) -> Lines:
@@ -206,7 +207,7 @@ def _kind(row: Row) -> str:
 def _constants(s: Switch, named: bool = False) -> dict[str, Any]:
     """The constants that the optimizer reads and that are not the framework's own, or, `named`, that are switched."""
     read = OPTIMIZER_CONSTANTS[_kind(s.row)]
-    declared = {name: NATIVE[s.backend][name].at(s.config) for name in read if name in NATIVE[s.backend]}
+    declared = {name: declared_by(s.backend)[name].at(s.config) for name in read if name in declared_by(s.backend)}
     return {
         name: getattr(s.row, name)
         for name in read
@@ -273,7 +274,7 @@ def _form(s: Switch, name: str) -> Lines:
             return [f"model._optimizer.epsilon = {s.row.epsilon!r} * {root}  # before step t"]
     helper = {"adam": "PaperAdam", "adagrad": "PaperAdagrad", "rmsprop": "PaperRMSprop"}.get(s.row.optimizer)
     if name == "epsilon_place" and value == "outside" and s.backend in ("keras", "tensorflow") and helper:
-        return [no_keyword(s, name, f"see {helper} in backends/keras_optimizers.py")]
+        return [no_keyword(s, name, f"see {helper} in backends/keras/optimizers.py")]
     return [no_keyword(s, name)]
 
 
@@ -329,7 +330,7 @@ def _rounded(s: Switch) -> Lines:
         return ["# constants: float(np.float32(0.9)) for 0.9, of " + through]
     if s.backend == "tensorflow":
         return ['# constants: np.float64(0.9) for 0.9 in every optimizer, and keras.config.set_floatx("float64")']
-    return ["# constants: np.float64(0.9) for 0.9 in optimizers; L2 by Penalty of backends/keras.py"]
+    return ["# constants: np.float64(0.9) for 0.9 in optimizers; L2 by Penalty of backends/keras/trainer.py"]
 
 
 def _stop(s: Switch) -> Lines:

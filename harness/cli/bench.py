@@ -12,7 +12,7 @@ from harness.cli import completion
 from harness.cli.options import JsonOption, QuietOption, make_folder, names
 from harness.cli.output import Output
 from harness.contract import DTYPES
-from harness.registry import Backend
+from harness.manifest import Backend
 from harness.support.environment import harness_version, machine, numpy_version
 from harness.support.errors import RequestError, unknown
 from harness.support.progress import make_progress

@@ -20,7 +20,7 @@ from harness.cli.options import JsonOption, QuietOption
 from harness.cli.output import Output
 from harness.execution import worker
 from harness.execution.executor import LocalExecutor
-from harness.registry import Backend
+from harness.manifest import Backend
 from harness.support.environment import harness_version, machine, numpy_version
 from harness.support.errors import RequestError, describe, short
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import typer
 
-from harness.conventions.profiles import CONTROLLED, PROFILES
-from harness.registry import backends
+from harness.registry import CONTROLLED, PROFILES, backends
 
 
 def experiment_names(incomplete: str) -> list[str]:

@@ -16,15 +16,13 @@ from harness.cli import completion
 from harness.cli.options import CellOption, pick_cell
 from harness.cli.output import Output
 from harness.contract import Config
-from harness.conventions.native import NATIVE
-from harness.conventions.profiles import CONTROLLED, PROFILES, row_of
 from harness.conventions.table import CONVENTIONS, GIVEN, Convention, Row
 from harness.draws.recipe import Recipe
 from harness.experiment.axes import describe_cell
 from harness.experiment.datasets import load_datasets
 from harness.experiment.file import load, suites
 from harness.planning.plan import Trial, plan
-from harness.registry import backends, check_row
+from harness.registry import CONTROLLED, PROFILES, backends, check_row, declared_by, native_backends, row_of
 from harness.support.errors import RequestError, unknown
 
 EXAMPLES = (
@@ -36,7 +34,7 @@ EXAMPLES = (
     "harness conventions --format markdown -o conventions.md",
 )
 
-ROWS = (*NATIVE, *PROFILES, CONTROLLED)
+ROWS = (*native_backends(), *PROFILES, CONTROLLED)
 _WIDTH = 100
 _OWN = ("optimizer", "momentum", "nesterov")  # what an experiment asks for
 
@@ -149,9 +147,9 @@ def _trial(source: str, cell: str) -> Trial:
 def _document(rows: tuple[str, ...], trial: Trial | None) -> dict[str, Any]:
     """All that is written, as plain data but for the entries."""
     if trial is None:
-        entries = [_general(convention, rows or tuple(NATIVE)) for convention in CONVENTIONS.values()]
+        entries = [_general(convention, rows or tuple(native_backends())) for convention in CONVENTIONS.values()]
         return {"rows": rows, "conventions": [entry for entry in entries if not rows or entry.differs]}
-    config, shown = trial.config, rows or (CONTROLLED, *NATIVE)
+    config, shown = trial.config, rows or (CONTROLLED, *native_backends())
     found = {name: row_of(name, config, trial.recipe) for name in shown}
     entries = [
         _in_force(convention, found)
@@ -159,7 +157,7 @@ def _document(rows: tuple[str, ...], trial: Trial | None) -> dict[str, Any]:
         if any(convention.applies(config, row) for row in found.values())
     ]
     entries = [entry for entry in entries if entry.differs or not (rows or entry.is_the_experiment_s)]
-    backends = [name for name in shown if name in NATIVE]
+    backends = [name for name in shown if name in native_backends()]
     reason = trial.not_native()
     document: dict[str, Any] = {"rows": rows, "cell": trial.settings(), "conventions": entries}
     document["native"] = {name: [f"# {reason}"] if reason else native_call(name, config) for name in backends}
@@ -173,18 +171,16 @@ def _general(convention: Convention, rows: Sequence[str]) -> Entry:
     """A convention for no experiment in particular."""
     uses = []
     for row in rows:
-        declared = NATIVE.get(row, {}).get(convention.name)
+        declared = declared_by(row).get(convention.name)
         value = str(declared) if declared is not None else _general_value(row, convention.name)
-        source = (
-            declared.source if declared is not None else "harness/conventions/profiles.py" if row in PROFILES else ""
-        )
+        source = declared.source if declared is not None else "experiments/profiles.py" if row in PROFILES else ""
         uses.append(Use(row, value, convention.formula(value), source))
     return Entry(convention.name, convention.title, convention.phase, dict(convention.values), uses)
 
 
 def _general_value(row: str, name: str) -> str:
     """What a profile or the harness uses, whatever the experiment's optimizer; "none" where there is no such thing."""
-    if row in NATIVE:
+    if row in native_backends():
         return (
             str(getattr(Row(), name))
             if name in ("hidden", "activation", "epochs", "n_batches")
@@ -204,7 +200,7 @@ def _in_force(convention: Convention, rows: dict[str, Row]) -> Entry:
     uses = []
     for name, row in rows.items():
         value = getattr(row, convention.name)
-        declared = NATIVE.get(name, {}).get(convention.name)
+        declared = declared_by(name).get(convention.name)
         source = declared.source if declared is not None else ""
         uses.append(Use(name, str(value), convention.formula(value), source))
     return Entry(convention.name, convention.title, convention.phase, dict(convention.values), uses)

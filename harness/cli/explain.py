@@ -14,7 +14,6 @@ from harness.cli.options import CellOption, JsonOption, QuietOption, make_folder
 from harness.cli.output import Output
 from harness.cli.trace import shown
 from harness.contract import Config
-from harness.conventions.native import NATIVE
 from harness.conventions.table import CONVENTIONS
 from harness.experiment.datasets import load_datasets
 from harness.experiment.file import Experiment, load
@@ -24,6 +23,7 @@ from harness.explaining.ladder import climb
 from harness.explaining.sentences import WIDTH, listed, table_lines
 from harness.planning.plan import plan
 from harness.recording.file import Recording, read
+from harness.registry import native_backends
 from harness.support.errors import RequestError
 from harness.tracing.identify import identify
 from harness.tracing.peeling import Identified
@@ -132,7 +132,7 @@ def show(explanations: Sequence[Explanation], output: Output = Output("explain")
         for framework, lines in explanation.keywords.items():
             output.say(f"\nto agree, in {framework}:")
             output.say("\n".join(f"  {line}" for line in lines))
-        codes = [name for name in dict.fromkeys((explanation.a, explanation.b)) if name not in NATIVE]
+        codes = [name for name in dict.fromkeys((explanation.a, explanation.b)) if name not in native_backends()]
         if codes and explanation.findings is not None and explanation.findings.closing:
             where = f"harness conventions EXP {explanation.a} {explanation.b}"
             output.say(f"\nto agree, in {' and '.join(codes)}: no framework, so no keyword arguments; see {where}")

@@ -70,6 +70,7 @@ def _read_csv(path: Path, targets: tuple[str, ...]) -> tuple[pd.DataFrame, pd.Da
             raise RequestError(
                 f"{path}: column {names.index('') + 1} has no name (a row number? drop it; in pandas: index=False)"
             )
+        _check_distinct(names, str(path))  # before pandas gives each of them another name, which it does one by one
         with warnings.catch_warnings():
             # pandas would drop the values that stand beyond the last name
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -85,7 +86,6 @@ def _read_csv(path: Path, targets: tuple[str, ...]) -> tuple[pd.DataFrame, pd.Da
         raise RequestError(f"{path}: cannot be read as CSV: {_line(error)}; save it as UTF-8, with commas") from None
     if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
         raise RequestError(f"{path}: its one column is {_listed(names)}: the values must be separated by commas")
-    _check_distinct(names, str(path))
     return _part(frame.set_axis(names, axis=1), targets, path)
 
 

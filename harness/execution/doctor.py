@@ -16,7 +16,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from harness.checks import CheckResult
 from harness.checks.problem import N_ROWS, SMALL, CheckFailed, Unsupported, compare
 from harness.execution.executor import LocalExecutor
-from harness.registry import Backend, load_trainer
+from harness.manifest import Backend
+from harness.registry import load_trainer
 from harness.storage.store import Store, shown, store_url
 from harness.support.environment import harness_version, machine, numpy_version
 from harness.support.errors import NotInstalled, RequestError, describe

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from harness import registry
-from harness.conventions.profiles import PROFILES
 from harness.conventions.translation import config_under
 from harness.data.prepared import Dataset, Datasets, fit_scale, task_of
 from harness.data.tables import check_arrays, check_csv
@@ -22,6 +21,7 @@ from harness.experiment.sections import ARRAYS
 from harness.linting.findings import Finding, warn
 from harness.linting.linter import lint_plan
 from harness.planning.plan import Trial, plan, split
+from harness.registry import PROFILES
 from harness.storage.results import Results
 from harness.storage.store import DEFAULT_STORE, Planned, Store
 from harness.support.errors import RequestError

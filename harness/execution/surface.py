@@ -3,11 +3,11 @@
 import numpy as np
 
 from harness.contract import Config, Weights
-from harness.conventions.profiles import row_of
 from harness.conventions.translation import config_under
 from harness.data.prepared import Dataset, Prepared, fit_scale
 from harness.planning.plan import Trial
 from harness.reference.trainer import forward
+from harness.registry import row_of
 from harness.support.errors import RequestError
 
 LINES = 100

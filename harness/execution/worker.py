@@ -15,13 +15,13 @@ import numpy as np
 from harness.checks import CheckResult, run_check
 from harness.checks.covering import Case, Measured, covering, measure, supported_levels
 from harness.contract import StackTrainer, Trainer, Weights
-from harness.conventions.profiles import PROFILES, native_only
+from harness.conventions.profile import native_only
 from harness.conventions.table import Row
 from harness.data.prepared import Dataset, Datasets, Prepared
 from harness.draws.generators import native_seed
 from harness.execution.surface import grid_inputs, has_plane
 from harness.planning.plan import Trial
-from harness.registry import load_trainer
+from harness.registry import PROFILES, load_trainer
 from harness.replay.scores import Scores, score_rows
 from harness.support.denormals import flush_denormals
 from harness.support.errors import RequestError, plain_text

@@ -18,8 +18,6 @@ import numpy as np
 
 from harness import registry
 from harness.calls.keywords import agree
-from harness.conventions.native import NATIVE
-from harness.conventions.profiles import CONTROLLED
 from harness.conventions.table import CONVENTIONS
 from harness.conventions.translation import differing
 from harness.data.prepared import Datasets
@@ -37,6 +35,7 @@ from harness.explaining.sentences import listed
 from harness.explaining.shares import Gap, diverging, gap, standard_error
 from harness.explaining.switching import REPLAYS, Game, Replays, Split, Task, play
 from harness.planning.plan import Trial, plan
+from harness.registry import CONTROLLED, native_backends
 from harness.replay.scores import Scores, guessing, judged
 from harness.support.environment import harness_version, machine, numpy_version
 from harness.support.errors import RequestError, describe
@@ -102,7 +101,7 @@ def check_sides(*sides: str) -> None:
     """Raise `RequestError` for an unknown name, a backend that is not here, or one without a row of the table."""
     for name in sides:
         registry.check_row(name)
-        if name in NATIVE and (missing := registry.backend(name).missing()):
+        if name in native_backends() and (missing := registry.backend(name).missing()):
             raise RequestError(f"backend {name!r}: {missing}")
 
 
@@ -181,7 +180,7 @@ class _Work:
     def _unsupported(self, trials: Sequence[Trial]) -> list[str | None]:
         """For each trial why one of the sides cannot train it in its own way, or None."""
         reasons = [trial.not_native() for trial in trials]
-        for name in dict.fromkeys(name for name in self.sides if name in NATIVE):
+        for name in dict.fromkeys(name for name in self.sides if name in native_backends()):
             trainer = registry.backend(name).trainer
             asked = [replace(trial, backend=name) for trial in trials]
             future = self.executor.submit(name, trainer, worker.unsupported_trials, asked, trainer)
@@ -211,7 +210,7 @@ class _Work:
             (i, side): submit_fits(self.executor, name, game.trials, again=a == b and side == 1)
             for i, (game, _) in enumerate(games)
             for side, name in enumerate(self.sides)
-            if name in NATIVE
+            if name in native_backends()
         }
         totals = Counter(self.sides[side] for (_, side), futures in fits.items() for _ in futures)
         tasks = [task for game, _ in games for task in game.tasks([game.a, game.b, *game.singles()])]
@@ -312,5 +311,5 @@ def findings_of(a: Measured, b: Measured, game: Game, split: Split, replays: Rep
 
 
 def _made_on(*sides: str) -> dict[str, str]:
-    versions = {name: registry.backend(name).version() for name in sides if name in NATIVE}
+    versions = {name: registry.backend(name).version() for name in sides if name in native_backends()}
     return {"harness": harness_version(), "NumPy": numpy_version(), **versions, **machine()}

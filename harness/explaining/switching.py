@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Config
-from harness.conventions.profiles import row_of
 from harness.conventions.table import CONVENTIONS, GIVEN, Row
 from harness.conventions.translation import config_under, differing
 from harness.data.prepared import Datasets
@@ -20,6 +19,7 @@ from harness.execution import worker
 from harness.execution.executor import LocalExecutor
 from harness.explaining.shares import MOST_PLAYERS, players, rest_counts, shapley, smallest_closing
 from harness.planning.plan import Trial
+from harness.registry import row_of
 from harness.replay.scores import Scores
 from harness.replay.stack import MOST_MEMBERS, structure_of
 from harness.support.progress import Progress

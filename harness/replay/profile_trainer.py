@@ -5,11 +5,12 @@ from typing import ClassVar
 import numpy as np
 
 from harness.contract import AfterEpoch, Batches, Config, Diverged, NativeFit, Trainer, Weights
-from harness.conventions.profiles import PROFILES, native_only
+from harness.conventions.profile import native_only
 from harness.conventions.table import NAN_FIRST
 from harness.draws.recipe import Recipe
 from harness.draws.sources import DRAWS
 from harness.reference.trainer import forward
+from harness.registry import PROFILES
 from harness.replay.outputs import answered
 from harness.replay.stack import replay
 from harness.replay.training import Member, drawn_member

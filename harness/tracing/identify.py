@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Config
-from harness.conventions.native import NATIVE, native_row
 from harness.conventions.table import CONVENTIONS, GIVEN, Row
 from harness.conventions.translation import controlled_row, differing
 from harness.draws.recipe import Recipe
 from harness.recording.file import Recording
+from harness.registry import native_backends, native_row
 from harness.tracing.equal import Equal, equals, with_epsilon
 from harness.tracing.peeling import MOST_STEPS, SETTINGS, Cause, Identified, Progress, has_phase, peel
 from harness.tracing.phases import Forward, Gradient, Update
@@ -152,14 +152,14 @@ def _nearest_first(recording: Recording, config: Config, own: Row) -> list[tuple
     told = {
         name: getattr(own, name) for name in ("l2_form", "l2_tensors") if getattr(own, name) != getattr(plain, name)
     }
-    rows = {name: replace(_grounded(native_row(name, config), config), **told) for name in NATIVE}
+    rows = {name: replace(_grounded(native_row(name, config), config), **told) for name in native_backends()}
     walk = Walk(recording, MOST_STEPS)
     stages = [make(walk, Hypothesis(config, own)) for make in (Forward, Gradient, Update) if has_phase(recording, make)]
 
     def off(name: str) -> float:
         return sum(stage.one(Hypothesis(config, rows[name])).score for stage in stages)
 
-    return [(name, rows[name]) for name in sorted(NATIVE, key=off)]
+    return [(name, rows[name]) for name in sorted(native_backends(), key=off)]
 
 
 def _grounded(row: Row, config: Config) -> Row:
@@ -172,10 +172,10 @@ def named(found: Identified, watched: Recording) -> Identified:
 
     Where the replay follows under another value as well, the value of that row counts.
     """
-    from harness.conventions.profiles import PROFILES
+    from harness.registry import PROFILES
 
     rows: dict[str, Row] = {"controlled": controlled_row(found.config, Recipe())}
-    rows |= {name: native_row(name, found.config) for name in NATIVE}
+    rows |= {name: native_row(name, found.config) for name in native_backends()}
     rows |= {name: profile.row(found.config) for name, profile in PROFILES.items()}
     apart = {name: _apart(found.config, found.row, row) for name, row in rows.items()}
     # in float32 the dtype of constants often makes no difference at all

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Batches, Config, Diverged, Epoch
-from harness.conventions.profiles import row_of
 from harness.conventions.table import GIVEN, Row
 from harness.conventions.translation import config_under, controlled_row
 from harness.data.prepared import Datasets
 from harness.experiment.file import Cell, Experiment
 from harness.planning.plan import Trial, plan
 from harness.recording.file import Recording
-from harness.registry import check_row, load_trainer
+from harness.registry import check_row, load_trainer, row_of
 from harness.replay.stack import Stack
 from harness.replay.training import Member, member_of
 from harness.support.errors import RequestError

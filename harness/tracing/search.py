@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.conventions.native import NATIVE, native_row
 from harness.conventions.table import CONVENTIONS
 from harness.conventions.translation import differing
+from harness.registry import native_backends, native_row
 from harness.tracing.candidates import Option, from_free, options, to_free
 from harness.tracing.forms import Joint, options_of
 from harness.tracing.phases import Forward, Residual, Stage
@@ -156,7 +156,7 @@ def _rows(stage: Stage, h: Hypothesis, names: tuple[str, ...]) -> list[Attempt]:
     """What each backend's native way has for `names`, all of it together."""
     attempts = []
     config = h.stands(len(stage.walk.X))
-    for backend in NATIVE:
+    for backend in native_backends():
         row = native_row(backend, h.config)
         apart = [name for name in differing(config, h.row, row) if name in names]
         changed = tuple(Option(name, (), cost=0.5) for name in apart)

@@ -47,6 +47,8 @@ _LAWS: dict[str, tuple[Density, Density]] = {
 def law_of_weights(start: Weights, keep: str = "") -> Law:
     """The law of the weight matrices, a value of `Row.init`; `keep`, where the draws are as likely as not under it."""
     matrices = [layer["W"].astype(np.float64) for layer in start]
+    if not all(np.isfinite(W).all() for W in matrices):
+        return Law(None, "some weights are no finite numbers")
     if not any(W.any() for W in matrices):
         return Law("zeros", "all weights are 0")
     n = sum(W.size for W in matrices)
@@ -144,6 +146,8 @@ def law_of_biases(start: Weights, init: str | None, keep: Any = None) -> Law:
     """The law of the biases, a value of `Row.bias`; `init` is that of the weights."""
     biases = [layer["b"].astype(np.float64) for layer in start]
     values = np.concatenate(biases)
+    if not np.isfinite(values).all():
+        return Law(None, "some biases are no finite numbers")
     if (values == values[0]).all():
         value = float(f"{values[0]:.7g}")
         return Law(value, f"all {len(values)} biases are {value:g}")

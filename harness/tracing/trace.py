@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from harness.contract import ACTIVATIONS, Config
-from harness.conventions.profiles import CONTROLLED
 from harness.conventions.table import CONVENTIONS, GIVEN, Row
 from harness.execution.executor import LocalExecutor
 from harness.experiment.datasets import load_datasets
 from harness.experiment.file import Cell, Experiment
 from harness.recording.file import Recording
-from harness.registry import backend
+from harness.registry import CONTROLLED, backend
 from harness.support.errors import RequestError, describe
 from harness.tracing.effects import by_effect
 from harness.tracing.peeling import MOST_STEPS, SCHEDULE, Cause, Identified, peel

@@ -8,7 +8,7 @@ one depends on another.
 `torch.optim` takes one number a parameter group, so its optimizers cannot give each member its own learning rate: here
 they are subclasses of `torch.optim.Optimizer` whose numbers are tensors. Three more things are not as in PyTorch, and
 have a helper each below: dropout does not draw its masks, the running variance is the biased one, and `Softplus` stays
-what it is above 20. PyTorch's own idiom is `backends/torch_native.py`.
+what it is above 20. PyTorch's own idiom is `backends/torch/native.py`.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from backends.torch_native import ACTIVATION, NativeNetwork, own_tensor
-from backends.torch_optimizers import column, optimizer_of
+from backends.torch.native import ACTIVATION, NativeNetwork, own_tensor
+from backends.torch.optimizers import column, optimizer_of
 from harness.contract import AfterStackedEpoch, Batches, Config, NativeFit, StackTrainer, Weights
 
 _ROWS = 512  # at once in inference, so that a wide stack stays within the cache

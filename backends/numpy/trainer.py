@@ -5,7 +5,7 @@ parameters)`, so that an optimizer is a few in-place operations on whole matrice
 `(members, 1)`. Activations and errors are `(members, units, rows)`, in buffers that are allocated once for each batch
 size: so `z = W.T @ a + b` as in the textbooks, and a member's part of every array is one piece of memory.
 
-Native mode is the classic lecture class, in `backends/lecture.py`.
+Native mode is the classic lecture class, in `backends/numpy/native.py`.
 """
 
 import math
@@ -15,9 +15,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from backends.lecture import LECTURE, NeuralNetwork
-from backends.numpy_activations import ACTIVATION
-from backends.numpy_optimizers import RULES, Constants, State, is_plain, plain, step_factors
+from backends.numpy.activations import ACTIVATION
+from backends.numpy.native import LECTURE, NeuralNetwork
+from backends.numpy.optimizers import RULES, Constants, State, is_plain, plain, step_factors
 from harness.contract import AfterStackedEpoch, Batches, Config, Epoch, NativeFit, StackTrainer, Weights
 
 ROWS_AT_ONCE = 1024  # are predicted at once, so that what all members make of them stays near

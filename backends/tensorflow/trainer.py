@@ -14,7 +14,7 @@ How the conventions of `harness/reference/trainer.py` were matched:
 - TensorFlow's fused optimizer kernels put epsilon elsewhere; the updates below are those of the papers.
 - Every constant is a float64 number until it is rounded once. `tf.cast(0.9, tf.float64)` would go through float32.
 
-The native mode is in `backends/tensorflow_native.py`.
+The native mode is in `backends/tensorflow/native.py`.
 """
 
 import functools
@@ -27,7 +27,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # `tf.keras`, used by the 
 import numpy as np
 import tensorflow as tf
 
-from backends.tensorflow_native import NativeNetwork, quiet
+from backends.tensorflow.native import NativeNetwork, quiet
 from harness.contract import (
     OPTIMIZER_CONSTANTS,
     SELU_ALPHA,

@@ -3,34 +3,15 @@
 They share axes, learning rate against L2, and print heatmaps that look comparable. What they hold fixed is different.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from backends.sklearn.conventions import CONVENTIONS
 from harness.contract import TASKS, Config
-from harness.conventions.native import NATIVE, native_row
+from harness.conventions.declared import row_from
+from harness.conventions.profile import Profile
 from harness.conventions.table import DENOMINATOR, LOG_OF_P, NAN_FIRST, UNSHIFTED, Row, family
 from harness.conventions.translation import controlled_row
 from harness.draws.recipe import Recipe
-from harness.support.errors import RequestError, unknown
-
-CONTROLLED = "controlled"
-"""The name of the harness's own row."""
-
-
-@dataclass(frozen=True)
-class Profile:
-    """One course code: `row` gives its conventions for a config, `title` says what it is.
-
-    It can train `tasks`, by `optimizers`, whichever it is where None: then it has one of its own. `draws` names the way
-    that it draws start and batches, from `seeds`, those of experiment and repeat, where its code has a seed of its own.
-    """
-
-    title: str
-    row: Callable[[Config], Row]
-    tasks: tuple[str, ...] = ("multiclass", "binary")
-    optimizers: tuple[str, ...] | None = None
-    draws: str = "harness"
-    seeds: tuple[int, int] | None = None
 
 
 def _course_2018_numpy(config: Config) -> Row:
@@ -52,7 +33,7 @@ def _course_2018_sklearn(config: Config) -> Row:
     """`MLPClassifier((50,), activation="logistic", alpha=l2, learning_rate_init=learning_rate, max_iter=epochs)`."""
     adam = replace(config, optimizer="adam", activation=("sigmoid",), written=frozenset())
     own = {"hidden": (50,), "activation": "sigmoid", "batch_size": "min(200, n)"}
-    return replace(native_row("sklearn", adam), **own)  # type: ignore[arg-type]
+    return replace(row_from(CONVENTIONS, adam), **own)  # type: ignore[arg-type]
 
 
 def _course_2018_tensorflow(config: Config) -> Row:
@@ -169,22 +150,3 @@ PROFILES: dict[str, Profile] = {
         _assignment_2019_svm,
     ),
 }
-
-
-def native_only(name: str) -> str:
-    """Why a profile cannot be trained in mode controlled."""
-    return f"profile {name!r} is a way to train of its own: it has native mode only"
-
-
-def row_of(name: str, config: Config, recipe: Recipe) -> Row:
-    """The row of a backend's native way, of a profile, or the harness's own ("controlled").
-
-    Raises `RequestError` with the nearest name.
-    """
-    if name == CONTROLLED:
-        return controlled_row(config, recipe)
-    if name in PROFILES:
-        return PROFILES[name].row(config)
-    if name in NATIVE:
-        return native_row(name, config)
-    raise RequestError(unknown("backend or profile", name, (*NATIVE, *PROFILES, CONTROLLED)))

@@ -29,8 +29,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from backends.keras_native import NativeKeras, loss_of, precision
-from backends.keras_optimizers import EpochTable, paper_optimizer, reset, rounded
+from backends.keras.native import NativeKeras, loss_of, precision
+from backends.keras.optimizers import EpochTable, paper_optimizer, reset, rounded
 from harness.contract import (
     MEMBER_NUMBERS,
     SELU_ALPHA,

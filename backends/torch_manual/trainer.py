@@ -1,4 +1,4 @@
-"""PyTorch's tensors with gradients written by hand: the stack of `backends/torch.py` without autograd.
+"""PyTorch's tensors with gradients written by hand: the stack of `backends/torch/trainer.py` without autograd.
 
 Modules, optimizers and the loop over batches are those of that backend. Only what leaves a gradient in `.grad` is
 written out here: beside it, the time of a training tells what autograd costs.
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from backends.torch import BatchNorm, Dropout, Linear, TorchTrainer, activation, centred
+from backends.torch.trainer import BatchNorm, Dropout, Linear, TorchTrainer, activation, centred
 from harness.contract import SELU_ALPHA, SELU_SCALE, Config, Trainer
 
 

@@ -1,0 +1,12 @@
+"""Keras 3 on TensorFlow: compile and fit."""
+
+from harness.manifest import Backend
+
+BACKEND = Backend(
+    "keras",
+    "backends.keras.trainer:KerasTrainer",
+    requires=("keras", "tensorflow"),
+    install="pip install 'backend-harness[tensorflow]'",
+    description="Keras 3 on TensorFlow: compile and fit",
+    conventions="backends.keras.conventions:CONVENTIONS",
+)

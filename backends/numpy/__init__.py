@@ -1,0 +1,12 @@
+"""Scratch NumPy."""
+
+from harness.manifest import Backend
+
+BACKEND = Backend(
+    "numpy",
+    "backends.numpy.trainer:NumpyTrainer",
+    requires=("numpy",),
+    install="pip install numpy",
+    description="scratch NumPy",
+    conventions="backends.numpy.conventions:CONVENTIONS",
+)

@@ -1,0 +1,12 @@
+"""Raw operations under tf.function."""
+
+from harness.manifest import Backend
+
+BACKEND = Backend(
+    "tensorflow",
+    "backends.tensorflow.trainer:TensorFlowTrainer",
+    requires=("tensorflow",),
+    install="pip install 'backend-harness[tensorflow]'",
+    description="raw operations under tf.function",
+    conventions="backends.tensorflow.conventions:CONVENTIONS",
+)

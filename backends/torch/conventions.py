@@ -1,0 +1,50 @@
+"""How `torch.nn`, `torch.optim` and a `DataLoader` read every hyperparameter."""
+
+from harness.conventions.declared import METRICS, Declared, momentum_default, nesterov_default
+from harness.conventions.table import GIVEN
+
+CONVENTIONS = {
+    "learning_rate": Declared(
+        GIVEN,
+        "torch/optim/sgd.py, adam.py, adagrad.py, rmsprop.py",
+        "0.001, for Adagrad and RMSprop 0.01, unless given",
+    ),
+    "batch_size": Declared(GIVEN, "torch/utils/data/dataloader.py: DataLoader", "1 unless given"),
+    "init": Declared("torch_uniform", "torch/nn/modules/linear.py: reset_parameters"),
+    "bias": Declared("as_weights", "torch/nn/modules/linear.py: reset_parameters"),
+    "batches": Declared("permutation", "torch/utils/data/sampler.py: RandomSampler"),
+    "last_batch": Declared("keep", "torch/utils/data/dataloader.py: drop_last"),
+    "reduction": Declared("mean", "torch/nn/modules/loss.py: reduction"),
+    "outputs": Declared("mean", "torch/nn/modules/loss.py: MSELoss"),
+    "probabilities": Declared("logits", "torch/nn/modules/loss.py: CrossEntropyLoss"),
+    "l2_factor": Declared("half", "torch/optim/sgd.py: weight_decay"),
+    "l2_divisor": Declared("none", "torch/optim/sgd.py: weight_decay"),
+    "l2_tensors": Declared("weights and biases", "torch/optim/sgd.py: weight_decay"),
+    "l2_form": Declared("coupled", "torch/optim/sgd.py, adam.py, adagrad.py, rmsprop.py: weight_decay"),
+    "update_order": Declared("after", "torch/optim/sgd.py: step"),
+    "momentum": Declared(momentum_default(0.0), "torch/optim/sgd.py", "0 unless given"),
+    "nesterov": Declared(nesterov_default(False), "torch/optim/sgd.py", "False unless asked for"),
+    "momentum_form": Declared("outside", "torch/optim/sgd.py: _single_tensor_sgd"),
+    "beta_1": Declared(0.9, "torch/optim/adam.py: betas"),
+    "beta_2": Declared(0.999, "torch/optim/adam.py: betas"),
+    "rho": Declared(0.99, "torch/optim/rmsprop.py: alpha"),
+    "epsilon": Declared(
+        lambda config: 1e-10 if config.optimizer == "adagrad" else 1e-8,
+        "torch/optim/adam.py, rmsprop.py, adagrad.py: eps",
+        "1e-8, in Adagrad 1e-10",
+    ),
+    "epsilon_place": Declared("outside", "torch/optim/adam.py, rmsprop.py, adagrad.py: eps"),
+    "bias_correction": Declared("step", "torch/optim/adam.py: _single_tensor_adam"),
+    "moments_reset": Declared("never", "torch/optim/adam.py, rmsprop.py, adagrad.py: state"),
+    "initial_accumulator": Declared(0.0, "torch/optim/adagrad.py: initial_accumulator_value"),
+    "accumulator": Declared("weight", "torch/optim/adagrad.py: _single_tensor_adagrad"),
+    "leaky_slope": Declared(0.01, "torch/nn/modules/activation.py: LeakyReLU"),
+    "elu_alpha": Declared(1.0, "torch/nn/modules/activation.py: ELU"),
+    "softplus_threshold": Declared(20.0, "torch/nn/modules/activation.py: Softplus"),
+    "bias_unit": Declared(1.0, "torch/nn/modules/linear.py: forward"),
+    "dtype": Declared("float32", "torch/__init__.py: set_default_dtype"),
+    "constants": Declared("exact", "torch/optim/sgd.py: _single_tensor_sgd"),
+    "stop": Declared("never", "backends/torch/native.py: fit"),
+    "logged_loss": Declared("without penalty", "backends/torch/native.py: fit"),
+    **METRICS,
+}

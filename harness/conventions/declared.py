@@ -1,0 +1,73 @@
+"""What a backend declares of its native way: values of the conventions table, each with where it is written."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.contract import Config
+from harness.conventions.table import CONSTANTS, Row, family
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What one backend's native way uses: the value, or a rule that gives it for a config, and where that is written.
+
+    `source` is the file of the library (or of ours, for the codes that we wrote down ourselves) that shows it, or
+    several of one folder, and behind a colon the names to look for in it: "torch/optim/adam.py, sgd.py: lr". `says` is
+    how the value reads where it depends on the config.
+    """
+
+    value: Any
+    source: str
+    says: str = ""
+
+    def at(self, config: Config) -> Any:
+        """The value for one config."""
+        return self.value(config) if callable(self.value) else self.value
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of `source`, each with its folder."""
+        first, *others = self.source.partition(":")[0].split(", ")
+        folder = first.rpartition("/")[0]
+        return (first, *(f"{folder}/{other}" for other in others))
+
+    def __str__(self) -> str:
+        return self.says or str(self.value)
+
+
+def momentum_default(default: float) -> Callable[[Config], float]:
+    """What momentum is under a framework whose plain SGD has `default`."""
+    return lambda config: config.momentum if config.optimizer != "sgd" else default
+
+
+def nesterov_default(default: bool) -> Callable[[Config], bool]:
+    """Whether momentum is Nesterov's under a framework whose plain SGD has `default`."""
+    return lambda config: config.optimizer == "nesterov" or (config.optimizer == "sgd" and default)
+
+
+def half_squares(config: Config) -> str:
+    """How the loss sums over the outputs where squared errors are halved."""
+    return "half sum" if config.loss == "mse" else "sum"
+
+
+# The harness takes every metric itself, from the logits; what a framework logs on the way is `logged_loss`.
+METRICS = {
+    "accuracy": Declared("argmax", "harness/training/metrics.py: predicted"),
+    "auc": Declared("scores", "harness/training/metrics.py: roc_auc"),
+    "metric_rows": Declared("test", "harness/training/metrics.py: evaluate"),
+}
+"""What the harness measures of every backend alike."""
+
+
+def row_from(declared: Mapping[str, Declared], config: Config) -> Row:
+    """The row that these declarations make for `config`.
+
+    A constant that the experiment writes is handed over, and so stands in for the framework's own default.
+    """
+    values = {name: entry.at(config) for name, entry in declared.items()}
+    written = {name: getattr(config, name) for name in (*CONSTANTS, "dtype") if name in config.written}
+    if config.optimizer == "sgd":
+        written.pop("momentum", None)  # plain SGD reads none, and none is handed over
+    plain = {"momentum": momentum_default(0.0)(config), "nesterov": nesterov_default(False)(config)}
+    return Row(**{**plain, "optimizer": family(config.optimizer), **values, **written})

@@ -1,0 +1,61 @@
+"""The manifest of a backend: what the harness knows of it without importing its framework."""
+
+import importlib.metadata
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+
+from harness.support.source import required_by, source_of_module
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend by name, everything else as text: no framework is imported before a worker needs it.
+
+    `trainer` is where its adapter is, `"module:Class"`, and `conventions`, `"module:NAME"`, a dict from a convention of
+    the table to the `Declared` of its native way; the module of the latter must not import the framework either.
+    `requires` are the packages that have to be there, the framework first, `install` the command that brings them.
+    """
+
+    name: str
+    trainer: str
+    requires: tuple[str, ...] = ()
+    install: str = ""
+    description: str = ""
+    conventions: str | None = None
+
+    def missing(self) -> str | None:
+        """Why the backend cannot run here, with the command that mends it, or None when it can."""
+        absent = [name for name in self.requires if find_spec(name) is None]
+        return f"{' and '.join(absent)} not installed; run: {self.install}" if absent else None
+
+    def version(self) -> str:
+        """The installed version of the backend's framework (the first of `requires`), or "" when there is none."""
+        return version_of(self.requires[0] if self.requires else self._package)
+
+    def versions(self) -> dict[str, str]:
+        """The installed versions of all that the backend requires; of a package of its own that version too."""
+        module, _, name = self.trainer.partition(":")
+        needed = self.requires or (self._package, *required_by(module, name))
+        return {package: version for package in needed if (version := version_of(package))}
+
+    def source(self) -> str | None:
+        """The hash of the backend's own code, without importing it; None where it is not there."""
+        return source_of_module(self.trainer.partition(":")[0])
+
+    @property
+    def _package(self) -> str:
+        return self.trainer.partition(":")[0].partition(".")[0]
+
+
+@cache
+def _distributions() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())
+
+
+@cache
+def version_of(package: str) -> str:
+    """Version of the distribution that an import name belongs to, read from its metadata without importing it."""
+    for distribution in _distributions().get(package, ()):
+        return importlib.metadata.version(distribution)
+    return ""
