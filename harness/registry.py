@@ -156,10 +156,29 @@ def _declarations(path: str) -> Mapping[str, Declared]:
     found: Mapping[str, Declared] = _imported(path)
     if not (isinstance(found, Mapping) and all(isinstance(entry, Declared) for entry in found.values())):
         raise RequestError(f"{path} is not a dict of harness.Declared by convention")
-    for name in found:
+    for name, entry in found.items():
         if name not in CONVENTIONS:
             raise RequestError(f"{path}: {unknown('convention', name, CONVENTIONS)}")
+        if not callable(entry.value):
+            try:
+                Row(**{name: entry.value})
+            except RequestError as error:
+                raise RequestError(f"{path}: {error}") from None
     return found
+
+
+_TOLD = ("hidden", "activation", "epochs", "n_batches", "optimizer")  # what a backend is told, and declares nothing of
+
+
+def undeclared(name: str, config: Config) -> list[str]:
+    """The conventions that have an effect on a training of `config`, and of which a backend declares nothing."""
+    known = {*declared_by(name), *_TOLD}
+    row = native_row(name, config)
+    return [
+        each.name
+        for each in CONVENTIONS.values()
+        if each.name not in known and each.phase != "metric" and each.applies(config, row)
+    ]
 
 
 def native_backends() -> tuple[str, ...]:

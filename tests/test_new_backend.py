@@ -270,7 +270,37 @@ def test_the_third_party_package_passes_every_check_through_its_entry_point_unti
     assert {"own_arithmetic", "l2", "task[binary]", "task[multilabel]", "task[regression]"} <= supported
     assert "1 passed" in environment.type("pytest autograd_backend -q -k one_step")
 
+    pair = "digits-quick autograd torch --cell learning_rate=0.1,l2=0.001"
+    told = environment.type(f"harness explain {pair} --seeds 3 --quiet")
+    assert "Where momentum has the learning rate (-0.8" in told
+    assert re.search(r"To close the gap it takes [^:]*start of the weights[^:]*: switched in autograd", told)
+    assert re.search(r"Unexplained remainder .*inside the\s+noise of the measurement", told, flags=re.DOTALL)
+    assert "# momentum: 0.0" in told.partition("to agree, in autograd:")[2]
+    told = environment.type("harness conventions digits-quick autograd torch")
+    assert "v = m v + (1 - m) g; w -= lr v" in told
+    assert "torch, to do as autograd does:" in told
+    assert environment.type("harness trace digits-quick autograd torch --cell learning_rate=0.1,l2=0.001")
+
     (tmp_path / "wrong").mkdir()
+    declared = (AUTOGRAD / "autograd_conventions.py").read_text()
+    wrong = {"PYTHONPATH": str(tmp_path / "wrong")}
+    explain = f"harness explain {pair} --seeds 2 --quiet"
+    for command, old, new, told in (
+        (
+            explain,
+            '    "l2_form": Declared("coupled", _LOSS),\n',
+            "",
+            "autograd declares nothing of l2_form",
+        ),
+        ("harness conventions", '"l2_form"', '"l2_from"', "unknown convention 'l2_from': did you mean 'l2_form'?"),
+        ("harness conventions", 'Declared("coupled"', 'Declared("couple"', "'couple'"),
+    ):
+        (tmp_path / "wrong/autograd_conventions.py").write_text(changed(declared, old, new))
+        found = environment.type(command, code=2, env=wrong)
+        assert told in found, found
+        assert "Traceback" not in found
+    (tmp_path / "wrong/autograd_conventions.py").unlink()
+
     (tmp_path / "wrong/autograd_backend.py").write_text(changed(MODULE, "c.l2 / 2", "c.l2"))
     told = environment.type("harness check autograd", code=1, env={"PYTHONPATH": str(tmp_path / "wrong")})
     assert re.search(r"^failed +l2 ", told, flags=re.MULTILINE)

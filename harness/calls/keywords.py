@@ -10,6 +10,7 @@ from harness.calls.controlled_calls import CONTROLLED_LINES
 from harness.calls.native_calls import NATIVE_LINES, SKLEARN_ACTIVATION
 from harness.calls.taken_over import agree
 from harness.contract import Config
+from harness.registry import native_backends
 from harness.support.errors import RequestError, unknown
 
 __all__ = ["agree", "controlled_call", "native_call", "sklearn_lacks"]
@@ -38,6 +39,8 @@ def controlled_call(backend: str, config: Config) -> list[str]:
 def _lines(
     table: dict[str, Callable[..., list[str]]], backend: str, config: Config, reason: str | None
 ) -> Callable[..., list[str]]:
+    if backend not in table and backend in native_backends():
+        return lambda *arguments: [f"# {backend} declares its conventions, and no lines of code"]
     if backend not in table:
         raise RequestError(unknown("backend with declared conventions", backend, table))
     if reason is None and backend == "sklearn":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.calls.native_calls import CLASS, KERAS_NAME, TORCH_NAME, call, code, keras_loss, keywords
+from harness.calls.native_calls import CLASS, KERAS_NAME, NATIVE_LINES, TORCH_NAME, call, code, keras_loss, keywords
 from harness.calls.switched import Lines, Switch, batch_size, epochs, network, no_keyword, number, order, product, start
 from harness.contract import OPTIMIZER_CONSTANTS, Config
 from harness.conventions.table import CONVENTIONS, THROUGH_FLOAT32, Row
@@ -38,11 +38,20 @@ def agree(a: str, b: str, names: Sequence[str], config: Config, recipe: Recipe =
 def take_over(backend: str, own: Row, other: Row, names: Sequence[str], config: Config) -> Lines:
     """What `backend`, whose row is `own`, is given to follow `other` in the conventions `names`."""
     changed = frozenset(name for name in names if getattr(own, name) != getattr(other, name))
+    if backend not in NATIVE_LINES:
+        return [_in_words(name, getattr(other, name)) for name in CONVENTIONS if name in changed]
     row = replace(own, **{name: getattr(other, name) for name in changed})
     switch = Switch(backend, own, row, changed, config)
     lines = [line for group, say in _GROUPS for line in (say(switch) if changed & set(group) else [])]
     grouped = {name for group, _ in _GROUPS for name in group}
     return [*lines, *(no_keyword(switch, name) for name in CONVENTIONS if name in changed - grouped)]
+
+
+def _in_words(name: str, value: Any) -> str:
+    """What a backend has to do that declares no lines of code."""
+    convention = CONVENTIONS[name]
+    formula = convention.formula(value)
+    return f"# {convention.title}: {code(value)}{f', {formula}' if formula else ''}"
 
 
 def _gradient(s: Switch) -> Lines:

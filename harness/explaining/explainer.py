@@ -190,6 +190,15 @@ class _Work:
             reasons = [one or (two and f"{name}: {two}") for one, two in zip(reasons, told, strict=True)]
         return reasons
 
+    def _check_declared(self, experiment: str, trial: Trial) -> None:
+        """Raise `RequestError` where a side declares nothing of what has an effect: it would be taken for our own."""
+        for name in self.sides:
+            if name in native_backends() and (missing := registry.undeclared(name, trial.config)):
+                raise RequestError(
+                    f"{_where(experiment, trial.cell)}: {name} declares nothing of {', '.join(missing)}; "
+                    f"add it to {registry.backend(name).conventions}"
+                )
+
     def explain(self, name: str, chosen: Sequence[tuple[tuple[Trial, ...], str]]) -> list[Explanation]:
         """Fits, and every switch of one convention; then, where there is a gap, the subsets of those that count."""
         cases = self._measure([(Game.of(trials, self.sides, self.datasets), why) for trials, why in chosen])
@@ -198,6 +207,7 @@ class _Work:
                 raise RequestError(
                     f"{_where(name, case.game.trials[0].cell)}: {'; '.join(case.faults)}; choose other sides"
                 )
+            self._check_declared(name, case.game.trials[0])
         lost = [self._diverged(case.game) for case in cases]
         differ = [i for i, case in enumerate(cases) if case.gap is not None and case.gap.differs and not lost[i]]
         splits = dict(zip(differ, play([cases[i].game for i in differ], self.replays, self._replay), strict=True))
