@@ -13,7 +13,8 @@ class Backend:
     """A backend by name, everything else as text: no framework is imported before a worker needs it.
 
     `trainer` is where its adapter is, `"module:Class"`, and `conventions`, `"module:NAME"`, a dict from a convention of
-    the table to the `Declared` of its native way; the module of the latter must not import the framework either.
+    the table to the `Declared` of its native way; `lines` is a subclass of `harness.calls.backend_lines.BackendLines`,
+    which writes them as code. The modules of both must not import the framework either.
     `requires` are the packages that have to be there, the framework first, `install` the command that brings them.
     """
 
@@ -23,6 +24,7 @@ class Backend:
     install: str = ""
     description: str = ""
     conventions: str | None = None
+    lines: str | None = None
 
     def missing(self) -> str | None:
         """Why the backend cannot run here, with the command that mends it, or None when it can."""

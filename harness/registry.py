@@ -186,6 +186,12 @@ def native_backends() -> tuple[str, ...]:
     return tuple(name for name, each in backends().items() if each.conventions is not None)
 
 
+def lines_of(name: str) -> Any:
+    """What writes a backend's lines of code, a `harness.calls.backend_lines.BackendLines`; None where nothing does."""
+    found = backends().get(name)
+    return None if found is None or found.lines is None else _imported(found.lines)(name)
+
+
 def native_row(name: str, config: Config) -> Row:
     """The row that one backend's native way declares for `config`; `RequestError` where it declares none."""
     if not declared_by(name):

@@ -206,7 +206,7 @@ def test_of_many_points_a_thousand_are_kept(store):
 def test_a_network_in_a_native_way_has_the_constants_of_its_framework_in_its_hidden_units(store, monkeypatch):
     X = np.linspace(-1, 1, 30)[:, None]
     settings = {"activation": "leaky_relu", "backends": ["numpy"], "modes": ["native"], "hidden": (4,), "scale": "none"}
-    monkeypatch.setitem(declared_by("numpy"), "leaky_slope", Declared(0.5, "harness/conventions/native.py"))
+    monkeypatch.setitem(declared_by("numpy"), "leaky_slope", Declared(0.5, "backends/numpy/conventions.py"))
     results = sweep(X, X[:, 0], store, **settings)
     ((row, arrays),) = stored(results, "plane")
     first = weights_of(results, row)[0]

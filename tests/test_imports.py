@@ -64,6 +64,12 @@ def test_a_backend_knows_only_the_contract_and_its_own_files(path):
     own = {name for name in imports(path) if name.split(".")[0] in ("harness", "reports", "experiments", "backends")}
     known = {
         "__init__": {"harness.manifest"},
+        "lines": {
+            "harness.contract",
+            "harness.conventions.table",
+            "harness.draws.starts",
+            *(f"harness.calls.{name}" for name in ("backend_lines", "start", "switch", "text")),
+        },
         "conventions": {"harness.contract", "harness.conventions.declared", "harness.conventions.table"},
     }.get(path.stem, {"harness.contract"})
     folder = path.parent.name

@@ -8,23 +8,28 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from harness.calls.controlled_calls import CONTROLLED_LINES
-from harness.calls.keywords import agree, controlled_call, native_call, sklearn_lacks
-from harness.calls.switched import _FAMILY, Switch, order
-from harness.calls.taken_over import _GROUPS, take_over
+from harness.calls import backend_lines
+from harness.calls.backend_lines import GROUPS
+from harness.calls.keywords import agree, controlled_call, native_call, take_over
+from harness.calls.start import FAMILY
+from harness.calls.switch import Switch
 from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config
 from harness.conventions.table import CONVENTIONS
 from harness.conventions.translation import differing
 from harness.draws.batches import draw_batches
 from harness.draws.recipe import Recipe
 from harness.draws.starts import INITS, draw_start
+from harness.registry import BUILT_IN, lines_of, load_trainer, native_backends, native_row, row_of
 from harness.registry import backend as find
-from harness.registry import load_trainer, native_backends, native_row, row_of
 from harness.replay.stack import Stack, replay
 from harness.replay.training import Member
 from harness.support.errors import RequestError
 from harness.training.parity import deviation
 from tests.test_conventions import BACKENDS, digits, settings
+
+
+def lacks(config):
+    return lines_of("sklearn").lacks(config, native=False)
 
 
 def run(lines, **names):
@@ -83,8 +88,8 @@ WRITTEN = {
 def test_the_native_lines_are_the_native_fit_to_the_last_bit(backend, name):
     config = replace(TRAININGS[name], written=frozenset(WRITTEN.get(name, ())))
     lines = native_call(backend, config, seed=3)
-    if backend == "sklearn" and sklearn_lacks(config):
-        assert lines == [f"# {sklearn_lacks(config)}"]
+    if backend == "sklearn" and lacks(config):
+        assert lines == [f"# {lacks(config)}"]
         return
     trainer = load_trainer(find(backend).trainer)(config, None)
     X = digits().X.astype(config.dtype) if "dtype" in config.written else digits().X
@@ -95,10 +100,10 @@ def test_the_native_lines_are_the_native_fit_to_the_last_bit(backend, name):
 
 
 @pytest.mark.parametrize("name", TRAININGS)
-@pytest.mark.parametrize("backend", [name for name in CONTROLLED_LINES if find(name).missing() is None])
+@pytest.mark.parametrize("backend", [each.name for each in BUILT_IN if each.missing() is None])
 def test_the_controlled_lines_are_the_adapter_to_rounding(backend, name):
     config = replace(TRAININGS[name], dtype="float64")
-    if backend == "sklearn" and sklearn_lacks(config):
+    if backend == "sklearn" and lacks(config):
         return
     start, batches = draw_start(config, Recipe(), 0, 0), draw_batches(config, Recipe(), len(digits().y), 0, 0)
     trainer = load_trainer(find(backend).trainer)(config, start)
@@ -130,7 +135,7 @@ OTHER_TASKS = {
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_so_are_those_of_the_other_tasks(backend, name):
     config = OTHER_TASKS[name]
-    if backend == "sklearn" and sklearn_lacks(config):
+    if backend == "sklearn" and lacks(config):
         return
     X = digits().X
     y = (digits().y[:, None] % np.arange(2, 2 + config.n_outputs) == 0).astype(float)
@@ -152,7 +157,7 @@ def test_what_scikit_learn_lacks_is_what_its_adapter_does_not_support():
     cases += [*OTHER_TASKS.values(), replace(regression(), loss="mae"), replace(settings(), n_outputs=2)]
     cases += [settings(l1=0.1), settings(dropout=(0.0, 0.5)), settings(batch_norm=True), settings(clip_norm=1.0)]
     for config in cases:
-        assert (sklearn_lacks(config) is None) == (trainer.unsupported(config) is None), config
+        assert (lacks(config) is None) == (trainer.unsupported(config) is None), config
 
 
 def test_what_has_no_native_form_is_a_comment_with_the_reason():
@@ -369,10 +374,10 @@ def test_scikit_learn_s_step_scales_the_loss_and_takes_the_other_s_number_at_onc
 
 
 def test_every_convention_is_in_a_group_and_one_that_is_in_none_is_named(monkeypatch):
-    grouped = [name for group, _ in _GROUPS for name in group]
+    grouped = [name for group, _ in GROUPS for name in group]
     assert sorted(grouped) == sorted(CONVENTIONS)
-    others = tuple((names, say) for names, say in _GROUPS if "rho" not in names)
-    monkeypatch.setattr("harness.calls.taken_over._GROUPS", others)
+    others = tuple((names, say) for names, say in GROUPS if "rho" not in names)
+    monkeypatch.setattr(backend_lines, "GROUPS", others)
     (line,) = agree("keras", "torch", ["rho"], settings("rmsprop"))["keras"]
     assert line.startswith("# rho = 0.99: no keyword argument")
 
@@ -446,7 +451,7 @@ def test_a_number_of_batches_is_met_too(n_batches, law, last):
     config = settings(epochs=1)
     own = native_row("torch", config)
     row = replace(own, n_batches=n_batches, batches=law, last_batch=last)
-    lines = order(Switch("torch", own, row, frozenset({"n_batches", "batches", "last_batch"}), config))
+    lines = lines_of("torch").order(Switch(own, row, frozenset({"n_batches", "batches", "last_batch"}), config))
     assert lines[-1].strip().startswith("inputs, labels = dataset[rows]")
     seen = []
     run([*lines[:-1], "        note(rows)"], X=np.arange(100), note=seen.append)
@@ -458,8 +463,8 @@ def test_a_number_of_batches_is_met_too(n_batches, law, last):
 def test_the_families_of_laws_are_those_of_the_harness():
     from harness.draws.starts import SPREAD
 
-    assert set(_FAMILY) == set(SPREAD)
-    for name, (scale, fan) in _FAMILY.items():
+    assert set(FAMILY) == set(SPREAD)
+    for name, (scale, fan) in FAMILY.items():
         n = 64 if fan == "fan_in" else (64 + 300) / 2
         assert SPREAD[name](64, 300) == pytest.approx((scale / n) ** 0.5)
 
@@ -475,7 +480,9 @@ def test_the_loop_over_batches_has_the_harness_s_lengths_and_law(law, last):
         return
     config = settings(batch_size=30, epochs=2)
     row = replace(native_row("torch", config), batches=law, last_batch=last)
-    lines = order(Switch("keras", native_row("keras", config), row, frozenset({"batches", "last_batch"}), config))
+    lines = lines_of("keras").order(
+        Switch(native_row("keras", config), row, frozenset({"batches", "last_batch"}), config)
+    )
     if law in ("one_permutation", "in_order") and last == "keep":
         assert lines == [f"shuffle={law != 'in_order'}"]
         return

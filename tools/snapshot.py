@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.calls.taken_over import agree
+from harness.calls.keywords import agree
 from harness.conventions.table import CONVENTIONS
 from harness.data.prepared import Datasets
 from harness.experiment.datasets import load_datasets

@@ -8,5 +8,6 @@ BACKEND = Backend(
     requires=("keras", "tensorflow"),
     install="pip install 'backend-harness[tensorflow]'",
     description="Keras 3 on TensorFlow: compile and fit",
+    lines="backends.keras.lines:KerasLines",
     conventions="backends.keras.conventions:CONVENTIONS",
 )

@@ -8,5 +8,6 @@ BACKEND = Backend(
     requires=("numpy",),
     install="pip install numpy",
     description="scratch NumPy",
+    lines="backends.numpy.lines:NumpyLines",
     conventions="backends.numpy.conventions:CONVENTIONS",
 )

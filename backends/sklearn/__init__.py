@@ -8,5 +8,6 @@ BACKEND = Backend(
     requires=("sklearn",),
     install="pip install scikit-learn",
     description="MLPClassifier, MLPRegressor",
+    lines="backends.sklearn.lines:SklearnLines",
     conventions="backends.sklearn.conventions:CONVENTIONS",
 )

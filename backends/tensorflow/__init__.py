@@ -8,5 +8,6 @@ BACKEND = Backend(
     requires=("tensorflow",),
     install="pip install 'backend-harness[tensorflow]'",
     description="raw operations under tf.function",
+    lines="backends.tensorflow.lines:TensorFlowLines",
     conventions="backends.tensorflow.conventions:CONVENTIONS",
 )

@@ -8,5 +8,6 @@ BACKEND = Backend(
     requires=("torch",),
     install="pip install 'backend-harness[torch]'",
     description="torch.nn modules, autograd and torch.optim",
+    lines="backends.torch.lines:TorchLines",
     conventions="backends.torch.conventions:CONVENTIONS",
 )

@@ -8,4 +8,5 @@ BACKEND = Backend(
     requires=("torch",),
     install="pip install 'backend-harness[torch]'",
     description="PyTorch tensors, gradients written by hand",
+    lines="harness.calls.backend_lines:BackendLines",
 )

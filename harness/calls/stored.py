@@ -6,11 +6,10 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
-from harness.calls.controlled_calls import CONTROLLED_LINES
 from harness.calls.keywords import controlled_call, native_call
-from harness.calls.native_calls import NATIVE_LINES
 from harness.contract import Config, constants_of
 from harness.draws.generators import native_seed
+from harness.registry import lines_of, native_backends
 
 _NOT_RUN = ("pending", "unsupported", "not_installed")
 _OUTPUTS = {"multiclass": "softmax", "binary": "sigmoid", "multilabel": "sigmoid"}
@@ -23,11 +22,11 @@ def stored_call(row: Mapping[str, Any], base_seed: int) -> list[str]:
     `row` is one that `Store.rows` gives, `base_seed` the experiment's. Controlled lines are the same in all repeats;
     native ones hold the seed that the framework was given.
     """
-    controlled = row["mode"] == "controlled"
-    if row["status"] in _NOT_RUN or row["backend"] not in (CONTROLLED_LINES if controlled else NATIVE_LINES):
+    controlled, backend = row["mode"] == "controlled", row["backend"]
+    if row["status"] in _NOT_RUN or lines_of(backend) is None or not (controlled or backend in native_backends()):
         return []
     settings = json.dumps(row["settings"], sort_keys=True)
-    return list(_lines(row["backend"], settings, None if controlled else native_seed(base_seed, row["seed"])))
+    return list(_lines(backend, settings, None if controlled else native_seed(base_seed, row["seed"])))
 
 
 @lru_cache(maxsize=4096)
