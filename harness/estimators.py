@@ -34,6 +34,7 @@ from harness.experiment.file import as_written, parse
 from harness.experiment.sections import ARRAYS
 from harness.manifest import Backend
 from harness.planning.plan import Trial, plan
+from harness.registry import BY_DEFAULT
 from harness.support.errors import NotInstalled, RequestError, unknown
 from harness.support.packages import check_not_shadowed
 from harness.training.trial import train_controlled
@@ -51,7 +52,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        backend: str = "numpy",
+        backend: str = BY_DEFAULT[0],
         *,
         hidden: Any = (50,),
         activation: Any = "relu",

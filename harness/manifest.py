@@ -15,6 +15,7 @@ class Backend:
     `trainer` is where its adapter is, `"module:Class"`, and `conventions`, `"module:NAME"`, a dict from a convention of
     the table to the `Declared` of its native way; `lines` is a subclass of `harness.calls.backend_lines.BackendLines`,
     which writes them as code. The modules of both must not import the framework either.
+    `by_default` says whether an experiment that names no backends has this one.
     `requires` are the packages that have to be there, the framework first, `install` the command that brings them.
     """
 
@@ -25,6 +26,7 @@ class Backend:
     description: str = ""
     conventions: str | None = None
     lines: str | None = None
+    by_default: bool = False
 
     def missing(self) -> str | None:
         """Why the backend cannot run here, with the command that mends it, or None when it can."""

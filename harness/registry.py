@@ -47,6 +47,8 @@ def _imported(path: str) -> Any:
 
 check_not_shadowed()
 BUILT_IN: tuple[Backend, ...] = tuple(map(_imported, importlib.import_module("backends").MANIFESTS))
+BY_DEFAULT: tuple[str, ...] = tuple(backend.name for backend in BUILT_IN if backend.by_default)
+"""The backends of an experiment that names none; the first stands where any one will do."""
 PROFILES: Mapping[str, Profile] = importlib.import_module("experiments.profiles").PROFILES
 
 RESERVED: tuple[str, ...] = ("reference", CONTROLLED, "native", "harness", "all", "none", "true", "false")

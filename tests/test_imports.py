@@ -137,3 +137,26 @@ def test_ls_shows_the_architecture():
     rooms = {room.strip() for floor in floors for room in floor.split("|")}
     packages = {f"harness.{path.parent.name}" for path in (ROOT / "harness").glob("*/__init__.py")}
     assert packages <= rooms, "a room without a floor"
+
+
+NOT_BACKENDS = {
+    **dict.fromkeys(("calls/start.py", "draws/starts.py", "tracing/start_and_batches.py"), "laws of a start"),
+    **dict.fromkeys(
+        ("linting/linter.py", "linting/losses.py", "reference/trainer.py", "registry.py", "replay/profile_trainer.py"),
+        "packages",
+    ),
+    **dict.fromkeys(("storage/staleness.py", "support/environment.py"), "packages"),
+    "execution/executor.py": "the value of KERAS_BACKEND",
+}
+"""Where a constant of the harness is spelt like a backend, and what it is."""
+
+
+def test_the_harness_names_no_backend():
+    names = {backend.name for backend in BUILT_IN}
+    found = {
+        str(path.relative_to(ROOT / "harness"))
+        for path in (ROOT / "harness").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+    assert found == set(NOT_BACKENDS)

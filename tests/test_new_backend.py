@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 AUTOGRAD = ROOT / "tests/third_party/autograd_backend"
 PAGE = (ROOT / "docs/adding-a-backend.md").read_text()
 PIECES = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
-(MODULE,) = [text for language, text in PIECES if language == "python"]
+MODULE, MANIFEST = [text for language, text in PIECES if language == "python"]
 
 
 class Environment:
@@ -60,7 +60,7 @@ def walked(tmp_path_factory):
         elif language == "toml":
             path = environment.folder / "autograd-backend/pyproject.toml"
             path.write_text(re.sub(r"^dependencies = .*\n", text, path.read_text(), flags=re.MULTILINE))
-        elif language == "python":
+        elif text == MODULE:
             (environment.folder / "autograd-backend/autograd_backend.py").write_text(text)
     return environment, told.splitlines()
 
@@ -256,6 +256,7 @@ def test_the_third_party_adapter_has_under_60_lines_and_is_the_one_of_the_page()
     assert len(code) < 60
     assert f"in {len(code)} lines of code" in PAGE
     assert source == MODULE
+    assert (AUTOGRAD / "autograd_manifest.py").read_text().endswith(f"\n\n{MANIFEST}")
 
 
 def test_the_third_party_package_passes_every_check_through_its_entry_point_until_it_is_wrong(tmp_path):

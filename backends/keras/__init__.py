@@ -10,4 +10,5 @@ BACKEND = Backend(
     description="Keras 3 on TensorFlow: compile and fit",
     lines="backends.keras.lines:KerasLines",
     conventions="backends.keras.conventions:CONVENTIONS",
+    by_default=True,
 )

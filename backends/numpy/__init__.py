@@ -10,4 +10,5 @@ BACKEND = Backend(
     description="scratch NumPy",
     lines="backends.numpy.lines:NumpyLines",
     conventions="backends.numpy.conventions:CONVENTIONS",
+    by_default=True,
 )

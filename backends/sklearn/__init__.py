@@ -10,4 +10,5 @@ BACKEND = Backend(
     description="MLPClassifier, MLPRegressor",
     lines="backends.sklearn.lines:SklearnLines",
     conventions="backends.sklearn.conventions:CONVENTIONS",
+    by_default=True,
 )

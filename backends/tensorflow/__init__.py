@@ -10,4 +10,5 @@ BACKEND = Backend(
     description="raw operations under tf.function",
     lines="backends.tensorflow.lines:TensorFlowLines",
     conventions="backends.tensorflow.conventions:CONVENTIONS",
+    by_default=True,
 )

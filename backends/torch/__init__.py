@@ -10,4 +10,5 @@ BACKEND = Backend(
     description="torch.nn modules, autograd and torch.optim",
     lines="backends.torch.lines:TorchLines",
     conventions="backends.torch.conventions:CONVENTIONS",
+    by_default=True,
 )

@@ -170,7 +170,7 @@ def _identify(experiment: Experiment, path: Path, cell: str, output: Output) -> 
         )
     recording = read(path)
     asked = pick_cell(experiment, cell)
-    single = experiment.override(backends=("numpy",), modes=("native",), seeds=1)
+    single = experiment.alone("native", seeds=1)
     trial = next(trial for trial in plan(single, load_datasets(single)) if trial.cell == asked)
     return _name(path, recording, config_of(recording, trial.config), output)
 

@@ -18,6 +18,7 @@ from pydantic import PrivateAttr, StrictStr, ValidationError
 from harness.experiment.axes import draw_points, read_axis, read_cases
 from harness.experiment.rules import Settings, faults, legacy_faults, unread
 from harness.experiment.sections import ARRAYS, SECTIONS, Data, Name, Network, Report, Run, Section, Training
+from harness.registry import BY_DEFAULT, backends, profiles
 from harness.support.errors import RequestError, short, unknown
 from harness.support.limits import check_file, check_size, few
 from harness.support.messages import explain, plain
@@ -109,6 +110,10 @@ class Experiment(Section):
             key = str(fault["loc"][0])
             raise RequestError(f"{key} = {short(given[key])}: {plain(fault)}") from None
         return self.model_copy(update={"run": run})
+
+    def alone(self, mode: str, seeds: int) -> Self:
+        """With one backend, whichever: for what asks about cells and repeats, and trains them in another way."""
+        return self.override(backends=BY_DEFAULT[:1], modes=(mode,), seeds=seeds)
 
 
 def suites() -> dict[str, Path]:
@@ -379,8 +384,6 @@ def _case_tables(table: dict[str, Any]) -> list[Any]:
 
 
 def _check_backends(experiment: Experiment, source: str) -> None:
-    from harness.registry import backends, profiles
-
     known = (*backends(), *profiles())
     for name in experiment.run.backends:
         if name not in known:

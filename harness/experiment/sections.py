@@ -9,6 +9,7 @@ from harness.contract import ACTIVATIONS, DTYPES, OPTIMIZER_CONSTANTS, OUTPUT_AC
 from harness.draws.recipe import BATCHES, LAST_BATCH, SCHEDULES
 from harness.draws.sources import DRAWS
 from harness.draws.starts import INITS, parse_law
+from harness.registry import BY_DEFAULT
 from harness.support.errors import unknown
 from harness.support.limits import check_size
 
@@ -306,13 +307,7 @@ class Training(Section):
 class Run(Section):
     """`[run]`: which backends and modes, how many repeats, and what is measured beside the training itself."""
 
-    backends: Annotated[tuple[StrictStr, ...], BeforeValidator(_names), Field(min_length=1)] = (
-        "numpy",
-        "sklearn",
-        "tensorflow",
-        "keras",
-        "torch",
-    )
+    backends: Annotated[tuple[StrictStr, ...], BeforeValidator(_names), Field(min_length=1)] = BY_DEFAULT
     """Backends, and in mode native profiles of course codes (`harness list` shows them)."""
     modes: Annotated[
         tuple[Annotated[str, _one_of("mode", MODES)], ...], BeforeValidator(_names), Field(min_length=1)

@@ -82,7 +82,7 @@ def explain_cells(
     check_sides(a, b)
     datasets = load_datasets(experiment)
     # one repeat more than is measured: cells are chosen by it, so that what is measured does not depend on the choice
-    trials = plan(experiment.override(backends=("numpy",), modes=("native",), seeds=seeds + 1), datasets)
+    trials = plan(experiment.alone("native", seeds + 1), datasets)
     if CONTROLLED in (a, b) and any(trial.given_start is not None for trial in trials):
         raise RequestError(f"{CONTROLLED}: a start that comes from a file cannot be replayed; compare two backends")
     with LocalExecutor(datasets) as executor:

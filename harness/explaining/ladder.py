@@ -115,7 +115,7 @@ def climb(experiment: Experiment, a: str, b: str, progress: bool = True) -> Ladd
             "explain one cell: --cell"
         )
     datasets = load_datasets(experiment)
-    trials = plan(experiment.override(backends=("numpy",), modes=("native",), seeds=1), datasets)
+    trials = plan(experiment.alone("native", seeds=1), datasets)
     for trial in trials:
         if reason := trial.not_native():
             raise RequestError(f"{experiment.source}: {reason}; choose other sides, or one cell: --cell")

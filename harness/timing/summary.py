@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from harness.registry import BY_DEFAULT
 from harness.timing.intervals import median_interval, paired_ratio
 from harness.timing.protocol import COLUMNS, Measurement
 
-BASE = "numpy"
+BASE = BY_DEFAULT[0]
 CASE = ("mode", "threads", "dtype", "width", "depth", "batch_size", "rows")
 """The columns that make two timings comparable, beside the phase."""
 

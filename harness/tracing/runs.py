@@ -34,7 +34,7 @@ class Side:
 
 def trial_of(experiment: Experiment, datasets: Datasets, cell: Cell, seed: int, mode: str) -> Trial:
     """The trial that both sides train; `RequestError` where a recording cannot hold what it has."""
-    asked = experiment.override(backends=("numpy",), modes=(mode,), seeds=seed + 1)
+    asked = experiment.alone(mode, seed + 1)
     trial = next(trial for trial in plan(asked, datasets) if trial.cell == cell and trial.seed == seed)
     beyond = {"dropout", "batch_norm"} & set(trial.config.regularisation)
     if beyond or trial.config.optimizer == "perceptron":
