@@ -157,7 +157,7 @@ def declared_by(name: str) -> Mapping[str, Declared]:
 def _declarations(path: str) -> Mapping[str, Declared]:
     found: Mapping[str, Declared] = _imported(path)
     if not (isinstance(found, Mapping) and all(isinstance(entry, Declared) for entry in found.values())):
-        raise RequestError(f"{path} is not a dict of harness.Declared by convention")
+        raise RequestError(f"{path} must be a dict of harness.Declared by convention")
     for name, entry in found.items():
         if name not in CONVENTIONS:
             raise RequestError(f"{path}: {unknown('convention', name, CONVENTIONS)}")

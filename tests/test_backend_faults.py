@@ -44,7 +44,7 @@ def sweep(store, backend, momenta, **run):
     [
         (faults.QUIT, "crashed", "the worker process died (exit code 0)"),
         (faults.KILLED, "crashed", "the worker process died 3 times (signal 9)"),
-        (faults.SPOIL, "crashed", "TypeError: 'NoneType' object is not callable (training.py:"),
+        (faults.SPOIL, "crashed", "TypeError: 'NoneType' object is not callable (trial.py:"),
         (faults.HALF, "crashed", "ValueError: half a ? and an end (faults.py:"),
         (faults.NO_FILES, "crashed", "OSError: [Errno 24] Too many open files: '/dev/null' (faults.py:"),
         (faults.OTHER_SHAPE, "crashed", "its result cannot be stored: ValueError: "),

@@ -287,5 +287,5 @@ def test_the_lines_of_the_page_run_as_they_stand(name, tmp_path):
 @pytest.mark.parametrize("name", RECORDERS)
 def test_a_recorder_needs_no_other_file_of_ours(name):
     """So that it can be copied beside anybody's script."""
-    source = (ROOT / f"backends/{name}_recorder.py").read_text()
+    source = (ROOT / f"backends/{name}/recorder.py").read_text()
     assert not re.search(r"^\s*(from|import) (harness|backends|reports|experiments|tests)", source, re.MULTILINE)

@@ -46,6 +46,8 @@ def begin(tmp_path, store):
     (tmp_path / "tmp").mkdir()
 
     def start(backends=SLOW, **kwargs):
+        # `nohup` makes all that it starts deaf to hanging up
+        kwargs.setdefault("preexec_fn", lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
         table = small_table()
         table["run"].update(backends=["numpy", "slow"], modes=["controlled"], seeds=2)
         path, out = write_experiment(tmp_path, table), tmp_path / "report"
