@@ -14,11 +14,11 @@ from typing import Any
 from harness.contract import Config, Trainer
 from harness.conventions.declared import Declared, row_from
 from harness.conventions.profile import Profile
-from harness.conventions.table import CONVENTIONS, Row
+from harness.conventions.table import CONVENTIONS, GIVEN, Row
 from harness.conventions.translation import controlled_row
 from harness.draws.recipe import Recipe
 from harness.manifest import Backend
-from harness.support.errors import NotInstalled, RequestError, unknown
+from harness.support.errors import NotInstalled, RequestError, describe, short, unknown
 from harness.support.packages import check_not_shadowed
 from harness.support.source import source_of_function
 
@@ -38,6 +38,14 @@ class ProfileBackend(Backend):
         """The hash of the profile's own code; None where it is not there."""
         row = PROFILES[self.name].row.__code__
         return source_of_function(Path(row.co_filename), row.co_name, _READ_BY)
+
+
+class BrokenBackend(Backend):
+    """Somebody else's backend whose manifest cannot be read; its description says why."""
+
+    def missing(self) -> str | None:
+        """Why it cannot run."""
+        return self.description
 
 
 def _imported(path: str) -> Any:
@@ -93,7 +101,12 @@ def _of_package(point: importlib.metadata.EntryPoint, distribution: str) -> Back
     told = f"from the package {distribution}"
     if point.attr != _MANIFEST:
         return Backend(point.name, point.value, description=told)
-    found: Backend = point.load()
+    try:
+        found = point.load()
+        if not isinstance(found, Backend):
+            raise TypeError(f"{point.value} must be a harness.Backend, not {type(found).__name__}")
+    except Exception as error:  # whatever somebody else's module raises costs that backend alone
+        return BrokenBackend(point.name, point.value, description=f"{told}, whose manifest fails: {describe(error)}")
     return replace(found, name=point.name, description=found.description or told)
 
 
@@ -138,6 +151,7 @@ def check_row(name: str) -> None:
     """Raise `RequestError` for a name that has no row of the table, and say what can be done with a backend."""
     allowed = (*native_backends(), *PROFILES, CONTROLLED)
     if name in backends() and name not in allowed:
+        declared_by(name)  # raises where they cannot be read
         raise RequestError(
             f"backend {name!r} declares no conventions; those that do: {', '.join(allowed)}. "
             f"`harness trace EXP controlled {name} --mode controlled` compares its adapter; a native training that was "
@@ -155,18 +169,29 @@ def declared_by(name: str) -> Mapping[str, Declared]:
 
 @cache
 def _declarations(path: str) -> Mapping[str, Declared]:
-    found: Mapping[str, Declared] = _imported(path)
+    try:
+        found: Mapping[str, Declared] = _imported(path)
+    except Exception as error:
+        raise RequestError(f"{path} must be a dict of harness.Declared by convention: {describe(error)}") from None
     if not (isinstance(found, Mapping) and all(isinstance(entry, Declared) for entry in found.values())):
         raise RequestError(f"{path} must be a dict of harness.Declared by convention")
     for name, entry in found.items():
         if name not in CONVENTIONS:
             raise RequestError(f"{path}: {unknown('convention', name, CONVENTIONS)}")
-        if not callable(entry.value):
-            try:
-                Row(**{name: entry.value})
-            except RequestError as error:
-                raise RequestError(f"{path}: {error}") from None
+        _check_value(path, name, entry.value)
     return found
+
+
+def _check_value(path: str, name: str, value: Any) -> None:
+    """Raise `RequestError` for a value that the table does not have; a rule is asked for its value when it is used."""
+    if callable(value):
+        return
+    try:
+        Row(**{name: value})
+    except RequestError as error:
+        raise RequestError(f"{path}: {error}") from None
+    if value != GIVEN and not CONVENTIONS[name].formula(value):
+        raise RequestError(f"{path}: {name} = {short(value)}: must be one of: {', '.join(CONVENTIONS[name].values)}")
 
 
 _TOLD = ("hidden", "activation", "epochs", "n_batches", "optimizer")  # what a backend is told, and declares nothing of
@@ -185,13 +210,29 @@ def undeclared(name: str, config: Config) -> list[str]:
 
 def native_backends() -> tuple[str, ...]:
     """The backends that declare the conventions of their native way."""
-    return tuple(name for name, each in backends().items() if each.conventions is not None)
+    return tuple(
+        name for name, each in backends().items() if each.conventions is not None and _is_read(each.conventions)
+    )
+
+
+@cache
+def _is_read(path: str) -> bool:
+    try:
+        _declarations(path)
+    except RequestError:  # said where the backend is asked for by its name
+        return False
+    return True
 
 
 def lines_of(name: str) -> Any:
     """What writes a backend's lines of code, a `harness.calls.backend_lines.BackendLines`; None where nothing does."""
     found = backends().get(name)
-    return None if found is None or found.lines is None else _imported(found.lines)(name)
+    if found is None or found.lines is None:
+        return None
+    try:
+        return _imported(found.lines)(name)
+    except Exception as error:  # of somebody else's module
+        raise RequestError(f"{found.lines} must be a class of lines of code: {describe(error)}") from None
 
 
 def native_row(name: str, config: Config) -> Row:
@@ -210,6 +251,6 @@ def row_of(name: str, config: Config, recipe: Recipe) -> Row:
         return controlled_row(config, recipe)
     if name in PROFILES:
         return PROFILES[name].row(config)
-    if name in native_backends():
+    if declared_by(name):
         return native_row(name, config)
     raise RequestError(unknown("backend or profile", name, (*native_backends(), *PROFILES, CONTROLLED)))

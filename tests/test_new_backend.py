@@ -369,3 +369,58 @@ def test_what_the_page_says_of_the_last_digit_is_so(check, right, wrong, tmp_pat
 def changed(source, right, wrong):
     assert source.count(right) == 1
     return source.replace(right, wrong)
+
+
+# A package whose manifest, or what it names, is broken: it costs itself one line, and nobody else anything
+
+
+GOOD = MANIFEST.replace("autograd_conventions:CONVENTIONS", "broken_conventions:CONVENTIONS")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "conventions", "told"),
+    [
+        ("raise RuntimeError('no')", "", "whose manifest fails: RuntimeError: no"),
+        ("import no_such_module", "", "whose manifest fails: ModuleNotFoundError: No module named 'no_such_module'"),
+        (
+            "BACKEND = 3",
+            "",
+            "whose manifest fails: TypeError: broken_manifest:BACKEND must be a harness.Backend, not int",
+        ),
+        (GOOD, "raise RuntimeError('no')", "must be a dict of harness.Declared by convention: RuntimeError: no"),
+        (GOOD, "CONVENTIONS = {'momentum': 0.9}", "must be a dict of harness.Declared by convention"),
+        (
+            GOOD,
+            "from harness import Declared\nCONVENTIONS = {'rho': Declared('high', '')}",
+            "rho = 'high': must be one of: number",
+        ),
+    ],
+    ids=["raises", "lacks a module", "no backend", "conventions raise", "no declarations", "no value of the table"],
+)
+def test_a_broken_manifest_costs_itself_one_line(tmp_path, monkeypatch, capsys, manifest, conventions, told):
+    (tmp_path / "broken_manifest.py").write_text(manifest)
+    (tmp_path / "broken_conventions.py").write_text(conventions)
+    info = tmp_path / "broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[harness.backends]\nbroken = broken_manifest:BACKEND\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    forget()
+    try:
+        assert invoke(["list"]) == 0
+        assert invoke(["conventions", "digits-quick", "numpy", "torch"]) == 0
+        listed = capsys.readouterr()
+        assert "numpy" in listed.out
+        assert invoke(["conventions", "digits-quick", "broken", "torch"]) == 2
+        asked = capsys.readouterr().err
+        assert asked.count("\n") == 1
+        assert told in " ".join((listed.out + asked).split()), (listed.out, asked)
+    finally:
+        forget()
+        for name in ("broken_manifest", "broken_conventions"):
+            sys.modules.pop(name, None)
+
+
+def forget():
+    for cached in (registry.backends, registry._declarations, registry._is_read):
+        cached.cache_clear()
