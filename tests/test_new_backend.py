@@ -293,8 +293,13 @@ def test_the_third_party_package_passes_every_check_through_its_entry_point_unti
             "",
             "autograd declares nothing of l2_form",
         ),
-        ("harness conventions", '"l2_form"', '"l2_from"', "unknown convention 'l2_from': did you mean 'l2_form'?"),
-        ("harness conventions", 'Declared("coupled"', 'Declared("couple"', "'couple'"),
+        (
+            "harness conventions digits-quick autograd torch",
+            '"l2_form"',
+            '"l2_from"',
+            "unknown convention 'l2_from': did you mean 'l2_form'?",
+        ),
+        ("harness conventions digits-quick autograd torch", 'Declared("coupled"', 'Declared("couple"', "'couple'"),
     ):
         (tmp_path / "wrong/autograd_conventions.py").write_text(changed(declared, old, new))
         found = environment.type(command, code=2, env=wrong)
