@@ -13,7 +13,7 @@ help:
 	@echo "make install   make .venv with the pinned versions of everything"
 	@echo "make suites    what takes minutes: the suites in every backend, every check in Keras and TensorFlow, PostgreSQL"
 	@echo "make conformance  scikit-learn's own checks of the estimators in every backend: some minutes more"
-	@echo "make proofs    the tutorial's ladders, more planted causes: ten minutes more"
+	@echo "make proofs    what takes longer still: the tutorial's ladders, more planted causes"
 	@echo "make chaos     300 trials while 60 workers and 20 runs are killed (Linux): some minutes more"
 	@echo "make fuzz      some thousands of broken files and command lines, drawn anew"
 	@echo "make benchmark our sweep against what people run today, into docs/benchmarks.md: half an hour"

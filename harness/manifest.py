@@ -14,9 +14,9 @@ class Backend:
 
     `trainer` is where its adapter is, `"module:Class"`, and `conventions`, `"module:NAME"`, a dict from a convention of
     the table to the `Declared` of its native way; `lines` is a subclass of `harness.calls.backend_lines.BackendLines`,
-    which writes them as code. The modules of both must not import the framework either.
-    `by_default` says whether an experiment that names no backends has this one.
-    `requires` are the packages that have to be there, the framework first, `install` the command that brings them.
+    which writes them as code. The modules of both must not import the framework either. `requires` are the packages
+    that have to be there, the framework first, `install` the command that brings them. `by_default` says whether an
+    experiment that names no backends has this one.
     """
 
     name: str

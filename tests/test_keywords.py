@@ -8,8 +8,9 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
+from harness import registry
 from harness.calls import backend_lines
-from harness.calls.backend_lines import GROUPS
+from harness.calls.backend_lines import GROUPS, BackendLines
 from harness.calls.keywords import agree, controlled_call, native_call, take_over
 from harness.calls.start import FAMILY
 from harness.calls.switch import Switch
@@ -19,6 +20,7 @@ from harness.conventions.translation import differing
 from harness.draws.batches import draw_batches
 from harness.draws.recipe import Recipe
 from harness.draws.starts import INITS, draw_start
+from harness.manifest import Backend
 from harness.registry import BUILT_IN, lines_of, load_trainer, native_backends, native_row, row_of
 from harness.registry import backend as find
 from harness.replay.stack import Stack, replay
@@ -503,3 +505,43 @@ def test_the_loop_over_batches_has_the_harness_s_lengths_and_law(law, last):
     within_epoch = law in ("permutation", "one_permutation", "in_order", "skipping")
     assert (len(np.unique(first)) == len(first)) == within_epoch
     assert all(len(np.unique(rows)) == len(rows) for rows in seen) or law in ("replacement", "bootstrap")
+
+
+class Failing(BackendLines):
+    def native(self, config, seed):
+        raise ZeroDivisionError("lines")
+
+    switched = controlled = native
+
+
+@pytest.fixture
+def theirs(monkeypatch):
+    """A backend of somebody else's, with PyTorch's conventions and other lines."""
+
+    def make(lines):
+        own = Backend("own", "no_module:Trainer", conventions="backends.torch.conventions:CONVENTIONS", lines=lines)
+        monkeypatch.setattr(registry, "BUILT_IN", (*registry.BUILT_IN, own))
+        registry.backends.cache_clear()
+
+    yield make
+    monkeypatch.undo()
+    registry.backends.cache_clear()
+
+
+def test_a_package_may_have_lines_of_its_own(theirs):
+    theirs("backends.torch.lines:TorchLines")
+    config = settings("adam")
+    assert native_call("own", config) == native_call("torch", config)
+    names = differing(config, native_row("own", config), native_row("keras", config))
+    assert names
+    assert agree("own", "keras", names, config)["own"] == agree("torch", "keras", names, config)["torch"]
+
+
+@pytest.mark.parametrize("lines", ["tests.test_keywords:Failing", "no_module:Lines", "nothing"])
+def test_lines_that_fail_cost_no_report(theirs, lines):
+    theirs(lines)
+    config = settings("adam")
+    for (line,) in (native_call("own", config), agree("own", "keras", ["epsilon"], config)["own"]):
+        assert line.startswith("# the lines of code of own fail: ")
+    theirs(None)
+    assert native_call("own", config) == ["# own declares no lines of code"]

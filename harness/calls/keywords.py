@@ -5,16 +5,18 @@ of `controlled_call` as `train` gets them, beside `config`, `start` (weights) an
 argument sets a convention, its line is a comment that says so and names what it takes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from harness import registry
+from harness.calls.backend_lines import BackendLines
 from harness.calls.switch import Switch
 from harness.calls.text import Lines, code
 from harness.contract import Config
 from harness.conventions.table import CONVENTIONS, Row
 from harness.draws.recipe import Recipe
 from harness.registry import backends, lines_of, native_backends, row_of
-from harness.support.errors import RequestError, unknown
+from harness.support.errors import RequestError, describe, unknown
 
 _OWN = Recipe()
 
@@ -23,32 +25,31 @@ def native_call(backend: str, config: Config, seed: int = 0) -> Lines:
     """What the backend's native way runs for `config`; a comment with the reason where it has no such training."""
     if backend not in native_backends():
         raise RequestError(unknown("backend with declared conventions", backend, native_backends()))
-    lines = lines_of(backend)
-    if lines is None:
-        return [_no_lines(backend)]
     if config.regularisation:
         return [f"# native mode has no {', '.join(config.regularisation)}: it hands over plain hyperparameters only"]
     if config.optimizer == "perceptron":
         return ["# native mode has no perceptron rule: it hands over plain hyperparameters only"]
-    reason = lines.lacks(config, native=True)
-    found: Lines = lines.native(config, seed) if reason is None else [f"# {reason}"]
-    return found
+    return _written(backend, lambda lines: _unless(lines.lacks(config, native=True)) or lines.native(config, seed))
 
 
 def controlled_call(backend: str, config: Config) -> Lines:
     """What the backend's adapter runs in mode controlled, helpers of ours among it."""
     if backend not in backends():
         raise RequestError(unknown("backend", backend, backends()))
-    lines = lines_of(backend)
-    if lines is None:
-        return [_no_lines(backend)]
-    reason = lines.lacks(config, native=False)
-    found: Lines = lines.controlled(config) if reason is None else [f"# {reason}"]
-    return found
+    return _written(backend, lambda lines: _unless(lines.lacks(config, native=False)) or lines.controlled(config))
 
 
-def _no_lines(backend: str) -> str:
-    return f"# {backend} declares no lines of code"
+def _unless(reason: str | None) -> Lines:
+    return [] if reason is None else [f"# {reason}"]
+
+
+def _written(backend: str, write: Callable[[BackendLines], Lines]) -> Lines:
+    """What a backend's class writes. Where it fails that is said in its place: a text costs no report."""
+    try:
+        lines = lines_of(backend)
+        return [f"# {backend} declares no lines of code"] if lines is None else write(lines)
+    except Exception as error:  # of somebody else's module
+        return [f"# the lines of code of {backend} fail: {describe(error)}"]
 
 
 def agree(a: str, b: str, names: Sequence[str], config: Config, recipe: Recipe = _OWN) -> dict[str, Lines]:
@@ -70,11 +71,9 @@ def take_over(backend: str, own: Row, other: Row, names: Sequence[str], config: 
     """What `backend`, whose row is `own`, is given to follow `other` in the conventions `names`."""
     changed = frozenset(name for name in names if getattr(own, name) != getattr(other, name))
     row = replace(own, **{name: getattr(other, name) for name in changed})
-    lines = lines_of(backend)
-    if lines is None:
+    if registry.backend(backend).lines is None:
         return [_in_words(name, row) for name in CONVENTIONS if name in changed]
-    found: Lines = lines.switched(Switch(own, row, changed, config))
-    return found
+    return _written(backend, lambda lines: lines.switched(Switch(own, row, changed, config)))
 
 
 def _in_words(name: str, row: Row) -> str:

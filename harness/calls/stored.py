@@ -9,7 +9,7 @@ from typing import Any
 from harness.calls.keywords import controlled_call, native_call
 from harness.contract import Config, constants_of
 from harness.draws.generators import native_seed
-from harness.registry import lines_of, native_backends
+from harness.registry import find, native_backends
 
 _NOT_RUN = ("pending", "unsupported", "not_installed")
 _OUTPUTS = {"multiclass": "softmax", "binary": "sigmoid", "multilabel": "sigmoid"}
@@ -23,7 +23,10 @@ def stored_call(row: Mapping[str, Any], base_seed: int) -> list[str]:
     native ones hold the seed that the framework was given.
     """
     controlled, backend = row["mode"] == "controlled", row["backend"]
-    if row["status"] in _NOT_RUN or lines_of(backend) is None or not (controlled or backend in native_backends()):
+    known = find(backend)
+    if row["status"] in _NOT_RUN or known is None or known.lines is None:
+        return []
+    if not controlled and backend not in native_backends():
         return []
     settings = json.dumps(row["settings"], sort_keys=True)
     return list(_lines(backend, settings, None if controlled else native_seed(base_seed, row["seed"])))
