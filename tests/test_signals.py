@@ -144,3 +144,12 @@ def test_ctrl_c_waits_for_the_end_of_an_import_and_of_a_finalizer(tmp_path, mome
     code = AT_A_BAD_MOMENT.format(paths=[str(ROOT), str(tmp_path)], moment=moment)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == (f"{told}\n", "")
+
+
+def test_nothing_rings_after_the_end(tmp_path):
+    # as an interpreter does that ends: it gives the handlers back; an alarm left running would kill it then
+    moment = "Finalized()\n    os.kill(os.getpid(), signal.SIGINT)"
+    code = AT_A_BAD_MOMENT.format(paths=[str(ROOT)], moment=moment)
+    code += "signal.signal(signal.SIGALRM, signal.SIG_DFL)\ntime.sleep(0.1)\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "heard None\n", "")

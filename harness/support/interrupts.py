@@ -38,6 +38,7 @@ def hear() -> None:
 
 def hear_no_more() -> None:
     """The command has ended; nothing is to be interrupted any more."""
+    _forget_the_later_one()
     for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
 
@@ -56,7 +57,14 @@ class _Handler:
             signal.setitimer(signal.ITIMER_REAL, _LATER)
             return
         self.first = time.monotonic()
+        _forget_the_later_one()
         raise KeyboardInterrupt
+
+
+def _forget_the_later_one() -> None:
+    # an alarm that still runs when the interpreter has given its handlers back would kill the process
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _is_untouchable(frame: FrameType | None) -> bool:
