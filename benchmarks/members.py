@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contenders import experiment, our_chunks
-from harness.contract import Weights
+from harness.contract import Weights, vary
 from harness.execution.executor import ENVIRONMENT
 from harness.experiment.file import Experiment
 from harness.planning.cohorts import Chunk
@@ -52,7 +52,7 @@ def disturbed(chunk: Chunk, case: str) -> Callable[[Any], float]:
     starts = [trial.start() for trial in chunk.trials]
     i = len(configs) // 2
     numbers = {"diverges": {"learning_rate": 100.0, "l2": 1.0}, "decays": {"learning_rate": 1.0, "l2": 0.9}}
-    configs[i] = replace(configs[i], **numbers.get(case, {}))
+    configs[i] = vary(configs[i], **numbers.get(case, {}))
     if case == "is denormal":
         starts[i] = _saturated(starts[i], SATURATED[configs[i].dtype])
     return _timed(chunk, configs, starts)

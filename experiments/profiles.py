@@ -6,7 +6,7 @@ They share axes, learning rate against L2, and print heatmaps that look comparab
 from dataclasses import replace
 
 from backends.sklearn.conventions import CONVENTIONS
-from harness.contract import TASKS, Config
+from harness.contract import TASKS, Config, vary
 from harness.conventions.declared import row_from
 from harness.conventions.profile import Profile
 from harness.conventions.table import DENOMINATOR, LOG_OF_P, NAN_FIRST, UNSHIFTED, Row, family
@@ -31,7 +31,7 @@ def _course_2018_numpy(config: Config) -> Row:
 
 def _course_2018_sklearn(config: Config) -> Row:
     """`MLPClassifier((50,), activation="logistic", alpha=l2, learning_rate_init=learning_rate, max_iter=epochs)`."""
-    adam = replace(config, optimizer="adam", activation=("sigmoid",), written=frozenset())
+    adam = vary(config, optimizer="adam", activation=("sigmoid",), written=frozenset())
     own = {"hidden": (50,), "activation": "sigmoid", "batch_size": "min(200, n)"}
     return replace(row_from(CONVENTIONS, adam), **own)  # type: ignore[arg-type]
 
@@ -67,7 +67,7 @@ def _course_2024(config: Config) -> Row:
     Where an exponential overflows, the code ends with an error, for it makes errors of NumPy's warnings. The replay's
     weights are then no numbers either, but for a hidden sigmoid unit below -709, with which it goes on.
     """
-    softmax = config.loss == "cross_entropy"
+    softmax = config.loss.name == "cross_entropy"
     return replace(
         controlled_row(config, Recipe()),
         batch_size="n // (n // b)",
@@ -79,9 +79,9 @@ def _course_2024(config: Config) -> Row:
         outputs="sum",
         probabilities=DENOMINATOR if softmax else LOG_OF_P,
         update_order="during",
-        momentum_form="inside" if family(config.optimizer) == "sgd" else "outside",
+        momentum_form="inside" if family(config.optimizer.name) == "sgd" else "outside",
         epsilon=1e-8,
-        epsilon_place="inside" if family(config.optimizer) in ("rmsprop", "adam") else "outside",
+        epsilon_place="inside" if family(config.optimizer.name) in ("rmsprop", "adam") else "outside",
         bias_correction="epoch",
         moments_reset="epoch",
         initial_accumulator=0.0,

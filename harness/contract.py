@@ -10,11 +10,34 @@ Shapes: weights are `(n_in, n_out)`, biases `(n_out,)`, inputs `(n, n_inputs)`. 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from functools import cached_property
+from inspect import signature
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
+
+from harness import network
+from harness.network import (
+    CLIPPINGS,
+    CONSTANTS,
+    DEFAULTS,
+    LOSSES,
+    NO_PENALTY,
+    OPTIMIZERS,
+    OUTPUTS,
+    BatchNorm,
+    ClipNorm,
+    Clipping,
+    ClipValue,
+    Entry,
+    Loss,
+    Network,
+    Optimizer,
+    Penalty,
+    dense_layers,
+)
 
 Weights = tuple[dict[str, np.ndarray], ...]
 """One dict a layer, first hidden layer first: `"W"` `(n_in, n_out)` and `"b"` `(n_out,)`.
@@ -30,35 +53,27 @@ AfterStackedEpoch = Callable[[int], np.ndarray]
 """The same for a stack: gives a boolean for each member that is still in it, `(members,)`; `True` means: it leaves."""
 
 TASKS: dict[str, tuple[str, ...]] = {
-    "multiclass": ("cross_entropy",),
-    "binary": ("binary_cross_entropy",),
-    "multilabel": ("binary_cross_entropy",),
-    "regression": ("mse", "mae", "huber"),
+    task: tuple(name for name, loss in LOSSES.items() if task in loss.tasks)
+    for task in ("multiclass", "binary", "multilabel", "regression")
 }
 """Every task, with the losses that it can be trained by; the first is its default."""
 
 OPTIMIZER_CONSTANTS: dict[str, tuple[str, ...]] = {
-    "sgd": (),
-    "momentum": ("momentum",),
-    "nesterov": ("momentum",),
-    "adagrad": ("initial_accumulator", "epsilon"),
-    "adagrad_momentum": ("momentum", "initial_accumulator", "epsilon"),
-    "rmsprop": ("rho", "epsilon"),
-    "adam": ("beta_1", "beta_2", "epsilon"),
+    name: tuple(each.key for each in optimizer.constants() if each.key != "learning_rate")
+    for name, optimizer in OPTIMIZERS.items()
+    if name != "perceptron"
 }
 """Every optimizer of back propagation, with the constants that it reads beside the learning rate."""
 
 ACTIVATIONS: dict[str, tuple[str, ...]] = {
-    "identity": (),
-    "sigmoid": (),
-    "tanh": (),
-    "relu": (),
-    "leaky_relu": ("leaky_slope",),
-    "elu": ("elu_alpha",),
-    "selu": (),
-    "softplus": (),
+    name: tuple(each.key for each in activation.constants())
+    for name, activation in network.ACTIVATIONS.items()
+    if activation.hidden
 }
 """Every activation of a hidden layer, with the constants that it reads."""
+
+OUTPUT_ACTIVATIONS: tuple[str, ...] = tuple(activation.name for activation in OUTPUTS)
+"""The activations that the outputs of a regression can have."""
 
 
 def constants_of(optimizer: str, activation: tuple[str, ...]) -> tuple[str, ...]:
@@ -66,12 +81,6 @@ def constants_of(optimizer: str, activation: tuple[str, ...]) -> tuple[str, ...]
     read = (constant for name in activation for constant in ACTIVATIONS[name])
     return tuple(dict.fromkeys((*OPTIMIZER_CONSTANTS.get(optimizer, ()), *read)))
 
-
-SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
-"""The constants of `selu`. Source: Klambauer et al., "Self-normalizing neural networks", 2017."""
-
-OUTPUT_ACTIVATIONS: tuple[str, ...] = ("identity", "relu", "softplus", "sigmoid", "tanh")
-"""The activations that the outputs of a regression can have."""
 
 REDUCTIONS: tuple[str, ...] = ("mean", "sum")
 DTYPES: tuple[str, ...] = ("float64", "float32")
@@ -81,77 +90,126 @@ class Diverged(Exception):
     """Raised by a trainer whose framework refuses to go on with weights that are not finite."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Config:
     """One network and one way to train it. Every number is written out; none is a library's default.
 
-    `hidden` gives the units of each hidden layer, `activation` one name for each of them. What stands at the output
-    follows from the task: softmax with `cross_entropy` ("multiclass"), a logistic unit an output with
-    `binary_cross_entropy` ("binary", "multilabel"), or `output_activation` with `mse`, `mae` or `huber`
-    ("regression"). A row's loss is the mean over its outputs; the loss of a batch is the mean over its rows
-    (`reduction="mean"`) or the sum ("sum"). To it are added, in either case, `(l2 / 2) * sum(W**2)` and
-    `l1 * sum(abs(W))` over the weight matrices, never over biases, gamma or beta.
-
-    With the error `e = o - y`, `mse` is `e**2` (no half), `mae` is `abs(e)`, `huber` is `e**2 / 2` up to `huber_delta`
-    and `huber_delta * (abs(e) - huber_delta / 2)` beyond. Derivatives at a kink are the left ones (0 for relu at 0);
-    sign(0) is 0 in `mae` and L1.
-
-    With the gradient g (penalties included), the learning rate lr, the step t from 1 and all states from 0:
-
-        sgd               w -= lr*g
-        momentum          v = m*v + g; w -= lr*v
-        nesterov          v = m*v + g; w -= lr*(g + m*v)
-        adagrad           G += g*g; w -= lr*g/(sqrt(G)+eps)
-        adagrad_momentum  G += g*g; v = m*v + lr*g/(sqrt(G)+eps); w -= v
-        rmsprop           v = rho*v + (1-rho)*g*g; w -= lr*g/(sqrt(v)+eps)
-        adam              Kingma and Ba's Algorithm 1: w -= lr*m_hat/(sqrt(v_hat)+eps), both bias-corrected
-
-    where Adagrad's G starts at `initial_accumulator`. `optimizer="perceptron"`, with the loss "perceptron", the output
-    "heaviside" and no hidden layer, is the perceptron rule: `w -= lr * x * (step(z) - y)` with targets 0 and 1 and
-    step(0) = 0.
-
-    `dropout` holds the rate at which the inputs and then the units of each hidden layer are dropped, or nothing at
-    all; what is kept, after the activation, is divided by `1 - rate`. Batch normalisation stands before the activation
-    of every hidden layer: `gamma * (z - mean) / sqrt(variance + epsilon) + beta`, in training with the batch's own mean
-    and biased variance, otherwise with the running ones, `running = momentum * running + (1 - momentum) * batch`.
-    `clip_norm` is `g * min(1, c / norm)`, the norm over all tensors together; `clip_value` bounds each element; None
-    leaves the gradient alone. `harness/reference/trainer.py` is all of this, written out.
+    What each entry means stands in its class (`harness/network`), and what it computes in `harness/reference`. What
+    stands at the output is the loss's: `loss.output`. The loss of a batch is the mean over its rows
+    (`reduction="mean"`) or the sum ("sum") of a row's loss; to it `penalty` is added, in either case.
 
     `written` names the optional settings that the experiment itself states (such as `"epsilon"` or `"dtype"`). Only
     those are handed to a framework in native mode, where everything unsaid is left to the framework's own default.
     """
 
-    n_inputs: int
-    n_outputs: int
-    hidden: tuple[int, ...]
-    activation: tuple[str, ...]
-    optimizer: str
-    learning_rate: float
+    network: Network
+    task: str
+    loss: Loss
+    optimizer: Optimizer
     batch_size: int
     epochs: int
-    task: str = "multiclass"
-    loss: str = "cross_entropy"
-    output_activation: str = "softmax"
-    huber_delta: float = 1.0
+    penalty: Penalty = NO_PENALTY
+    clipping: Clipping | None = None
     reduction: str = "mean"
-    leaky_slope: float = 0.01
-    elu_alpha: float = 1.0
-    l2: float = 0.0
-    l1: float = 0.0
-    dropout: tuple[float, ...] = ()
-    batch_norm: bool = False
-    batch_norm_momentum: float = 0.9
-    batch_norm_epsilon: float = 1e-5
-    clip_norm: float | None = None
-    clip_value: float | None = None
-    momentum: float = 0.9
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    rho: float = 0.9
-    epsilon: float = 1e-8
-    initial_accumulator: float = 0.0
     dtype: str = "float64"
     written: frozenset[str] = field(default=frozenset())
+
+    @classmethod
+    def of(
+        cls,
+        n_inputs: int,
+        n_outputs: int,
+        hidden: tuple[int, ...],
+        activation: tuple[str, ...],
+        optimizer: str,
+        learning_rate: float,
+        batch_size: int,
+        epochs: int,
+        *,
+        task: str = "multiclass",
+        loss: str | None = None,
+        output_activation: str | None = None,
+        dropout: tuple[float, ...] = (),
+        batch_norm: bool = False,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        reduction: str = "mean",
+        dtype: str = "float64",
+        written: Iterable[str] = (),
+        **constants: float,
+    ) -> "Config":
+        """A multilayer perceptron, from the keys of an experiment file.
+
+        `activation` is one name for each hidden layer; `dropout` holds the rate at which the inputs and then the units
+        of each hidden layer are dropped, or nothing at all. Constants that nothing reads are left out. Raises
+        `TypeError` for a key that is none.
+        """
+        if unknown := set(constants) - set(DEFAULTS):
+            raise TypeError(f"{', '.join(sorted(unknown))}: no constant of the vocabulary")
+        functions = tuple(network.ACTIVATIONS[name].of(constants) for name in activation)
+        norm = BatchNorm.of(constants) if batch_norm and hidden else None
+        loss = loss or ("perceptron" if optimizer == "perceptron" else TASKS[task][0])
+        output = {}
+        if task == "regression" and output_activation is not None:
+            output = {"output": network.ACTIVATIONS[output_activation].of(constants)}
+        clipping: Clipping | None = None
+        if clip_norm is not None:
+            clipping = ClipNorm(clip_norm)
+        elif clip_value is not None:
+            clipping = ClipValue(clip_value)
+        return cls(
+            network=Network((n_inputs,), dense_layers(tuple(hidden), functions, n_outputs, tuple(dropout), norm)),
+            task=task,
+            loss=LOSSES[loss].of(constants, **output),
+            optimizer=OPTIMIZERS[optimizer].of({**constants, "learning_rate": learning_rate}),
+            batch_size=batch_size,
+            epochs=epochs,
+            penalty=Penalty.of(constants),
+            clipping=clipping,
+            reduction=reduction,
+            dtype=dtype,
+            written=frozenset(written),
+        )
+
+    @cached_property
+    def keys(self) -> dict[str, Any]:
+        """What it holds under the keys of an experiment file: the arguments of `of`."""
+        return {
+            "n_inputs": self.network.input_shape[0],
+            "n_outputs": self.network.n_outputs,
+            **self.network.dense,
+            "optimizer": self.optimizer.name,
+            "batch_size": self.batch_size,
+            "epochs": self.epochs,
+            "task": self.task,
+            "loss": self.loss.name,
+            "output_activation": self.loss.output.name,
+            **self.loss.numbers(),
+            **self.optimizer.numbers(),
+            **self.penalty.numbers(),
+            **{
+                name: self.clipping.limit if self.clipping and self.clipping.name == name else None
+                for name in CLIPPINGS
+            },
+            "reduction": self.reduction,
+            "dtype": self.dtype,
+            "written": self.written,
+        }
+
+    def value(self, key: str) -> Any:
+        """What it has under a key of an experiment file; the default of a constant that it does not read.
+
+        Raises `KeyError` for what is no key.
+        """
+        return self.keys[key] if key in self.keys else DEFAULTS[key]
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("_") or "network" not in self.__dict__:
+            raise AttributeError(key)
+        try:
+            return self.value(key)
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {key!r}") from None
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -167,13 +225,19 @@ class Config:
     def regularisation(self) -> tuple[str, ...]:
         """The parts beyond L2 that are in use: of "l1", "dropout", "batch_norm", "clip_norm" and "clip_value"."""
         in_use = {
-            "l1": self.l1 > 0,
+            "l1": self.penalty.l1 > 0,
             "dropout": bool(self.dropout_layers),
             "batch_norm": self.batch_norm,
-            "clip_norm": self.clip_norm is not None,
-            "clip_value": self.clip_value is not None,
+            **{name: self.clipping is not None and self.clipping.name == name for name in CLIPPINGS},
         }
         return tuple(name for name, used in in_use.items() if used)
+
+
+KEYS: tuple[str, ...] = (
+    *(name for name in signature(Config.of).parameters if name not in ("constants", "written")),
+    *(name for name in DEFAULTS if name not in signature(Config.of).parameters),
+)
+"""Every key of an experiment file that says what a `Config` is."""
 
 
 @dataclass(frozen=True)
@@ -299,27 +363,55 @@ class Trainer(ABC):
         return None
 
 
-MEMBER_NUMBERS: tuple[str, ...] = (
-    *("learning_rate", "l2", "l1", "dropout", "clip_norm", "clip_value"),
-    *("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator"),
-)
+_E = TypeVar("_E", bound=Entry)
+
+MEMBER_NUMBERS: tuple[str, ...] = tuple(key for key, each in CONSTANTS.items() if each.member)
 """The numbers in which the members of a stack may differ; beside them their starts and what `written` names."""
 
 
 def structure_of(config: Config) -> Config:
-    """What the members of a stack share: `config` with `MEMBER_NUMBERS` struck out, but for on or off.
+    """What the members of a stack share: `config` with its member numbers struck out, but for on or off.
 
     On or off are L1, the dropout of each layer and both kinds of clipping: a stack has a part in all members or in
     none. L2 is everywhere, with 0 for none.
     """
-    shared: dict[str, Any] = {
-        **dict.fromkeys(MEMBER_NUMBERS, 0.0),
-        "l1": float(config.l1 > 0),
-        "dropout": tuple(float(rate > 0) for rate in config.dropout),
-        "clip_norm": None if config.clip_norm is None else 1.0,
-        "clip_value": None if config.clip_value is None else 1.0,
-    }
-    return replace(config, **shared, written=frozenset())
+    layers = tuple(map(_struck_out, config.network.layers))
+    return replace(
+        config,
+        network=Network(config.network.input_shape, layers),
+        loss=_struck_out(config.loss),
+        optimizer=_struck_out(config.optimizer),
+        penalty=_struck_out(config.penalty),
+        clipping=config.clipping and _struck_out(config.clipping),
+        written=frozenset(),
+    )
+
+
+def _struck_out(entry: _E) -> _E:
+    """The entry with 0 for each number in which members may differ, or 1 for that of a part that is there."""
+    gone = {}
+    for each in entry.constants():
+        if each.member:
+            gone[each.field] = float(each.part and getattr(entry, each.field) > 0)
+    return replace(entry, **gone) if gone else entry  # type: ignore[type-var]
+
+
+def vary(config: Config, **changes: Any) -> Config:
+    """The config with other values under some keys of an experiment file; constants that nothing reads are left out."""
+    if changes.keys() - _PLAIN:
+        return Config.of(**{**config.keys, **changes})
+    layers = tuple(layer.with_numbers(changes) for layer in config.network.layers)
+    return replace(
+        config,
+        network=config.network if layers == config.network.layers else Network(config.network.input_shape, layers),
+        loss=config.loss.with_numbers(changes),
+        optimizer=config.optimizer.with_numbers(changes),
+        penalty=config.penalty.with_numbers(changes),
+    )
+
+
+# constants of entries that are there whatever they are; but dropout is a layer, and clipping a part
+_PLAIN = CONSTANTS.keys() - {"dropout", *CLIPPINGS}
 
 
 def stacked(members: Sequence[Weights]) -> Weights:

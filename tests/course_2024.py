@@ -136,7 +136,7 @@ def targets(member: Member) -> np.ndarray:
 def course_2024(member: Member, batches: int, scheduler: Callable | None = None) -> Ended:
     """Train from a member's start on its bootstrap, cut into a number of batches."""
     config, task = member.config, member.config.task
-    step = scheduler or SCHEDULERS[config.optimizer]
+    step = scheduler or SCHEDULERS[config.optimizer.name]
     rows = np.concatenate(member.batches[0].batches())
     X, t = member.X[rows], targets(member)[rows]
     W, b = [layer["W"].copy() for layer in member.start], [layer["b"].copy() for layer in member.start]

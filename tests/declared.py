@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from experiments.datasets import DATASETS
-from harness.contract import Batches, Config, Epoch, Weights
+from harness.contract import Batches, Config, Epoch, Weights, vary
 from harness.conventions.table import Row
 from harness.conventions.translation import config_under, recipe_under
 from harness.data.prepared import Part, Prepared
@@ -111,7 +111,7 @@ def settings(name: str, dtype: str = "default", **changes: object) -> Config:
     base = {"optimizer": optimizer, "activation": (activation,), "learning_rate": RATE[optimizer]}
     base |= {"n_inputs": 64, "n_outputs": 10, "hidden": (UNITS,), "batch_size": BATCH, "epochs": EPOCHS, "l2": L2}
     written = {} if dtype == "default" else {"dtype": dtype, "written": frozenset({"dtype"})}
-    return Config(**{**base, **OWN_SETTINGS.get(name, {}), **written, **changes})  # type: ignore[arg-type]
+    return Config.of(**{**base, **OWN_SETTINGS.get(name, {}), **written, **changes})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -206,14 +206,14 @@ def distance(weights: Weights | None, end: Weights | None) -> float:
 def fit(backend: str, name: str, dtype: str = "float64") -> Fit:
     """The backend's native fit of `settings(name)`, watched once."""
     config = settings(name, dtype)
-    if backend == "numpy" and config.optimizer in ("sgd", "momentum", "nesterov"):
-        config = replace(config, learning_rate=config.learning_rate / BATCH)  # its gradients are summed
+    if backend == "numpy" and config.optimizer.name in ("sgd", "momentum", "nesterov"):
+        config = vary(config, learning_rate=config.learning_rate / BATCH)  # its gradients are summed
     X, y = problem(name)
     if name != "changing rate":
         return Fit(backend, config, watch(backend, config, X, y, SEED))
     rates = np.where(np.arange(EPOCHS * 4) < FALLS_AFTER, config.learning_rate, config.learning_rate / 4)
     with changing_rate(backend, rates) as told:
-        recording = watch(backend, replace(config, learning_rate=told or config.learning_rate), X, y, SEED)
+        recording = watch(backend, vary(config, learning_rate=told or config.learning_rate), X, y, SEED)
     return Fit(backend, config, replace(recording, learning_rate=rates[: recording.steps]))
 
 
@@ -244,7 +244,7 @@ def changing_rate(backend: str, rates: np.ndarray) -> Iterator[object]:
         from backends.numpy.native import NeuralNetwork
 
         def tell(network: NeuralNetwork, rate: float) -> None:
-            network.config = replace(network.config, learning_rate=rate)
+            network.config = vary(network.config, learning_rate=rate)
 
         with before_each(NeuralNetwork, "update", rates, tell):
             yield None
@@ -298,7 +298,7 @@ def judged(backend: str, task: str) -> Case:
 
     def off(row: Row) -> float:
         part = {"test": parts.test, "training": parts.train}[row.metric_rows]
-        logits = forward(replace(config, **constants), outcome.weights, part.X)[-1].a
+        logits = forward(vary(config, **constants), outcome.weights, part.X)[-1].a
         taken = measured(row, config, logits, part.y)
         return abs(taken - outcome.metrics["test_auc" if config.task == "binary" else "test_accuracy"])
 

@@ -1,11 +1,9 @@
 """Adapters with one fault each, made from a correct one; every fault is named after the check that must reject it."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from backends.numpy.trainer import NumpyTrainer
-from harness.contract import Epoch, NativeFit
+from harness.contract import Epoch, NativeFit, vary
 from harness.reference.trainer import Reference, sigmoid
 
 
@@ -35,7 +33,7 @@ class L2OffByTwo(Correct):
     """`l2 * W**2` without the half, as Keras has it."""
 
     def __init__(self, config, start):
-        super().__init__(replace(config, l2=2 * config.l2), start)
+        super().__init__(vary(config, l2=2 * config.l2), start)
 
 
 class PenalisedBiases(Correct):
@@ -53,7 +51,7 @@ class EpsilonHat(Correct):
     def _update(self, X, y, learning_rate, masks=()):
         config = self.config
         correction = np.sqrt(1 - config.beta_2 ** (self.t + 1))
-        self.config = replace(config, epsilon=config.epsilon / correction)
+        self.config = vary(config, epsilon=config.epsilon / correction)
         super()._update(X, y, learning_rate, masks)
         self.config = config
 
@@ -92,7 +90,7 @@ class SinglePrecisionConstants(Correct):
 
     def __init__(self, config, start):
         names = ("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator")
-        super().__init__(replace(config, **{name: float(np.float32(getattr(config, name))) for name in names}), start)
+        super().__init__(vary(config, **{name: float(np.float32(config.value(name))) for name in names}), start)
 
 
 class NeverStops(Correct):
@@ -194,7 +192,7 @@ class IgnoresMean(Correct):
     """Sums the loss whatever the reduction."""
 
     def __init__(self, config, start):
-        super().__init__(replace(config, reduction="sum"), start)
+        super().__init__(vary(config, reduction="sum"), start)
 
 
 class StaleLogits(Correct):
@@ -212,7 +210,7 @@ class FirstActivationOnly(Correct):
     """Computes the logits with the first layer's activation everywhere."""
 
     def logits(self, X):
-        config = replace(self.config, activation=self.config.activation[:1] * len(self.config.hidden))
+        config = vary(self.config, activation=self.config.activation[:1] * len(self.config.hidden))
         return Reference(config, self.weights()).logits(X)
 
 
@@ -237,7 +235,7 @@ class Float32WhenWide(Correct):
 
 class IgnoresSmallL2(Correct):
     def __init__(self, config, start):
-        super().__init__(replace(config, l2=config.l2 if config.l2 >= 1e-3 else 0.0), start)
+        super().__init__(vary(config, l2=config.l2 if config.l2 >= 1e-3 else 0.0), start)
 
 
 class ClippedLogits(Correct):
@@ -281,7 +279,7 @@ class DividesL2InSums(Correct):
     def _update(self, X, y, learning_rate, masks=()):
         config = self.config
         if config.reduction == "sum":
-            self.config = replace(config, l2=config.l2 / len(y))
+            self.config = vary(config, l2=config.l2 / len(y))
         super()._update(X, y, learning_rate, masks)
         self.config = config
 

@@ -1,10 +1,11 @@
 """Adapters with one fault each in a part beyond the plain training, named after the check that must reject it."""
 
-from dataclasses import replace
 from unittest import mock
 
 import numpy as np
 
+from harness.contract import vary
+from harness.network.optimizers import RMSprop
 from harness.reference import trainer as reference
 from harness.reference.trainer import ACTIVATION, forward
 from tests.mutants import Changed, Correct, HandsOutItsOwnArrays, L2OffByTwo, PaddedLastBatch, ReshuffledBatches
@@ -48,15 +49,15 @@ class FirstTargetOnly(Correct):
 
 class HalfSquaredError(Correct):
     def _update(self, X, y, learning_rate, masks=()):
-        super()._update(X, y, learning_rate / (2 if self.config.loss == "mse" else 1), masks)
+        super()._update(X, y, learning_rate / (2 if self.config.loss.name == "mse" else 1), masks)
 
 
 class SmoothedAbsoluteError(Correct):
     """A Huber loss with a small delta in place of the absolute error."""
 
     def __init__(self, config, start):
-        small = {"loss": "huber", "huber_delta": 0.5} if config.loss == "mae" else {}
-        super().__init__(replace(config, **small), start)
+        small = {"loss": "huber", "huber_delta": 0.5} if config.loss.name == "mae" else {}
+        super().__init__(vary(config, **small), start)
 
     def _update(self, X, y, learning_rate, masks=()):
         super()._update(X, y, learning_rate * (2 if self.config.huber_delta == 0.5 else 1), masks)
@@ -64,13 +65,13 @@ class SmoothedAbsoluteError(Correct):
 
 class HuberDeltaOfOne(Correct):
     def __init__(self, config, start):
-        super().__init__(replace(config, huber_delta=1.0), start)
+        super().__init__(vary(config, huber_delta=1.0), start)
 
 
 class IgnoresOutputActivation(Correct):
     def __init__(self, config, start):
         regression = {"output_activation": "identity"} if config.task == "regression" else {}
-        super().__init__(replace(config, **regression), start)
+        super().__init__(vary(config, **regression), start)
 
 
 class LogitsAfterTheOutput(Correct):
@@ -97,18 +98,18 @@ class RightDerivatives(Correct):
 
 class DefaultSlopes(Correct):
     def __init__(self, config, start):
-        super().__init__(replace(config, leaky_slope=0.01, elu_alpha=1.0), start)
+        super().__init__(vary(config, leaky_slope=0.01, elu_alpha=1.0), start)
 
 
 class EpsilonInsideTheRoot(Correct):
     """Adagrad and RMSprop as Keras has them: epsilon under the root."""
 
     def _update(self, X, y, learning_rate, masks=()):
-        def rmsprop(config, state, g, learning_rate, t):
-            state["v"] = config.rho * state.get("v", np.zeros_like(g)) + (1 - config.rho) * g * g
-            return learning_rate * g / np.sqrt(state["v"] + config.epsilon)
+        def rmsprop(it, state, g, learning_rate, t):
+            state["v"] = it.rho * state.get("v", np.zeros_like(g)) + (1 - it.rho) * g * g
+            return learning_rate * g / np.sqrt(state["v"] + it.epsilon)
 
-        with mock.patch.dict(reference.RULES, rmsprop=rmsprop):
+        with mock.patch.dict(reference.RULES, {RMSprop: rmsprop}):
             super()._update(X, y, learning_rate, masks)
 
 
@@ -171,7 +172,7 @@ class SwappedMomentum(Correct):
     """Takes the running moments' momentum for the share of the new."""
 
     def __init__(self, config, start):
-        super().__init__(replace(config, batch_norm_momentum=1 - config.batch_norm_momentum), start)
+        super().__init__(vary(config, batch_norm_momentum=1 - config.batch_norm_momentum), start)
 
 
 class PenalisedGamma(Correct):
@@ -202,7 +203,7 @@ class ClipsBeforeThePenalty(Correct):
         if config.clip_norm or config.clip_value:
             for layer in self._weights:
                 layer["W"] = layer["W"] * (1 - learning_rate * config.l2)
-            self.config = replace(config, l2=0.0)
+            self.config = vary(config, l2=0.0)
         super()._update(X, y, learning_rate, masks)
         self.config = config
 
@@ -227,14 +228,14 @@ class ClipsALittleMore(Correct):
 
     def __init__(self, config, start):
         norm = config.clip_norm
-        super().__init__(replace(config, clip_norm=norm and norm * (1 - 1e-6)), start)
+        super().__init__(vary(config, clip_norm=norm and norm * (1 - 1e-6)), start)
 
 
 class ForgetsL1BesideDropout(Correct):
     """Right alone, wrong together."""
 
     def __init__(self, config, start):
-        super().__init__(replace(config, l1=0.0 if config.dropout_layers else config.l1), start)
+        super().__init__(vary(config, l1=0.0 if config.dropout_layers else config.l1), start)
 
 
 class StepIsOneAtZero(Otherwise):
@@ -348,18 +349,18 @@ class NoVelocityAtZero(Correct):
     """Does nothing at a momentum of 0, as if there were no velocity to keep."""
 
     def _update(self, X, y, learning_rate, masks=()):
-        if self.config.optimizer != "nesterov" or self.config.momentum:
+        if self.config.optimizer.name != "nesterov" or self.config.momentum:
             super()._update(X, y, learning_rate, masks)
 
 
 class L1WithoutClipping(Correct):
     def __init__(self, config, start):
-        super().__init__(replace(config, l1=config.l1 if config.clip_value is None else 0.0), start)
+        super().__init__(vary(config, l1=config.l1 if config.clip_value is None else 0.0), start)
 
 
 class DefaultEpsilonInInference(Correct):
     def logits(self, X):
-        return forward(replace(self.config, batch_norm_epsilon=1e-5), self._weights, X)[-1].a
+        return forward(vary(self.config, batch_norm_epsilon=1e-5), self._weights, X)[-1].a
 
 
 class ForgetsMomentsOfBatchNorm(Correct):
@@ -376,7 +377,7 @@ class HardlyAnyDropout(Correct):
 
     def _update(self, X, y, learning_rate, masks=()):
         config = self.config
-        self.config = replace(config, dropout=tuple(min(rate, 0.5) for rate in config.dropout))
+        self.config = vary(config, dropout=tuple(min(rate, 0.5) for rate in config.dropout))
         super()._update(X, y, learning_rate, masks)
         self.config = config
 

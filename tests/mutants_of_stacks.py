@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.contract import Epoch, StackTrainer, member, stacked
+from harness.contract import Epoch, StackTrainer, member, stacked, vary
 from harness.reference.trainer import Reference
 
 
@@ -67,8 +67,8 @@ def one_number(key):
     """Gives all members the first one's number."""
 
     def build_stack(self, configs, start):
-        shared = getattr(configs[0], key)
-        CorrectStack.build_stack(self, [replace(config, **{key: shared}) for config in configs], start)
+        shared = configs[0].value(key)
+        CorrectStack.build_stack(self, [vary(config, **{key: shared}) for config in configs], start)
 
     return type(f"One_{key}", (CorrectStack,), {"build_stack": build_stack})
 

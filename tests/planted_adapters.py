@@ -1,8 +1,7 @@
 """Adapters with a fault that their declaration keeps to itself: each is right but for one number or one line."""
 
-from dataclasses import replace
-
 from backends.numpy.trainer import NumpyTrainer
+from harness.contract import vary
 from harness.reference.trainer import Reference
 
 
@@ -10,28 +9,28 @@ class DoubledL2(NumpyTrainer):
     name = "doubled-l2"
 
     def build_stack(self, configs, start):
-        super().build_stack([replace(config, l2=2 * config.l2) for config in configs], start)
+        super().build_stack([vary(config, l2=2 * config.l2) for config in configs], start)
 
 
 class OwnBeta(NumpyTrainer):
     name = "own-beta"
 
     def build_stack(self, configs, start):
-        super().build_stack([replace(config, beta_2=0.97) for config in configs], start)
+        super().build_stack([vary(config, beta_2=0.97) for config in configs], start)
 
 
 class Summing(NumpyTrainer):
     name = "summing"
 
     def build_stack(self, configs, start):
-        super().build_stack([replace(config, reduction="sum") for config in configs], start)
+        super().build_stack([vary(config, reduction="sum") for config in configs], start)
 
 
 class SteepLeak(NumpyTrainer):
     name = "steep-leak"
 
     def build_stack(self, configs, start):
-        super().build_stack([replace(config, leaky_slope=0.2) for config in configs], start)
+        super().build_stack([vary(config, leaky_slope=0.2) for config in configs], start)
 
 
 class DecayingBiases(Reference):

@@ -5,7 +5,6 @@ import json
 import math
 import sqlite3
 from concurrent.futures import Future
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ import harness
 from harness import registry
 from harness.calls.keywords import controlled_call, native_call
 from harness.calls.stored import stored_call
-from harness.contract import Config, Diverged
+from harness.contract import Config, Diverged, vary
 from harness.conventions.declared import Declared
 from harness.data.prepared import Dataset
 from harness.data.tables import check_arrays
@@ -345,7 +344,7 @@ def test_a_chaotic_trial_cannot_become_the_best(store):
 
 
 def network(epochs, hidden=(2,), dtype="float64", **changes):
-    return Config(3, 2, hidden, ("tanh",) * len(hidden), "sgd", 0.1, 4, epochs, dtype=dtype, **changes)
+    return Config.of(3, 2, hidden, ("tanh",) * len(hidden), "sgd", 0.1, 4, epochs, dtype=dtype, **changes)
 
 
 def test_epochs_are_kept_at_1_2_3_and_5_of_every_power_of_ten():
@@ -611,7 +610,7 @@ def test_the_lines_of_a_stored_row_are_those_of_its_trial(name):
             assert lines == controlled_call(trial.backend, config)
         elif trial.not_native() is None:
             assert f"{native_seed(7, 0)}" in "\n".join(lines) or lines[0].startswith("#")
-            config = replace(config, reduction="mean")  # which native mode never hands over
+            config = vary(config, reduction="mean")  # which native mode never hands over
             assert lines == native_call(trial.backend, config, native_seed(7, 0))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from harness.calls.keywords import controlled_call, native_call
 from harness.cli import invoke
-from harness.contract import OPTIMIZER_CONSTANTS, Config
+from harness.contract import OPTIMIZER_CONSTANTS, Config, vary
 from harness.conventions.table import CONVENTIONS, GIVEN, Row
 from harness.conventions.translation import config_under
 from harness.draws.batches import draw_batches
@@ -46,7 +46,7 @@ def digits():
 
 def settings(optimizer="sgd", **changes):
     base = {"hidden": (20,), "activation": ("sigmoid",), "batch_size": 100, "epochs": 2, "l2": 0.01, **changes}
-    return Config(64, 10, optimizer=optimizer, learning_rate=RATE[optimizer], **base)
+    return Config.of(64, 10, optimizer=optimizer, learning_rate=RATE[optimizer], **base)
 
 
 def installed(file):
@@ -228,7 +228,7 @@ def test_the_constants_of_the_optimizers_are_the_installed_defaults(backend, kin
 def recorded(backend, optimizer, **changes):
     config = settings(optimizer, dtype="float64", written=frozenset({"dtype"}), **changes)
     if backend == "numpy":  # its gradient is a sum
-        config = replace(config, learning_rate=config.learning_rate / 100)
+        config = vary(config, learning_rate=config.learning_rate / 100)
     return config, watch(backend, config, digits().X, digits().y, 3)
 
 
@@ -307,7 +307,7 @@ def test_in_an_experiment_it_shows_what_applies_and_what_each_framework_is_given
     assert "rho" not in text  # the experiment trains by SGD
     assert "leaky_slope" not in text
     assert "\nreduction:" not in text  # which is the same in both
-    config = Config(64, 10, (50,), ("sigmoid",), "sgd", 0.1, 100, 20, l2=0.001)
+    config = Config.of(64, 10, (50,), ("sigmoid",), "sgd", 0.1, 100, 20, l2=0.001)
     for backend in ("keras", "torch"):
         for lines in (native_call(backend, config), controlled_call(backend, config)):
             assert "\n".join(f"    {line}" for line in lines) in text

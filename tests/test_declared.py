@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from harness.contract import vary
 from harness.conventions.table import CONVENTIONS, GIVEN, LOG_OF_P, Row
 from harness.conventions.translation import controlled_row
 from harness.draws.recipe import Recipe
@@ -342,7 +343,7 @@ def default_batches() -> Case:
     """A real fit without a batch size, which `MLPClassifier` calls "auto"."""
     X, y = digits(300)
     config = settings("sgd", epochs=2)
-    recording = watch("sklearn", replace(config, batch_size="auto"), X, y, SEED)  # type: ignore[arg-type]
+    recording = watch("sklearn", vary(config, batch_size="auto"), X, y, SEED)  # type: ignore[arg-type]
     epochs = [[recording.batch(step) for step in np.flatnonzero(recording.epoch == epoch)] for epoch in (0, 1)]
     return order_case(replace(native_row("sklearn", config), batch_size="min(200, n)"), config, 300, epochs)
 

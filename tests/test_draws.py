@@ -1,7 +1,6 @@
 """What chance decides: once for all backends, from (seed, role, repeat) and nothing else."""
 
 import math
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.checks.problem import SMALL
+from harness.contract import vary
 from harness.data.prepared import Dataset, fit_scale, prepare
 from harness.draws import recipe_2023 as legacy
 from harness.draws.batches import draw_batches, scheduled
@@ -66,7 +66,7 @@ def test_test_rows_are_rounded_up(n, fraction, expected):
 
 
 def epoch_of(n, batch=10, epoch=0, seed=0, repeat=0, dropout=(), **recipe):
-    config = replace(SMALL, batch_size=batch, epochs=5, learning_rate=0.1, dropout=dropout)
+    config = vary(SMALL, batch_size=batch, epochs=5, learning_rate=0.1, dropout=dropout)
     return draw_batches(config, Recipe(**recipe), n, seed, repeat)[epoch]
 
 
@@ -167,12 +167,12 @@ SCHEDULES_BY_HAND = {
 def test_schedules_worked_out_by_hand(schedule):
     constants, expected = SCHEDULES_BY_HAND[schedule]
     recipe = Recipe(schedule=schedule, **constants)
-    seen = scheduled(replace(SMALL, learning_rate=2.0), recipe, np.array([0, 3, 4, 8]), 9)
+    seen = scheduled(vary(SMALL, learning_rate=2.0), recipe, np.array([0, 3, 4, 8]), 9)
     assert seen == pytest.approx(expected, rel=1e-14)
 
 
 def test_a_cosine_without_a_length_ends_with_the_training():
-    config, recipe = replace(SMALL, learning_rate=1.0, epochs=4, batch_size=5), Recipe(schedule="cosine")
+    config, recipe = vary(SMALL, learning_rate=1.0, epochs=4, batch_size=5), Recipe(schedule="cosine")
     rates = np.concatenate([draw_batches(config, recipe, 10, 0, 0)[epoch].learning_rate for epoch in range(4)])
     assert rates == pytest.approx([(1 + math.cos(math.pi * t / 8)) / 2 for t in range(8)])
 
@@ -195,7 +195,7 @@ SPREADS = {
 
 @pytest.mark.parametrize("init", SPREADS)
 def test_a_start_has_the_spread_of_its_law(init):
-    config = replace(SMALL, n_inputs=300, hidden=(), activation=(), n_outputs=500)
+    config = vary(SMALL, n_inputs=300, hidden=(), activation=(), n_outputs=500)
     (layer,) = draw_start(config, Recipe(init=init), 0, 0)
     assert np.std(layer["W"]) == pytest.approx(SPREADS[init], rel=0.01)
     assert np.all(layer["b"] == 0)
@@ -206,7 +206,7 @@ def test_a_start_has_the_spread_of_its_law(init):
 
 
 def test_biases_are_zero_a_constant_or_normal():
-    config = replace(SMALL, hidden=(400,))
+    config = vary(SMALL, hidden=(400,))
     for bias, mean, spread in ((0.0, 0, 0), (0.25, 0.25, 0), ("normal(0.5)", 0, 0.5)):
         b = draw_start(config, Recipe(bias=bias), 0, 0)[0]["b"]
         assert b.mean() == pytest.approx(mean, abs=0.06)
@@ -214,7 +214,7 @@ def test_biases_are_zero_a_constant_or_normal():
 
 
 def test_biases_may_keep_what_pytorch_draws_whatever_the_law_of_the_weights():
-    config = replace(SMALL, hidden=(400,))
+    config = vary(SMALL, hidden=(400,))
     start = draw_start(config, Recipe(init="normal(2)", bias="torch_uniform"), 0, 0)
     for (n_in, _), layer in zip(pairwise(config.layers), start, strict=True):
         assert np.abs(layer["b"]).max() <= n_in**-0.5
@@ -228,14 +228,14 @@ def test_two_laws_of_one_repeat_are_images_of_the_same_draw():
 
 
 def test_batch_normalisation_starts_at_the_identity():
-    hidden, last = draw_start(replace(SMALL, batch_norm=True), Recipe(), 0, 0)
+    hidden, last = draw_start(vary(SMALL, batch_norm=True), Recipe(), 0, 0)
     assert set(hidden) == {"W", "gamma", "beta", "mean", "variance"}
     assert set(last) == {"W", "b"}
     assert [hidden[key][0] for key in ("gamma", "beta", "mean", "variance")] == [1, 0, 0, 1]
 
 
 def test_the_float32_start_is_the_float64_start_rounded():
-    double, single = (draw_start(replace(SMALL, dtype=dtype), Recipe(), 0, 0) for dtype in ("float64", "float32"))
+    double, single = (draw_start(vary(SMALL, dtype=dtype), Recipe(), 0, 0) for dtype in ("float64", "float32"))
     for layer, rounded in zip(double, single, strict=True):
         assert np.array_equal(layer["W"].astype("float32"), rounded["W"])
 
@@ -250,7 +250,7 @@ def test_the_legacy_recipe_is_the_course_code_s():
     rows = legacy.draw_split(100, 0.2, 0.0, 0, 0)
     assert (rows.train.tolist(), rows.test.tolist()) == (train.tolist(), test.tolist())
 
-    config = replace(SMALL, n_inputs=4, hidden=(3,), n_outputs=2, batch_size=7, epochs=2)
+    config = vary(SMALL, n_inputs=4, hidden=(3,), n_outputs=2, batch_size=7, epochs=2)
     recipe = Recipe(init="normal(1)", bias=0.01, batches="independent", last_batch="drop")
     np.random.seed(0)
     weights = [np.random.randn(4, 3), np.random.randn(3, 2)]

@@ -13,7 +13,7 @@ import harness
 from harness.checks.problem import N_ROWS, problem
 from harness.cli import invoke
 from harness.cli.explain import show
-from harness.contract import Config
+from harness.contract import Config, vary
 from harness.conventions.table import Row
 from harness.conventions.translation import config_under, controlled_row, recipe_under
 from harness.draws.batches import draw_batches
@@ -266,7 +266,7 @@ def test_a_cell_has_to_be_single():
 
 # -- rows between two rows
 
-CONFIG = Config(5, 4, (7,), ("tanh",), "sgd", 0.1, 6, 2, l2=0.01)
+CONFIG = Config.of(5, 4, (7,), ("tanh",), "sgd", 0.1, 6, 2, l2=0.01)
 
 
 class Known:
@@ -351,7 +351,7 @@ def test_the_ways_to_take_a_metric_are_no_players():
 
 
 def test_layers_and_their_activations_go_together_where_one_needs_the_other():
-    deep = replace(CONFIG, hidden=(7, 3), activation=("tanh", "relu"))
+    deep = vary(CONFIG, hidden=(7, 3), activation=("tanh", "relu"))
     own = resolved(deep, controlled_row(deep, Recipe()), 100)
     other = replace(own, hidden=(4,), activation="sigmoid")
     assert Game((SimpleNamespace(config=deep, seed=0),), own, other).groups == [("hidden", "activation")]
@@ -390,7 +390,7 @@ VALUES = {
 )
 @settings(max_examples=60, deadline=None)
 def test_what_has_no_effect_in_the_table_has_none_in_the_replay(row, l2, activation):
-    config = replace(CONFIG, l2=l2, activation=(activation,))
+    config = vary(CONFIG, l2=l2, activation=(activation,))
     given_row = replace(controlled_row(config, Recipe()), **row)
     first, second = (replay([member(config, one)])[0].weights for one in (given_row, in_force(config, given_row)))
     assert all(np.array_equal(x[key], y[key]) for x, y in zip(first, second, strict=True) for key in x)

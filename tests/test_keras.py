@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from harness.checks.problem import SMALL, batches_of, problem, start_of
+from harness.contract import vary
 from harness.registry import backend
 from harness.training.parity import deviation
 
@@ -14,7 +15,7 @@ pytest.importorskip("keras", reason=backend("keras").missing())
 
 from backends.keras.trainer import KerasTrainer
 
-CONFIG = replace(SMALL, optimizer="adagrad_momentum", learning_rate=0.05, initial_accumulator=0.1, epochs=2)
+CONFIG = vary(SMALL, optimizer="adagrad_momentum", learning_rate=0.05, initial_accumulator=0.1, epochs=2)
 
 
 def trained(config):
@@ -30,7 +31,7 @@ def test_the_model_of_a_trainer_that_is_gone_serves_the_next_and_remembers_nothi
     traced = network.train_function
     del first
     gc.collect()
-    again = trained(replace(CONFIG, momentum=0.5, l2=0.3))
+    again = trained(vary(CONFIG, momentum=0.5, l2=0.3))
     assert again.stack.network is network
     assert deviation(again.weights(), weights) > 1e-3
     del again
@@ -51,11 +52,11 @@ def test_two_living_trainers_of_one_structure_share_nothing():
 
 
 def test_another_number_of_steps_is_traced_anew():
-    weights = trained(replace(CONFIG, epochs=1)).weights()
+    weights = trained(vary(CONFIG, epochs=1)).weights()
     gc.collect()
     X, y = problem(CONFIG)
-    batches = batches_of(replace(CONFIG, epochs=1))
-    trainer = KerasTrainer(replace(CONFIG, epochs=1), start_of(CONFIG))
+    batches = batches_of(vary(CONFIG, epochs=1))
+    trainer = KerasTrainer(vary(CONFIG, epochs=1), start_of(CONFIG))
     trainer.train(X, y, [replace(batches[0], rows=batches[0].rows[:2], learning_rate=np.full(2, 0.05))], lambda e: True)
     assert deviation(trainer.weights(), weights) > 1e-3
     trainer.train(X, y, [replace(batches[0], rows=batches[0].rows[2:], learning_rate=np.full(2, 0.05))], lambda e: True)

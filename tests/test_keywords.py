@@ -14,7 +14,7 @@ from harness.calls.backend_lines import GROUPS, BackendLines
 from harness.calls.keywords import agree, controlled_call, native_call, take_over
 from harness.calls.start import FAMILY
 from harness.calls.switch import Switch
-from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config
+from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config, vary
 from harness.conventions.table import CONVENTIONS
 from harness.conventions.translation import differing
 from harness.draws.batches import draw_batches
@@ -88,7 +88,7 @@ WRITTEN = {
 @pytest.mark.parametrize("name", TRAININGS)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_native_lines_are_the_native_fit_to_the_last_bit(backend, name):
-    config = replace(TRAININGS[name], written=frozenset(WRITTEN.get(name, ())))
+    config = vary(TRAININGS[name], written=frozenset(WRITTEN.get(name, ())))
     lines = native_call(backend, config, seed=3)
     if backend == "sklearn" and lacks(config):
         assert lines == [f"# {lacks(config)}"]
@@ -104,7 +104,7 @@ def test_the_native_lines_are_the_native_fit_to_the_last_bit(backend, name):
 @pytest.mark.parametrize("name", TRAININGS)
 @pytest.mark.parametrize("backend", [each.name for each in BUILT_IN if each.missing() is None])
 def test_the_controlled_lines_are_the_adapter_to_rounding(backend, name):
-    config = replace(TRAININGS[name], dtype="float64")
+    config = vary(TRAININGS[name], dtype="float64")
     if backend == "sklearn" and lacks(config):
         return
     start, batches = draw_start(config, Recipe(), 0, 0), draw_batches(config, Recipe(), len(digits().y), 0, 0)
@@ -116,20 +116,18 @@ def test_the_controlled_lines_are_the_adapter_to_rounding(backend, name):
 
 
 def regression(**changes):
-    return Config(
-        64, 3, (8,), ("tanh",), "sgd", 0.01, 50, 2, "regression", "mse", "identity", l2=0.01,
-        **changes,
+    return Config.of(
+        64, 3, (8,), ("tanh",), "sgd", 0.01, 50, 2, task="regression", loss="mse", output_activation="identity",
+        l2=0.01, **changes,
     )  # fmt: skip
 
 
 OTHER_TASKS = {
     "regression": regression(),
-    "huber": replace(regression(), loss="huber", huber_delta=0.5),
-    "output": replace(regression(), output_activation="sigmoid"),
-    "multilabel": replace(regression(), task="multilabel", loss="binary_cross_entropy", output_activation="sigmoid"),
-    "binary": replace(
-        regression(), task="binary", loss="binary_cross_entropy", output_activation="sigmoid", n_outputs=1
-    ),
+    "huber": vary(regression(), loss="huber", huber_delta=0.5),
+    "output": vary(regression(), output_activation="sigmoid"),
+    "multilabel": vary(regression(), task="multilabel", loss="binary_cross_entropy", output_activation="sigmoid"),
+    "binary": vary(regression(), task="binary", loss="binary_cross_entropy", output_activation="sigmoid", n_outputs=1),
 }
 
 
@@ -156,7 +154,7 @@ def test_what_scikit_learn_lacks_is_what_its_adapter_does_not_support():
     cases = [settings(optimizer) for optimizer in OPTIMIZER_CONSTANTS]
     cases += [settings(activation=(name,)) for name in ACTIVATIONS]
     cases += [settings(hidden=(4, 4), activation=names) for names in (("tanh", "relu"), ("tanh", "tanh"))]
-    cases += [*OTHER_TASKS.values(), replace(regression(), loss="mae"), replace(settings(), n_outputs=2)]
+    cases += [*OTHER_TASKS.values(), vary(regression(), loss="mae"), vary(settings(), n_outputs=2)]
     cases += [settings(l1=0.1), settings(dropout=(0.0, 0.5)), settings(batch_norm=True), settings(clip_norm=1.0)]
     for config in cases:
         assert (lacks(config) is None) == (trainer.unsupported(config) is None), config
@@ -223,7 +221,7 @@ ALL_ROWS += ("course-2018-tensorflow", "course-2018-keras", "course-2024", "assi
 @pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam", "adagrad", "rmsprop"])
 def test_every_pair_has_a_line_for_every_convention_in_which_it_differs(optimizer):
     config = settings(optimizer, activation=("leaky_relu",))
-    for task in (config, replace(OTHER_TASKS["regression"], optimizer=optimizer, activation=("softplus",))):
+    for task in (config, vary(OTHER_TASKS["regression"], optimizer=optimizer, activation=("softplus",))):
         for a in native_backends():
             for b in ALL_ROWS:
                 names = differing(task, row_of(a, task, Recipe()), row_of(b, task, Recipe()))
@@ -249,7 +247,7 @@ def sklearn_step(config, arguments):
 def two_steps(config, row):
     """The weights after two batches of 100 rows of the replay under a row, from the same start."""
     batches = draw_batches(config, Recipe(batches="in_order"), 200, 0, 0)
-    config = replace(config, reduction=row.reduction, optimizer="nesterov" if row.nesterov else "sgd", epochs=1)
+    config = vary(config, reduction=row.reduction, optimizer="nesterov" if row.nesterov else "sgd", epochs=1)
     member = Member(config, row, draw_start(config, Recipe(), 0, 0), batches, digits().X[:200], digits().y[:200])
     stack = Stack([member])
     for rows in batches[0].batches():
@@ -395,7 +393,7 @@ def test_torch_takes_keras_s_adam_over_to_the_last_digits():
     row = replace(native_row("torch", config), epsilon=1e-3, epsilon_place="hat", dtype="float64")
     lines = [line.replace("1e-07", "0.001") for line in lines]  # large enough to be seen
     start, batches = draw_start(config, Recipe(), 0, 0), draw_batches(config, Recipe(), 500, 0, 0)
-    config = replace(config, epsilon=row.epsilon)
+    config = vary(config, epsilon=row.epsilon)
     member = Member(config, row, start, batches, digits().X[:500], digits().y[:500])
     model = nn.Sequential(nn.Linear(64, 20), nn.Sigmoid(), nn.Linear(20, 10)).double()
     with torch.no_grad():

@@ -1,7 +1,5 @@
 """Metrics, against values worked out by hand, and against scikit-learn's."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from harness.checks.parts import OF_TASK
+from harness.contract import vary
 from harness.data.prepared import Part, Prepared
 from harness.training import metrics
 
@@ -49,7 +48,7 @@ def test_the_first_of_equally_likely_classes_is_the_answer():
 
 
 def test_multiclass_metrics():
-    config = replace(MULTICLASS, n_outputs=3)
+    config = vary(MULTICLASS, n_outputs=3)
     logits = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.5, 0.3, 0.2], [0.2, 0.2, 0.6]]))
     y = np.array([0, 1, 1, 2])
     seen = evaluate(config, logits, y)
@@ -61,7 +60,7 @@ def test_multiclass_metrics():
 
 
 def test_the_auc_of_a_saturated_network_still_sees_the_order():
-    config = replace(MULTICLASS, n_outputs=2)
+    config = vary(MULTICLASS, n_outputs=2)
     logits = np.array([[900.0, 0.0], [800.0, 0.0], [700.0, 0.0]])  # every probability is 1.0
     assert metrics.roc_auc(config, logits, np.array([0, 0, 1])) == 1.0
 
@@ -78,7 +77,7 @@ def test_of_several_labels_all_have_to_be_right():
 
 
 def test_regression_metrics():
-    config = replace(REGRESSION, n_outputs=2, loss="mae")
+    config = vary(REGRESSION, n_outputs=2, loss="mae")
     o, y = np.array([[1.0, 0.0], [3.0, 2.0]]), np.array([[0.0, 0.0], [4.0, 2.0]])
     seen = evaluate(config, o, y)
     assert (seen["test_mse"], seen["test_mae"], seen["test_loss"]) == (0.5, 0.5, 0.5)
@@ -86,13 +85,13 @@ def test_regression_metrics():
 
 
 def test_regression_metrics_are_of_the_answer_and_not_of_the_logits():
-    config = replace(REGRESSION, n_outputs=1, output_activation="relu")
+    config = vary(REGRESSION, n_outputs=1, output_activation="relu")
     seen = evaluate(config, np.array([[-5.0], [1.0]]), np.array([[0.0], [1.0]]))
     assert (seen["test_mse"], seen["test_r2"]) == (0.0, 1.0)
 
 
 def test_the_r2_of_targets_that_are_all_the_same_is_0():
-    config = replace(REGRESSION, n_outputs=1)
+    config = vary(REGRESSION, n_outputs=1)
     assert evaluate(config, np.array([[1.0], [2.0]]), np.array([[1.0], [1.0]]))["test_r2"] == 0.0
 
 
@@ -117,7 +116,7 @@ def test_metrics_of_numbers_that_are_not_finite_are_the_quick_ones():
 def stacks(draw, task):
     """A config, logits `(members, n, n_outputs)` and targets."""
     members, n = draw(st.integers(1, 4)), draw(st.integers(1, 12))
-    config = replace(OF_TASK[task], n_outputs={"binary": 1}.get(task, draw(st.integers(2, 4))))
+    config = vary(OF_TASK[task], n_outputs={"binary": 1}.get(task, draw(st.integers(2, 4))))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     spread, scale = draw(st.sampled_from([1, 2, 4])), draw(st.sampled_from([1.0, 0.25, 300.0, 1000.0]))
     logits = rng.integers(-spread, spread + 1, (members, n, config.n_outputs)) * scale

@@ -84,7 +84,7 @@ FOREIGN = {
 
 
 def at(found, name):
-    return getattr(found.row, name) if hasattr(found.row, name) else getattr(found.config, name)
+    return getattr(found.row, name) if hasattr(found.row, name) else found.config.value(name)
 
 
 @pytest.mark.parametrize("name", FOREIGN)

@@ -1,12 +1,10 @@
 """Native mode: each framework in its own way, and yet each number that the experiment gives has its effect."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from experiments.datasets import DATASETS
-from harness.contract import Config
+from harness.contract import Config, vary
 from harness.data.prepared import Dataset, prepare
 from harness.draws.generators import native_seed
 from harness.draws.splits import draw_split
@@ -36,7 +34,7 @@ def digits():
 
 
 def config(backend, **changes):
-    base = Config(
+    base = Config.of(
         n_inputs=64,
         n_outputs=10,
         hidden=(30,),
@@ -46,7 +44,7 @@ def config(backend, **changes):
         batch_size=50,
         epochs=10,
     )
-    return replace(base, **changes)
+    return vary(base, **changes)
 
 
 def fit(backend, digits, seed=3, **changes):

@@ -1,12 +1,12 @@
 """Deviation, floor and verdict, at their edges."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from harness.checks.problem import SMALL, batches_of, problem, rows_of, start_of
+from harness.contract import vary
 from harness.reference.trainer import Reference, forward
 from harness.training.floor import train_reference
 from harness.training.parity import ReversedInputs, ReversedRows, deviation, judge, largest, reverse_inputs, tolerance
@@ -81,12 +81,12 @@ def test_reversed_inputs_are_the_same_network():
 
 
 def test_at_batch_size_one_the_floor_comes_from_the_reversed_inputs():
-    config = replace(SMALL, batch_size=1)
+    config = vary(SMALL, batch_size=1)
     assert train_reference(config, start_of(config), batches_of(config), rows_of(config)).floor > 0
 
 
 def test_without_hidden_layers_the_floor_comes_from_rows_and_columns():
-    config = replace(SMALL, hidden=(), activation=())
+    config = vary(SMALL, hidden=(), activation=())
     nudged = Reference(config, start_of(config), nudged=True)
     assert np.array_equal(nudged.logits(problem()[0]), Reference(config, start_of(config)).logits(problem()[0]))
 
@@ -99,20 +99,20 @@ def test_a_nudge_is_one_unit_in_the_last_place():
 
 
 def test_a_chaotic_training_has_a_large_floor():
-    config = replace(SMALL, hidden=(20, 20), activation=("tanh", "tanh"), learning_rate=4.0, l2=0.0, epochs=60)
+    config = vary(SMALL, hidden=(20, 20), activation=("tanh", "tanh"), learning_rate=4.0, l2=0.0, epochs=60)
     outcome = train_reference(config, start_of(config), batches_of(config), rows_of(config))
     assert outcome.weights is not None
     assert outcome.floor > 1e-6
 
 
 def test_a_reference_that_diverges_has_no_weights():
-    config = replace(SMALL, activation=("relu",), learning_rate=1e200, l2=1.0)
+    config = vary(SMALL, activation=("relu",), learning_rate=1e200, l2=1.0)
     outcome = train_reference(config, start_of(config), batches_of(config), rows_of(config))
     assert (outcome.weights, outcome.floor) == (None, None)
 
 
 def test_masks_go_with_their_rows_and_their_columns():
-    config = replace(SMALL, dropout=(0.3, 0.5))
+    config = vary(SMALL, dropout=(0.3, 0.5))
     drawn = batches_of(config)[1]
     reversed_rows = ReversedRows(batches_of(config))[1]
     last = len(drawn.rows) - 1
@@ -125,6 +125,6 @@ def test_masks_go_with_their_rows_and_their_columns():
 
 
 def test_the_floor_of_a_training_with_dropout_is_rounding():
-    config = replace(SMALL, dropout=(0.3, 0.5))
+    config = vary(SMALL, dropout=(0.3, 0.5))
     floor = train_reference(config, start_of(config), batches_of(config), rows_of(config)).floor
     assert 0 < floor < 1e-14

@@ -7,7 +7,7 @@ import pytest
 
 import harness
 from experiments.datasets import DATASETS
-from harness.contract import Config
+from harness.contract import Config, vary
 from harness.conventions.table import CONVENTIONS, Row
 from harness.data.prepared import Part, Prepared
 from harness.draws.recipe import Recipe
@@ -21,7 +21,7 @@ from harness.training.parity import deviation
 from harness.training.trial import train_native
 from tests.course_2024 import SCHEDULERS, course_2024
 
-CONFIG = Config(
+CONFIG = Config.of(
     n_inputs=64,
     n_outputs=10,
     hidden=(30,),
@@ -70,7 +70,7 @@ def of_2024(optimizer, task, digits, **changes):
     """A member under the row of 2024, and how many batches of it are asked for."""
     X, y = digits
     settings = {"hidden": (30, 8), "activation": ("leaky_relu", "relu"), "learning_rate": RATE[optimizer]}
-    config = replace(CONFIG, optimizer=optimizer, **{**settings, **TASKS[task], **changes})
+    config = vary(CONFIG, optimizer=optimizer, **{**settings, **TASKS[task], **changes})
     row = row_of("course-2024", config, Recipe())
     return drawn_member(config, Recipe(), row, X, TARGETS[task](y), (0, 0)), len(y) // config.batch_size
 
@@ -141,7 +141,7 @@ def test_another_value_of_any_line_of_course_2024_is_noticed(optimizer, task, di
     changes |= {"l2": 0.01, "epochs": 2}
     member, batches = of_2024(optimizer, task, digits, **(changes if optimizer == "sgd" else {"batch_size": 130}))
     ended = course_2024(member, batches)
-    given = replace(member.config, batch_size=130)
+    given = vary(member.config, batch_size=130)
     for name, convention in CONVENTIONS.items():
         if name in ELSEWHERE | GIVEN or not convention.applies(member.config, member.row):
             continue
@@ -160,9 +160,9 @@ def same(name, value, member):
     return {
         "probabilities": not softmax and value != "logits",
         "outputs": config.n_outputs == 1,
-        "l2_form": config.optimizer == "sgd" or value == "after clipping",  # nothing is clipped
-        "momentum_form": value == "outside" or config.optimizer != "momentum",
-        "epsilon_place": value == "hat" and config.optimizer != "adam",
+        "l2_form": config.optimizer.name == "sgd" or value == "after clipping",  # nothing is clipped
+        "momentum_form": value == "outside" or config.optimizer.name != "momentum",
+        "epsilon_place": value == "hat" and config.optimizer.name != "adam",
     }.get(name, False)
 
 
@@ -219,7 +219,7 @@ def test_the_classes_of_2018_and_2023_are_their_own_training_loop(name, digits):
 
 def test_without_its_shift_a_softmax_that_overflows_leaves_no_number(digits):
     """Logits of more than 709, where the same training with the shift goes on."""
-    member = member_under("course-2018-numpy", replace(CONFIG, learning_rate=100.0), digits)
+    member = member_under("course-2018-numpy", vary(CONFIG, learning_rate=100.0), digits)
     assert not np.isfinite(lecture(member)[0]["W"]).any()
     shifted = replace(member, row=replace(member.row, probabilities="logits"))
     assert [result.weights is None for result in replay([member, shifted])] == [True, False]
@@ -230,7 +230,7 @@ def test_a_network_without_numbers_answers_with_the_first_class(rate, status, di
     """What the classes of 2018 and 2023 print of it: the share of class 0; of others an accuracy is not known."""
     X, y = digits
     parts = Prepared(*(Part(X[rows], y[rows], rows) for rows in (np.arange(300), np.arange(0), np.arange(300, 500))))
-    config = replace(CONFIG, optimizer="sgd", activation=("sigmoid",), learning_rate=rate)
+    config = vary(CONFIG, optimizer="sgd", activation=("sigmoid",), learning_rate=rate)
     outcome = train_native(profile_trainer("course-2018-numpy"), config, 0, parts)
     assert outcome.status == status
     if status == "diverged":
@@ -244,7 +244,7 @@ def test_a_network_without_numbers_answers_with_the_first_class(rate, status, di
 
 def test_the_class_of_2023_is_seeded_with_0_before_every_training(digits):
     """Whatever the harness's seed: the legacy generator's first numbers are its weights."""
-    trainers = [profile_trainer("course-2023-numpy")(replace(CONFIG, learning_rate=0.0), None) for _ in range(2)]
+    trainers = [profile_trainer("course-2023-numpy")(vary(CONFIG, learning_rate=0.0), None) for _ in range(2)]
     for seed, trainer in enumerate(trainers):
         trainer.fit_native(*digits, seed)
     first = np.random.RandomState(0).randn(64, 50)
@@ -252,9 +252,9 @@ def test_the_class_of_2023_is_seeded_with_0_before_every_training(digits):
 
 
 def test_course_2018_sklearn_is_the_default_of_mlpclassifier_with_50_logistic_units():
-    adam = replace(CONFIG, activation=("sigmoid",))
+    adam = vary(CONFIG, activation=("sigmoid",))
     declared = replace(native_row("sklearn", adam), hidden=(50,), activation="sigmoid", batch_size="min(200, n)")
-    assert row_of("course-2018-sklearn", replace(CONFIG, optimizer="sgd"), Recipe()) == declared
+    assert row_of("course-2018-sklearn", vary(CONFIG, optimizer="sgd"), Recipe()) == declared
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_course_2018_sklearn_is_the_default_of_mlpclassifier_with_50_logistic_un
 )
 def test_the_two_deep_codes_of_2018_penalise_what_they_say(name, half, hidden_only, digits):
     """One step of plain gradient descent on mean cross-entropy and the code's own penalty, by hand."""
-    member = member_under(name, replace(CONFIG, epochs=1, batch_size=500, l2=0.1), digits)
+    member = member_under(name, vary(CONFIG, epochs=1, batch_size=500, l2=0.1), digits)
     assert [layer["W"].shape[1] for layer in member.start] == [100, 50, 10]
     x, t = member.X[member.batches[0].batches()[0]], np.eye(10)[member.y[member.batches[0].batches()[0]]]
     a = [x]
@@ -283,7 +283,7 @@ def test_the_two_deep_codes_of_2018_penalise_what_they_say(name, half, hidden_on
 def test_assignment_2019_skips_a_row_after_every_slice_and_drops_the_last_part(n, slices, digits):
     """Also a whole slice that no row follows; the gradients are divided by 51, and nothing is penalised."""
     X, y = digits
-    member = member_under("assignment-2019", replace(CONFIG, optimizer="sgd", l2=0.1), (X[:n], y[:n]))
+    member = member_under("assignment-2019", vary(CONFIG, optimizer="sgd", l2=0.1), (X[:n], y[:n]))
     drawn = member.batches[0].batches()
     assert [rows.tolist() for rows in drawn] == [list(range(first, first + 50)) for first in range(0, 51 * slices, 51)]
     W1, b1, W2, b2 = (layer[key].copy() for layer in member.start for key in ("W", "b"))
@@ -328,10 +328,10 @@ def test_a_profile_in_mode_controlled_is_unsupported(tmp_path):
 
 
 def test_what_a_code_has_no_form_of_is_unsupported_by_its_profile():
-    regression = replace(CONFIG, **TASKS["regression"])
+    regression = vary(CONFIG, **TASKS["regression"])
     assert profile_trainer("course-2024").unsupported(regression) is None
     assert "classes only" in profile_trainer("course-2018-numpy").unsupported(regression)
-    assert "has no 'nesterov'" in profile_trainer("course-2024").unsupported(replace(CONFIG, optimizer="nesterov"))
+    assert "has no 'nesterov'" in profile_trainer("course-2024").unsupported(vary(CONFIG, optimizer="nesterov"))
 
 
 def test_a_profile_is_a_backend_in_native_mode_only():

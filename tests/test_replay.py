@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.checks.covering import FACTORS, covering, training_of
 from harness.checks.problem import N_ROWS, problem
-from harness.contract import OPTIMIZER_CONSTANTS, Config
+from harness.contract import OPTIMIZER_CONSTANTS, Config, vary
 from harness.conventions.translation import controlled_row
 from harness.draws.batches import draw_batches
 from harness.draws.recipe import Recipe
@@ -56,7 +56,7 @@ def test_the_harness_s_own_row_is_the_reference_bit_for_bit(case):
 
 def test_the_perceptron_rule_too():
     rule = {"optimizer": "perceptron", "loss": "perceptron", "output_activation": "heaviside", "task": "binary"}
-    config = Config(5, 1, (), (), learning_rate=0.1, batch_size=6, epochs=4, **rule)
+    config = Config.of(5, 1, (), (), learning_rate=0.1, batch_size=6, epochs=4, **rule)
     one = member(config, Recipe())
     assert same_bits(replay([one])[0].weights, reference_of(one))
 
@@ -75,7 +75,7 @@ def test_members_of_a_stack_do_not_know_of_each_other(optimizer, numbers, dtype)
     """Whatever numbers the others have, each member comes out as the reference that is trained alone."""
     members = [
         member(
-            Config(
+            Config.of(
                 5, 4, (7, 6), ("leaky_relu", "elu"), optimizer, rate, 6, 3, l2=l2, momentum=momentum, rho=momentum,
                 beta_1=momentum, epsilon=epsilon, dtype=dtype, leaky_slope=momentum, elu_alpha=0.5 + l2,
             ),
@@ -90,13 +90,13 @@ def test_members_of_a_stack_do_not_know_of_each_other(optimizer, numbers, dtype)
 
 
 def test_members_of_other_structures_come_back_in_their_order():
-    base = Config(5, 4, (7,), ("tanh",), "sgd", 0.1, 6, 2)
+    base = Config.of(5, 4, (7,), ("tanh",), "sgd", 0.1, 6, 2)
     others = (
         base,
-        replace(base, hidden=(3,)),
-        replace(base, optimizer="adam"),
-        replace(base, batch_size=5),
-        replace(base, dtype="float32"),
+        vary(base, hidden=(3,)),
+        vary(base, optimizer="adam"),
+        vary(base, batch_size=5),
+        vary(base, dtype="float32"),
         base,
     )
     members = [member(config, Recipe()) for config in others]
@@ -105,8 +105,10 @@ def test_members_of_other_structures_come_back_in_their_order():
 
 
 def test_a_training_that_diverges_costs_no_other_member():
-    base = Config(5, 3, (7,), ("relu",), "sgd", 0.1, 6, 30, task="regression", loss="mse", output_activation="identity")
-    members = [member(config, Recipe()) for config in (base, replace(base, learning_rate=1e200), base)]
+    base = Config.of(
+        5, 3, (7,), ("relu",), "sgd", 0.1, 6, 30, task="regression", loss="mse", output_activation="identity"
+    )
+    members = [member(config, Recipe()) for config in (base, vary(base, learning_rate=1e200), base)]
     first, lost, last = replay(members)
     assert lost.weights is None
     assert same_bits(first.weights, last.weights)
@@ -114,7 +116,7 @@ def test_a_training_that_diverges_costs_no_other_member():
 
 
 def test_a_stack_shows_what_it_computed_on_the_way():
-    config = Config(5, 4, (7,), ("tanh",), "sgd", 0.1, 6, 1)
+    config = Config.of(5, 4, (7,), ("tanh",), "sgd", 0.1, 6, 1)
     stack = Stack([member(config, Recipe())])
     X, y = problem(config)
     before = stack.weights(0)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import harness
+from harness.contract import vary
 from harness.experiment.datasets import load_datasets
 from harness.experiment.file import Experiment, suites
 from harness.planning.plan import plan
@@ -100,7 +101,7 @@ def test_a_line_answers_a_gate_by_least_squares(backend, case):
 
 def test_the_textbook_s_weights_answer_xor_before_any_training(backend):
     trial, prepared = next(item for item in trials_of("gates") if item[0].given_start is not None)
-    outcome = train(backend, replace(trial, config=replace(trial.config, epochs=1)), prepared)
+    outcome = train(backend, replace(trial, config=vary(trial.config, epochs=1)), prepared)
     assert outcome.curves["epoch"][0] == 0
     assert outcome.curves["train_accuracy"][0] == 1.0
     assert logits(trial, trial.start(), prepared.train.X).ravel().tolist() == [0, 1, 1, 0]
@@ -284,7 +285,7 @@ def test_figures_of_the_cases():
 def test_the_floor_of_a_suite_s_first_cell_is_no_chaos(name):
     """Three epochs of the reference: what a suite compares can be compared."""
     trial, prepared = trials_of(name)[0]
-    trial = replace(trial, config=replace(trial.config, epochs=3))
+    trial = replace(trial, config=vary(trial.config, epochs=3))
     outcome = train_reference(
         trial.config, trial.start(), trial.batches(len(prepared.train.y)), prepared.train, prepared.validation
     )

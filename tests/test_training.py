@@ -1,19 +1,18 @@
 """One training under the harness's eyes: when it stops, what it keeps."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from backends.numpy.trainer import NumpyTrainer
 from harness.checks.problem import SMALL, batches_of, problem, rows_of, start_of
+from harness.contract import vary
 from harness.data.prepared import Part, Prepared
 from harness.reference.trainer import Reference
 from harness.training.floor import train_reference
 from harness.training.parity import deviation
 from harness.training.trial import BestEpoch, EarlyStopping, train_controlled
 
-CONFIG = replace(SMALL, hidden=(30,), activation=("tanh",), optimizer="adam", learning_rate=0.05, epochs=60, l2=0.0)
+CONFIG = vary(SMALL, hidden=(30,), activation=("tanh",), optimizer="adam", learning_rate=0.05, epochs=60, l2=0.0)
 
 
 def prepared(config=CONFIG):
@@ -28,7 +27,7 @@ def train(stopping, trainer=NumpyTrainer, curves=True, config=CONFIG):
 
 
 def weights_after(epochs):
-    return train(None, config=replace(CONFIG, epochs=epochs)).weights
+    return train(None, config=vary(CONFIG, epochs=epochs)).weights
 
 
 @pytest.mark.parametrize("curves", [True, False])

@@ -29,7 +29,7 @@ def data():
 
 def settings(**changes):
     base = {"n_inputs": 64, "n_outputs": 10, "hidden": (20,), "activation": ("sigmoid",), "learning_rate": 0.01}
-    return Config(**{**base, "optimizer": "sgd", "batch_size": 100, "epochs": 2, "l2": L2, **changes})
+    return Config.of(**{**base, "optimizer": "sgd", "batch_size": 100, "epochs": 2, "l2": L2, **changes})
 
 
 def in_dtype(dtype):

@@ -81,7 +81,7 @@ def watch(backend_name: str, config: Config, X: np.ndarray, y: np.ndarray, seed:
     tape = Tape()
     with WATCHERS[backend_name](trainer, tape):
         told = trainer.fit_native(X, y, seed)
-    settings = {key: getattr(config, key) for key in (*SETTINGS, *sorted(config.written))}
+    settings = {key: config.value(key) for key in (*SETTINGS, *sorted(config.written))}
     settings |= {"backend": backend_name, "seed": seed, "epochs": told.epochs_run, "logged": told.curves}
     return tape.recording(X, y, config.task == "multiclass", settings)
 

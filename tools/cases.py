@@ -39,10 +39,10 @@ def experiment_of(case: Mapping[str, str], written: bool) -> tuple[Experiment, D
     if config.batch_norm:
         network["batch_norm"] = True
     training: dict[str, Any] = {
-        key: getattr(config, key)
+        key: config.value(key)
         for key in ("optimizer", "learning_rate", "l1", "l2", "loss", "reduction", "dtype", "epochs")
     }
-    training |= {key: value for key in ("clip_norm", "clip_value") if (value := getattr(config, key)) is not None}
+    training |= {key: value for key in ("clip_norm", "clip_value") if (value := config.value(key)) is not None}
     drawn = ("batches", "n_batches", "last_batch", "schedule", "decay_rate", "decay_steps")
     training |= {key: value for key in drawn if (value := getattr(recipe, key)) != getattr(_PLAIN, key)}
     if recipe.n_batches is None:
@@ -50,8 +50,8 @@ def experiment_of(case: Mapping[str, str], written: bool) -> tuple[Experiment, D
     if stopping is not None:
         training |= asdict(stopping)
     if written:
-        for key in constants_of(config.optimizer, config.activation):
-            (network if key in ("leaky_slope", "elu_alpha") else training)[key] = getattr(config, key)
+        for key in constants_of(config.optimizer.name, config.activation):
+            (network if key in ("leaky_slope", "elu_alpha") else training)[key] = config.value(key)
     table = {
         "name": "covering",
         "data": {"name": "arrays", "task": config.task, "test_fraction": 0.0, "validation_fraction": 0.2},

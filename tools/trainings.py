@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.contract import StackTrainer, Weights
+from harness.contract import StackTrainer, Weights, vary
 from harness.data.prepared import Prepared
 from harness.execution import worker
 from harness.planning.plan import Trial
@@ -73,7 +73,7 @@ def _backend(name: str, trial: Trial, prepared: Prepared) -> Named:
         return
     configs = [trial.config]
     if issubclass(trainer_class, StackTrainer):
-        configs.append(replace(trial.config, learning_rate=trial.config.learning_rate / 2))
+        configs.append(vary(trial.config, learning_rate=trial.config.learning_rate / 2))
     starts = [trial.start()] * len(configs)
     batches = [replace(trial, config=config).batches(len(prepared.train.y)) for config in configs]
     try:

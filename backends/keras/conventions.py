@@ -15,7 +15,7 @@ OPTIMIZERS = {
     "rho": Declared(0.9, "keras/src/optimizers/rmsprop.py"),
     "epsilon": Declared(1e-7, "keras/src/optimizers/adam.py, adagrad.py, rmsprop.py"),
     "epsilon_place": Declared(
-        lambda config: "hat" if config.optimizer == "adam" else "inside",
+        lambda config: "hat" if config.optimizer.name == "adam" else "inside",
         "keras/src/optimizers/adam.py, adagrad.py, rmsprop.py: update_step",
         "hat in Adam, inside in Adagrad and RMSprop",
     ),

@@ -54,15 +54,15 @@ class KerasLines(BackendLines):
         ]
 
     def controlled(self, config: Config) -> Lines:
-        name = config.optimizer
+        name = config.optimizer.name
         if name in ("momentum", "nesterov") and config.momentum == 0:
             name = "sgd"
-        constants = [f"{NAME.get(key, key)}=np.float64({getattr(config, key)!r})" for key in OPTIMIZER_CONSTANTS[name]]
+        constants = [f"{NAME.get(key, key)}=np.float64({config.value(key)!r})" for key in OPTIMIZER_CONSTANTS[name]]
         constants += ["nesterov=True"] if name == "nesterov" else []
         optimizer = call(f"optimizer = {_OURS[name]}(", ["learning_rate=learning_rate", *constants])
         reduction = {"mean": "sum_over_batch_size", "sum": "sum"}[config.reduction]
         loss = loss_of(config, reduction=reduction)
-        if config.loss == "binary_cross_entropy":
+        if config.loss.name == "binary_cross_entropy":
             loss = loss.removeprefix("keras.losses.")
         kind, _, arguments = loss.partition("(")
         layers: list[str] = []
@@ -214,21 +214,21 @@ def activation_of(config: Config, name: str) -> str:
 
 def loss_of(config: Config, **reduction: str) -> str:
     """The loss, from logits where it is a cross entropy."""
-    arguments: dict[str, Any] = {"from_logits": True} if "entropy" in config.loss else {}
-    if config.loss == "huber":
+    arguments: dict[str, Any] = {"from_logits": True} if "entropy" in config.loss.name else {}
+    if config.loss.name == "huber":
         arguments = {"delta": config.huber_delta}
-    return f"keras.losses.{_LOSS[config.loss]}({', '.join(keywords(arguments | reduction))})"
+    return f"keras.losses.{_LOSS[config.loss.name]}({', '.join(keywords(arguments | reduction))})"
 
 
 def optimizer_of(config: Config) -> str:
     """The optimizer, its constants only where the experiment writes them."""
     rate = {"learning_rate": config.learning_rate}
-    if config.optimizer in ("sgd", "momentum", "nesterov"):
-        heavy = {} if config.optimizer == "sgd" else {"momentum": config.momentum}
-        heavy |= {"nesterov": True} if config.optimizer == "nesterov" else {}
+    if config.optimizer.name in ("sgd", "momentum", "nesterov"):
+        heavy = {} if config.optimizer.name == "sgd" else {"momentum": config.momentum}
+        heavy |= {"nesterov": True} if config.optimizer.name == "nesterov" else {}
         return f"keras.optimizers.SGD({', '.join(keywords(rate | heavy))})"
     constants = written(config, NAME)
-    return f"keras.optimizers.{CLASS[config.optimizer]}({', '.join(keywords(rate | constants))})"
+    return f"keras.optimizers.{CLASS[config.optimizer.name]}({', '.join(keywords(rate | constants))})"
 
 
 def _our_activation(config: Config, name: str) -> str:

@@ -41,13 +41,13 @@ def precision(dtype: str) -> Iterator[None]:
 
 def loss_of(config: Config, binary_cross_entropy: type = keras.losses.BinaryCrossentropy, **reduction: str | None):
     """Keras's own loss of that name; the mean over a row's outputs is ours."""
-    if config.loss == "cross_entropy":
+    if config.loss.name == "cross_entropy":
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, **reduction)
-    if config.loss == "binary_cross_entropy":
+    if config.loss.name == "binary_cross_entropy":
         return binary_cross_entropy(from_logits=True, **reduction)
-    if config.loss == "huber":
+    if config.loss.name == "huber":
         return keras.losses.Huber(delta=config.huber_delta, **reduction)
-    return {"mse": keras.losses.MeanSquaredError, "mae": keras.losses.MeanAbsoluteError}[config.loss](**reduction)
+    return {"mse": keras.losses.MeanSquaredError, "mae": keras.losses.MeanAbsoluteError}[config.loss.name](**reduction)
 
 
 class NativeKeras:
@@ -97,12 +97,12 @@ def native_activation(name: str, config: Config) -> str | Callable:
 
 def native_optimizer(config: Config) -> keras.optimizers.Optimizer:
     """Keras's own optimizer with its own defaults; only constants that the experiment writes are handed over."""
-    if config.optimizer == "adagrad_momentum":
+    if config.optimizer.name == "adagrad_momentum":
         raise NotImplementedError("Keras's Adagrad has no momentum")
-    if config.optimizer in ("sgd", "momentum", "nesterov"):
-        momentum = 0.0 if config.optimizer == "sgd" else config.momentum
-        return keras.optimizers.SGD(config.learning_rate, momentum, nesterov=config.optimizer == "nesterov")
+    if config.optimizer.name in ("sgd", "momentum", "nesterov"):
+        momentum = 0.0 if config.optimizer.name == "sgd" else config.momentum
+        return keras.optimizers.SGD(config.learning_rate, momentum, nesterov=config.optimizer.name == "nesterov")
     own = {"adagrad": keras.optimizers.Adagrad, "rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
-    written = [name for name in OPTIMIZER_CONSTANTS[config.optimizer] if name in config.written]
-    constants = {KERAS_NAME.get(name, name): getattr(config, name) for name in written}
-    return own[config.optimizer](learning_rate=config.learning_rate, **constants)
+    written = [name for name in OPTIMIZER_CONSTANTS[config.optimizer.name] if name in config.written]
+    constants = {KERAS_NAME.get(name, name): config.value(name) for name in written}
+    return own[config.optimizer.name](learning_rate=config.learning_rate, **constants)

@@ -118,9 +118,9 @@ def paper_optimizer(
 
     Keras's own arguments are one Python float each, so the constants are put in place behind them.
     """
-    optimizer = OPTIMIZER[structure.optimizer](learning_rate=learning_rate)
+    optimizer = OPTIMIZER[structure.optimizer.name](learning_rate=learning_rate)
     optimizer.build(variables)
-    for constant in OPTIMIZER_CONSTANTS[structure.optimizer]:
+    for constant in OPTIMIZER_CONSTANTS[structure.optimizer.name]:
         setattr(optimizer, constant, numbers[constant])
     if structure.clip_norm is not None or structure.clip_value is not None:
         apply = optimizer.apply

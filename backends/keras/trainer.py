@@ -33,8 +33,6 @@ from backends.keras.native import NativeKeras, loss_of, precision
 from backends.keras.optimizers import EpochTable, paper_optimizer, reset, rounded
 from harness.contract import (
     MEMBER_NUMBERS,
-    SELU_ALPHA,
-    SELU_SCALE,
     AfterStackedEpoch,
     Batches,
     Config,
@@ -43,6 +41,7 @@ from harness.contract import (
     Weights,
     structure_of,
 )
+from harness.network import SELU_ALPHA, SELU_SCALE
 
 if keras.backend.backend() != "tensorflow":
     raise RuntimeError(
@@ -298,7 +297,7 @@ class KerasTrainer(StackTrainer):
     @classmethod
     def unsupported(cls, config: Config) -> str | None:
         reason = "the perceptron rule is no gradient descent: its step has no derivative; only numpy has it"
-        return reason if config.optimizer == "perceptron" else None
+        return reason if config.optimizer.name == "perceptron" else None
 
     def build_stack(self, configs: Sequence[Config], start: Weights) -> None:
         self.configs, self.here = configs, np.ones(len(configs), bool)
@@ -307,7 +306,7 @@ class KerasTrainer(StackTrainer):
         self.stack = waiting.pop() if waiting else built(structure, len(configs))
         weakref.finalize(self, waiting.append, self.stack)
         for name, variable in self.stack.numbers.items():
-            variable.assign(np.reshape([getattr(config, name) or 0.0 for config in configs], (-1, 1, 1)))
+            variable.assign(np.reshape([config.value(name) or 0.0 for config in configs], (-1, 1, 1)))
         reset(self.stack.optimizer, self.stack.numbers)
         self.set_stack_weights(start)
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.contract import SELU_ALPHA, SELU_SCALE, Config
+from harness.contract import Config
+from harness.network import SELU_ALPHA, SELU_SCALE
 
 # An activation and what it does to the error on the way back, both in place. The way back may spend `a`.
 Forward = Callable[[np.ndarray], object]

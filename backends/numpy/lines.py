@@ -18,7 +18,7 @@ class NumpyLines(BackendLines):
 
     def native(self, config: Config, seed: int) -> Lines:
         targets = f"np.eye({config.n_outputs})[y]" if config.task == "multiclass" else "y"
-        read = constants_of(config.optimizer, config.activation)
+        read = constants_of(config.optimizer.name, config.activation)
         declared = {name: CONVENTIONS[name].at(config) for name in (*read, "dtype")}
         own = {name: value for name, value in declared.items() if name not in config.written | {"momentum"}}
         return [
@@ -36,7 +36,7 @@ class NumpyLines(BackendLines):
 
     def scaled(self, s: Switch) -> Lines:
         error = "error" + {"mean": f" / {s.config.n_outputs}", "sum": "", "half sum": ""}[s.row.outputs]
-        error = f"2 * {error}" if s.config.loss == "mse" and s.row.outputs != "half sum" else error
+        error = f"2 * {error}" if s.config.loss.name == "mse" and s.row.outputs != "half sum" else error
         error += " / len(targets)" if s.row.reduction == "mean" else ""
         return [f"error = {error}  # at the end of NeuralNetwork.output_error"]
 

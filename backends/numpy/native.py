@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.contract import SELU_ALPHA, SELU_SCALE
+from harness.network import SELU_ALPHA, SELU_SCALE
 
 # The constants of the lecture notes, for all that the experiment does not write.
 LECTURE = {"dtype": "float64", "leaky_slope": 0.01, "elu_alpha": 1.0, "initial_accumulator": 0.0}
@@ -51,7 +51,7 @@ class NeuralNetwork:
         self.weights = [self.rng.standard_normal(shape).astype(config.dtype) for shape in pairwise(config.layers)]
         self.biases = [np.full(n_out, 0.01, config.dtype) for n_out in config.layers[1:]]
         self.m = [np.zeros_like(w) for w in self.weights + self.biases]  # velocity, or first moment
-        first = config.initial_accumulator if config.optimizer.startswith("adagrad") else 0.0
+        first = config.initial_accumulator if config.optimizer.name.startswith("adagrad") else 0.0
         self.v = [np.full_like(w, first) for w in self.weights + self.biases]  # sum, or mean, of the squares
         self.t = 0
 
@@ -84,14 +84,14 @@ class NeuralNetwork:
         error, delta = self.a[-1] - targets, self.config.huber_delta
         if self.config.task != "regression":
             return error  # softmax with cross entropy, or sigmoid with binary cross entropy
-        if self.config.loss == "mae":
+        if self.config.loss.name == "mae":
             error = np.sign(error)
-        elif self.config.loss == "huber":
+        elif self.config.loss.name == "huber":
             error = np.clip(error, -delta, delta)
         return error * LECTURE_ACTIVATION[self.config.output_activation][1](self.a[-1], self.config)
 
     def update(self, weight_gradients, bias_gradients):
-        config, eta, name = self.config, self.config.learning_rate, self.config.optimizer
+        config, eta, name = self.config, self.config.learning_rate, self.config.optimizer.name
         self.t += 1
         for i, (w, g) in enumerate(zip(self.weights + self.biases, weight_gradients + bias_gradients, strict=True)):
             if name == "sgd":

@@ -20,7 +20,7 @@ class Constants:
 
     def __init__(self, configs: Sequence[Config]) -> None:
         def exact(name: str) -> np.ndarray:
-            return np.array([[getattr(config, name)] for config in configs], np.float64)  # nan for None
+            return np.array([[config.value(name)] for config in configs], np.float64)  # nan for None
 
         def rounded(values: np.ndarray) -> np.ndarray:
             return values.astype(configs[0].dtype)
@@ -40,7 +40,7 @@ class State:
 
     def __init__(self, members: int, parameters: int, config: Config, constants: Constants) -> None:
         self.w, self.g, self.v, self.squares, self.scratch = np.zeros((5, members, parameters), config.dtype)
-        if config.optimizer in ("adagrad", "adagrad_momentum"):
+        if config.optimizer.name in ("adagrad", "adagrad_momentum"):
             self.squares += constants.initial
 
     def take_over(self, other: "State", kept: np.ndarray) -> None:
@@ -50,7 +50,7 @@ class State:
 
 def is_plain(config: Config) -> bool:
     """Whether the step is the gradient times the learning rate, which can then be in the error from the start."""
-    return config.optimizer in ("sgd", "perceptron") and config.clip_norm is None and config.clip_value is None
+    return config.optimizer.name in ("sgd", "perceptron") and config.clip_norm is None and config.clip_value is None
 
 
 Columns = Iterable[np.ndarray | None]
@@ -72,7 +72,9 @@ def step_factors(
         l2, l1 = ((rate * exact[name]).astype(dtype) for name in ("l2", "l1"))
         return (rate / divisors)[..., None].astype(dtype), l2, l1, repeat(None), repeat(None)
     epsilon: Columns = repeat(constants.epsilon)
-    if config.optimizer == "adam":  # m_hat / (sqrt(v_hat) + eps) = m * root / (1 - beta_1**t) / (sqrt(v) + eps * root)
+    if (
+        config.optimizer.name == "adam"
+    ):  # m_hat / (sqrt(v_hat) + eps) = m * root / (1 - beta_1**t) / (sqrt(v) + eps * root)
         steps = np.arange(t + 1, t + 1 + len(lengths))[:, None, None]
         root = np.sqrt(1 - exact["beta_2"] ** steps)
         rate, epsilon = rate * root / (1 - exact["beta_1"] ** steps), (exact["epsilon"] * root).astype(dtype)

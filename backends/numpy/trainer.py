@@ -10,7 +10,6 @@ Native mode is the classic lecture class, in `backends/numpy/native.py`.
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy as np
 from backends.numpy.activations import ACTIVATION
 from backends.numpy.native import LECTURE, NeuralNetwork
 from backends.numpy.optimizers import RULES, Constants, State, is_plain, plain, step_factors
-from harness.contract import AfterStackedEpoch, Batches, Config, Epoch, NativeFit, StackTrainer, Weights
+from harness.contract import AfterStackedEpoch, Batches, Config, Epoch, NativeFit, StackTrainer, Weights, vary
 
 ROWS_AT_ONCE = 1024  # are predicted at once, so that what all members make of them stays near
 
@@ -116,7 +115,7 @@ class NumpyTrainer(StackTrainer):
         self._configs = configs
         self._hidden = [ACTIVATION[name](config) for name in config.activation]
         self._output = ACTIVATION[config.output_activation](config)
-        self._rule = plain if is_plain(config) else RULES[config.optimizer]
+        self._rule = plain if is_plain(config) else RULES[config.optimizer.name]
         self._lay_out(np.arange(len(configs)))
         self.set_stack_weights(start)
 
@@ -226,11 +225,11 @@ class NumpyTrainer(StackTrainer):
         config, (activate, back), o, e = self.config, self._output, buffers.a[-1], buffers.delta[-1]
         activate(o)
         np.subtract(o, buffers.targets, out=e)
-        if config.loss == "mse":
+        if config.loss.name == "mse":
             e *= 2
-        elif config.loss == "mae":
+        elif config.loss.name == "mae":
             np.sign(e, out=e)
-        elif config.loss == "huber":
+        elif config.loss.name == "huber":
             np.clip(e, -config.huber_delta, config.huber_delta, out=e)
         if config.task == "regression":  # elsewhere the loss takes the activation's derivative away
             back(e, o)
@@ -285,7 +284,7 @@ class NumpyTrainer(StackTrainer):
 
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         unwritten = {name: value for name, value in LECTURE.items() if name not in self.config.written}
-        config = replace(self.config, **unwritten)
+        config = vary(self.config, **unwritten)
         network = NeuralNetwork(config, X, np.eye(config.n_outputs)[y] if config.task == "multiclass" else y, seed)
         with np.errstate(all="ignore"):
             network.train()

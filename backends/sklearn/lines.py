@@ -30,8 +30,10 @@ class SklearnLines(BackendLines):
             return reason
         model = _model(config)
         lacking = [name for name in config.activation if name not in ACTIVATION]
-        lacking += [config.optimizer] if config.optimizer not in ("sgd", "momentum", "nesterov", "adam") else []
-        lacking += [config.loss] if config.loss in ("mae", "huber") else []
+        lacking += (
+            [config.optimizer.name] if config.optimizer.name not in ("sgd", "momentum", "nesterov", "adam") else []
+        )
+        lacking += [config.loss.name] if config.loss.name in ("mae", "huber") else []
         lacking += config.regularisation
         if lacking:
             return f"{model} has no {', '.join(dict.fromkeys(lacking))}"
@@ -44,8 +46,8 @@ class SklearnLines(BackendLines):
         return None
 
     def native(self, config: Config, seed: int) -> Lines:
-        solver: dict[str, Any] = {"solver": "adam" if config.optimizer == "adam" else "sgd"}
-        if config.optimizer == "momentum":
+        solver: dict[str, Any] = {"solver": "adam" if config.optimizer.name == "adam" else "sgd"}
+        if config.optimizer.name == "momentum":
             solver["nesterovs_momentum"] = False
         arguments = {**_network(config), **solver, **written(config, {}), "alpha": config.l2}
         arguments |= {"batch_size": config.batch_size, "learning_rate_init": config.learning_rate}
@@ -62,16 +64,16 @@ class SklearnLines(BackendLines):
     def controlled(self, config: Config) -> Lines:
         regression = config.task == "regression"
         name = "Regressor" if regression else "Classifier"
-        optimizer = "PaperAdam" if config.optimizer == "adam" else "ScheduledSGD"
+        optimizer = "PaperAdam" if config.optimizer.name == "adam" else "ScheduledSGD"
         arguments = [
-            *keywords({**_network(config), "solver": "adam" if config.optimizer == "adam" else "sgd"}),
+            *keywords({**_network(config), "solver": "adam" if config.optimizer.name == "adam" else "sgd"}),
             *("shuffle=False", "tol=0", "n_iter_no_change=np.inf"),
         ]
-        if config.optimizer == "adam":
-            constants = keywords({key: getattr(config, key) for key in OPTIMIZER_CONSTANTS["adam"]})
+        if config.optimizer.name == "adam":
+            constants = keywords({key: config.value(key) for key in OPTIMIZER_CONSTANTS["adam"]})
         else:
-            momentum = 0.0 if config.optimizer == "sgd" else config.momentum
-            heavy: dict[str, Any] = {"momentum": momentum, "nesterov": config.optimizer == "nesterov"}
+            momentum = 0.0 if config.optimizer.name == "sgd" else config.momentum
+            heavy: dict[str, Any] = {"momentum": momentum, "nesterov": config.optimizer.name == "nesterov"}
             constants = keywords({"learning_rate_init": 1, **heavy})
         return [
             "from itertools import groupby",

@@ -83,7 +83,7 @@ class Regressor(Given, MLPRegressor):
 
 def given_model(config: Config, start: Weights) -> Classifier | Regressor:
     """The network on its start, for `partial_fit` in the order of the rows."""
-    options = {"solver": SOLVER[config.optimizer], "shuffle": False, "tol": 0, "n_iter_no_change": np.inf}
+    options = {"solver": SOLVER[config.optimizer.name], "shuffle": False, "tol": 0, "n_iter_no_change": np.inf}
     if config.task == "regression":
         model = Regressor(**network(config), **options)
     else:
@@ -119,7 +119,7 @@ def gradient_scale(config: Config, n: int) -> float:
     """
     rows = n if config.reduction == "sum" else 1
     outputs = {"cross_entropy": 1, "binary_cross_entropy": 1 / config.n_outputs, "mse": 2 / config.n_outputs}
-    return rows * outputs[config.loss]
+    return rows * outputs[config.loss.name]
 
 
 class ScheduledSGD(SGDOptimizer):
@@ -178,7 +178,7 @@ class SklearnTrainer(Trainer):
         model = "MLPRegressor" if config.task == "regression" else "MLPClassifier"
         if len(set(config.activation)) > 1:
             return f"{model} has one activation for all hidden layers, not {', '.join(config.activation)}"
-        for part in (config.optimizer, *config.activation, config.loss, *config.regularisation):
+        for part in (config.optimizer.name, *config.activation, config.loss.name, *config.regularisation):
             if part in LACKS:
                 return f"{model} has no {LACKS[part]}"
         if config.task == "regression" and config.output_activation != "identity":
@@ -193,11 +193,11 @@ class SklearnTrainer(Trainer):
             return
         self.model = given_model(config, start)
         params = self.model.coefs_ + self.model.intercepts_
-        if config.optimizer == "adam":
+        if config.optimizer.name == "adam":
             self.model._optimizer = PaperAdam(params, config.beta_1, config.beta_2, config.epsilon)
         else:
-            momentum = 0.0 if config.optimizer == "sgd" else config.momentum
-            nesterov = config.optimizer == "nesterov"
+            momentum = 0.0 if config.optimizer.name == "sgd" else config.momentum
+            nesterov = config.optimizer.name == "nesterov"
             self.model._optimizer = ScheduledSGD(params, learning_rate_init=1, momentum=momentum, nesterov=nesterov)
 
     def train(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterEpoch) -> None:
@@ -249,7 +249,7 @@ class SklearnTrainer(Trainer):
         else:
             model = MLPClassifier
             every_class_present(config, y)
-        constants = [name for name in OPTIMIZER_CONSTANTS[config.optimizer] if name in config.written]
+        constants = [name for name in OPTIMIZER_CONSTANTS[config.optimizer.name] if name in config.written]
         self.model = model(
             **network(config),
             # "sgd" means this library's own default: momentum 0.9, Nesterov's
@@ -258,8 +258,8 @@ class SklearnTrainer(Trainer):
                 "momentum": {"solver": "sgd", "nesterovs_momentum": False},
                 "nesterov": {"solver": "sgd"},
                 "adam": {"solver": "adam"},
-            }[config.optimizer],
-            **{name: getattr(config, name) for name in constants},
+            }[config.optimizer.name],
+            **{name: config.value(name) for name in constants},
             alpha=config.l2,
             batch_size=config.batch_size,
             learning_rate_init=config.learning_rate,

@@ -97,9 +97,9 @@ def _activation(config: Config, name: str) -> str:
 
 
 def _loss(config: Config) -> str:
-    if config.loss == "cross_entropy":
+    if config.loss.name == "cross_entropy":
         return "tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=a)"
-    if config.loss == "binary_cross_entropy":
+    if config.loss.name == "binary_cross_entropy":
         return "tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=a)"
-    delta = f", delta={config.huber_delta!r}" if config.loss == "huber" else ""
-    return f"tf.keras.losses.{config.loss}(labels, a{delta})"
+    delta = f", delta={config.huber_delta!r}" if config.loss.name == "huber" else ""
+    return f"tf.keras.losses.{config.loss.name}(labels, a{delta})"

@@ -102,14 +102,14 @@ def activation_of(name: str, config: Config) -> Activation:
 
 def losses_of(config: Config, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """TensorFlow's own losses, one a row or one an output: the mean over them is what a step minimises."""
-    if config.loss == "cross_entropy":
+    if config.loss.name == "cross_entropy":
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
-    if config.loss == "binary_cross_entropy":
+    if config.loss.name == "binary_cross_entropy":
         return tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=logits)
     output = activation_of(config.output_activation, config)(logits)
-    if config.loss == "huber":
+    if config.loss.name == "huber":
         return tf.keras.losses.huber(y, output, delta=config.huber_delta)
-    return {"mse": tf.keras.losses.mse, "mae": tf.keras.losses.mae}[config.loss](y, output)
+    return {"mse": tf.keras.losses.mse, "mae": tf.keras.losses.mae}[config.loss.name](y, output)
 
 
 def optimizer_of(config: Config) -> "tf.keras.optimizers.Optimizer":
@@ -119,14 +119,14 @@ def optimizer_of(config: Config) -> "tf.keras.optimizers.Optimizer":
             f"tf.keras runs on {tf.keras.backend.backend()!r}; the native mode of backend 'tensorflow' needs "
             "'tensorflow': unset KERAS_BACKEND, or set it to 'tensorflow'"
         )
-    if config.optimizer == "adagrad_momentum":
+    if config.optimizer.name == "adagrad_momentum":
         raise NotImplementedError("TensorFlow's Adagrad has no momentum")
     own = tf.keras.optimizers
-    if config.optimizer in ("sgd", "momentum", "nesterov"):
-        momentum = 0.0 if config.optimizer == "sgd" else config.momentum
-        return own.SGD(config.learning_rate, momentum, nesterov=config.optimizer == "nesterov")
+    if config.optimizer.name in ("sgd", "momentum", "nesterov"):
+        momentum = 0.0 if config.optimizer.name == "sgd" else config.momentum
+        return own.SGD(config.learning_rate, momentum, nesterov=config.optimizer.name == "nesterov")
     renamed = {"initial_accumulator": "initial_accumulator_value"}
-    written = [name for name in OPTIMIZER_CONSTANTS[config.optimizer] if name in config.written]
-    constants = {renamed.get(name, name): getattr(config, name) for name in written}
-    kind = {"adagrad": own.Adagrad, "rmsprop": own.RMSprop, "adam": own.Adam}[config.optimizer]
+    written = [name for name in OPTIMIZER_CONSTANTS[config.optimizer.name] if name in config.written]
+    constants = {renamed.get(name, name): config.value(name) for name in written}
+    kind = {"adagrad": own.Adagrad, "rmsprop": own.RMSprop, "adam": own.Adam}[config.optimizer.name]
     return kind(learning_rate=config.learning_rate, **constants)

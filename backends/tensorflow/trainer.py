@@ -30,8 +30,6 @@ import tensorflow as tf
 from backends.tensorflow.native import NativeNetwork, quiet
 from harness.contract import (
     OPTIMIZER_CONSTANTS,
-    SELU_ALPHA,
-    SELU_SCALE,
     AfterStackedEpoch,
     Batches,
     Config,
@@ -41,6 +39,7 @@ from harness.contract import (
     Weights,
     structure_of,
 )
+from harness.network import SELU_ALPHA, SELU_SCALE
 
 Activation = Callable[[tf.Tensor], tf.Tensor]
 Layers = Sequence[dict[str, tf.Variable]]
@@ -144,16 +143,16 @@ def batch_norm(config: Config, layer: dict[str, tf.Variable], z: tf.Tensor, vali
 
 def losses_of_rows(config: Config, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """The loss of each row, `(members, rows)`: the mean over its outputs."""
-    if config.loss == "cross_entropy":
+    if config.loss.name == "cross_entropy":
         y = tf.broadcast_to(y, tf.shape(logits)[:2])
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
-    if config.loss == "binary_cross_entropy":
+    if config.loss.name == "binary_cross_entropy":
         return tf.reduce_mean(binary_cross_entropy(logits, y), axis=2)
     error = activation_of(config, config.output_activation)(logits) - y
-    if config.loss == "mse":
+    if config.loss.name == "mse":
         return tf.reduce_mean(tf.square(error), axis=2)
     size = tf.abs(error)
-    if config.loss == "huber":
+    if config.loss.name == "huber":
         delta = config.huber_delta
         size = tf.where(size <= delta, tf.square(error) / 2, delta * (size - delta / 2))
     return tf.reduce_mean(size, axis=2)
@@ -244,9 +243,9 @@ UPDATES: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
 def numbers_of(configs: Sequence[Config]) -> dict[str, np.ndarray]:
     """What the steps of every member read, `(members, 1, 1)` in float64: 1 - 0.999 loses digits in float32."""
     config = configs[0]
-    names = ("l2", "l1", "clip_norm", "clip_value", *OPTIMIZER_CONSTANTS[config.optimizer])
-    used = [name for name in names if getattr(config, name) is not None]
-    numbers = {name: _of_members([getattr(member, name) for member in configs]) for name in used}
+    names = ("l2", "l1", "clip_norm", "clip_value", *OPTIMIZER_CONSTANTS[config.optimizer.name])
+    used = [name for name in names if config.value(name) is not None]
+    numbers = {name: _of_members([member.value(name) for member in configs]) for name in used}
     numbers |= {f"1 - {name}": 1 - numbers[name] for name in ("beta_1", "beta_2", "rho") if name in numbers}
     rates = {k: _of_members([member.dropout[k] for member in configs]) for k in config.dropout_layers}
     return numbers | {f"1 - dropout[{k}]": 1 - rate for k, rate in rates.items()}
@@ -269,7 +268,7 @@ def epoch_traced_once(config: Config):
     `config` comes from `structure_of`. Whatever may differ between such trainers (variables, data, learning rates,
     constants, the number of members) is an argument. XLA gains little, and compiles anew for every number of members.
     """
-    update, _ = UPDATES[config.optimizer]
+    update, _ = UPDATES[config.optimizer.name]
 
     @tf.function(reduce_retracing=True)
     def run_epoch(layers, slots, X, y, rows, valid, masks, by_step, constants):
@@ -324,14 +323,14 @@ class TensorFlowTrainer(StackTrainer):
     @classmethod
     def unsupported(cls, config: Config) -> str | None:
         reason = "the perceptron rule is no gradient descent: its step has no derivative; only numpy has it"
-        return reason if config.optimizer == "perceptron" else None
+        return reason if config.optimizer.name == "perceptron" else None
 
     def build_stack(self, configs: Sequence[Config], start: Weights) -> None:
         self.structure = replace(structure_of(configs[0]), batch_size=0, epochs=0)  # which no trace depends on
         self.members = np.arange(len(configs))  # those that are still there
         self.numbers = numbers_of(configs)
         self.layers = [{key: self._variable(rows_last(key, value)) for key, value in layer.items()} for layer in start]
-        _, slots = UPDATES[self.structure.optimizer]
+        _, slots = UPDATES[self.structure.optimizer.name]
         first = {"G": _of_members([member.initial_accumulator for member in configs])}
         zeros = [np.zeros_like(w) for _, w in trained(self.layers)]
         self.slots = [[self._variable(zero + first.get(slot, 0)) for slot in slots] for zero in zeros]

@@ -29,7 +29,7 @@ CONVENTIONS = {
     "beta_2": Declared(0.999, "torch/optim/adam.py: betas"),
     "rho": Declared(0.99, "torch/optim/rmsprop.py: alpha"),
     "epsilon": Declared(
-        lambda config: 1e-10 if config.optimizer == "adagrad" else 1e-8,
+        lambda config: 1e-10 if config.optimizer.name == "adagrad" else 1e-8,
         "torch/optim/adam.py, rmsprop.py, adagrad.py: eps",
         "1e-8, in Adagrad 1e-10",
     ),

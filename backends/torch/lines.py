@@ -39,7 +39,7 @@ class TorchLines(BackendLines):
     def native(self, config: Config, seed: int) -> Lines:
         dtype = config.dtype if "dtype" in config.written else "float32"
         targets = "torch.int64" if config.task == "multiclass" else f"torch.{dtype}"
-        delta = f"delta={config.huber_delta!r}" if config.loss == "huber" else ""
+        delta = f"delta={config.huber_delta!r}" if config.loss.name == "huber" else ""
         output = config.output_activation if config.task == "regression" else "identity"
         outputs = "model(inputs)" if output == "identity" else f"{_own_activation(config, output)}(model(inputs))"
         return [
@@ -48,7 +48,7 @@ class TorchLines(BackendLines):
             "from torch.utils.data import DataLoader, TensorDataset",
             f"torch.manual_seed({seed})",
             *_model(config, dtype, _own_activation),
-            f"criterion = nn.{_MODULE_LOSS[config.loss]}({delta})",
+            f"criterion = nn.{_MODULE_LOSS[config.loss.name]}({delta})",
             *_own_optimizer(config),
             f"inputs, labels = torch.tensor(X, dtype=torch.{dtype}), torch.tensor(y, dtype={targets})",
             "dataset = TensorDataset(inputs, labels)",
@@ -66,7 +66,7 @@ class TorchLines(BackendLines):
 
     def controlled(self, config: Config) -> Lines:
         """Plain PyTorch, which ends where the adapter's stacks end, to rounding."""
-        if config.optimizer == "adagrad_momentum":  # torch.optim has none
+        if config.optimizer.name == "adagrad_momentum":  # torch.optim has none
             return super().controlled(config)
         labels = "int64" if config.task == "multiclass" else config.dtype
         return [
@@ -157,7 +157,7 @@ class TorchLines(BackendLines):
 
 def _own_activation(config: Config, name: str) -> str:
     constant = {"leaky_relu": "leaky_slope", "elu": "elu_alpha"}.get(name)
-    given = repr(getattr(config, constant)) if constant in config.written and constant else ""
+    given = repr(config.value(constant)) if constant in config.written and constant else ""
     return f"{ACTIVATION[name]}({given})"
 
 
@@ -173,17 +173,17 @@ def _model(config: Config, dtype: str, activation: Callable[[Config, str], str])
 
 def _own_optimizer(config: Config) -> list[str]:
     arguments: dict[str, Any] = {"lr": config.learning_rate}
-    if config.optimizer in ("momentum", "nesterov"):
+    if config.optimizer.name in ("momentum", "nesterov"):
         arguments["momentum"] = config.momentum
-        arguments |= {"nesterov": True} if config.optimizer == "nesterov" and config.momentum > 0 else {}
+        arguments |= {"nesterov": True} if config.optimizer.name == "nesterov" and config.momentum > 0 else {}
         constants = {}
     else:
         constants = written(config, NAME)
         constants = {key: value for key, value in constants.items() if not key.startswith("beta")}
-        if config.optimizer == "adam" and config.written & {"beta_1", "beta_2"}:
+        if config.optimizer.name == "adam" and config.written & {"beta_1", "beta_2"}:
             constants["betas"] = (config.beta_1, config.beta_2)
     arguments |= {"weight_decay": config.l2, **constants}
-    kind = CLASS.get(config.optimizer, "SGD")
+    kind = CLASS.get(config.optimizer.name, "SGD")
     return call(f"optimizer = torch.optim.{kind}(", ["model.parameters()", *keywords(arguments)])
 
 
@@ -195,14 +195,14 @@ def _our_activation(config: Config, name: str) -> str:
 
 def _our_optimizer(config: Config) -> list[str]:
     """Two groups, because `weight_decay` reaches the biases of a single one."""
-    name, rate = config.optimizer, {"lr": config.learning_rate}
+    name, rate = config.optimizer.name, {"lr": config.learning_rate}
     if name in ("sgd", "momentum", "nesterov"):
         heavy = {} if name == "sgd" or config.momentum == 0 else {"momentum": config.momentum}
         constants: dict[str, Any] = heavy | ({"nesterov": True} if name == "nesterov" and heavy else {})
     elif name == "adam":
         constants = {"betas": (config.beta_1, config.beta_2), "eps": config.epsilon}
     else:
-        constants = {NAME.get(key, key): getattr(config, key) for key in OPTIMIZER_CONSTANTS[name]}
+        constants = {NAME.get(key, key): config.value(key) for key in OPTIMIZER_CONSTANTS[name]}
     groups = f'[{{"params": weights, "weight_decay": {config.l2!r}}}, {{"params": biases, "weight_decay": 0.0}}]'
     return call(f"optimizer = torch.optim.{CLASS.get(name, 'SGD')}(", [groups, *keywords(rate | constants)])
 
@@ -211,6 +211,6 @@ def _batch_loss(config: Config) -> str:
     """The loss of a batch; its mean over the outputs has to be asked for in a sum over the rows."""
     output = config.output_activation if config.task == "regression" else "identity"
     outputs = "model(X[rows])" if output == "identity" else f"{_our_activation(config, output)}(model(X[rows]))"
-    options = {"reduction": config.reduction} | ({"delta": config.huber_delta} if config.loss == "huber" else {})
-    divided = f" / {config.n_outputs}" if config.reduction == "sum" and config.loss != "cross_entropy" else ""
-    return f"F.{_FUNCTION_LOSS[config.loss]}({', '.join([outputs, 'y[rows]', *keywords(options)])}){divided}"
+    options = {"reduction": config.reduction} | ({"delta": config.huber_delta} if config.loss.name == "huber" else {})
+    divided = f" / {config.n_outputs}" if config.reduction == "sum" and config.loss.name != "cross_entropy" else ""
+    return f"F.{_FUNCTION_LOSS[config.loss.name]}({', '.join([outputs, 'y[rows]', *keywords(options)])}){divided}"

@@ -101,36 +101,36 @@ def activation(config: Config, name: str) -> nn.Module:
 
 def criterion_of(config: Config) -> nn.Module:
     """The loss as in the tutorials, from logits but for a regression."""
-    if config.loss == "huber":
+    if config.loss.name == "huber":
         return nn.HuberLoss(delta=config.huber_delta)
     return {
         "cross_entropy": nn.CrossEntropyLoss,
         "binary_cross_entropy": nn.BCEWithLogitsLoss,
         "mse": nn.MSELoss,
         "mae": nn.L1Loss,
-    }[config.loss]()
+    }[config.loss.name]()
 
 
 def optimizer_of(config: Config, model: nn.Sequential) -> torch.optim.Optimizer:
     """As in the tutorials; constants other than the momentum only where they were asked for."""
     rates = {"lr": config.learning_rate, "weight_decay": config.l2}
-    if config.optimizer == "sgd":
+    if config.optimizer.name == "sgd":
         return torch.optim.SGD(model.parameters(), **rates)
-    if config.optimizer in ("momentum", "nesterov"):
-        nesterov = config.optimizer == "nesterov" and config.momentum > 0
+    if config.optimizer.name in ("momentum", "nesterov"):
+        nesterov = config.optimizer.name == "nesterov" and config.momentum > 0
         return torch.optim.SGD(model.parameters(), momentum=config.momentum, nesterov=nesterov, **rates)
 
     names = {"epsilon": "eps", "rho": "alpha", "initial_accumulator": "initial_accumulator_value"}
     constants = {
-        keyword: getattr(config, name)
+        keyword: config.value(name)
         for name, keyword in names.items()
-        if name in config.written and name in OPTIMIZER_CONSTANTS[config.optimizer]
+        if name in config.written and name in OPTIMIZER_CONSTANTS[config.optimizer.name]
     }
-    if config.optimizer == "adagrad":
+    if config.optimizer.name == "adagrad":
         return torch.optim.Adagrad(model.parameters(), **rates, **constants)
-    if config.optimizer == "rmsprop":
+    if config.optimizer.name == "rmsprop":
         return torch.optim.RMSprop(model.parameters(), **rates, **constants)
-    if config.optimizer != "adam":
+    if config.optimizer.name != "adam":
         raise NotImplementedError("PyTorch has no Adagrad with momentum of its own")
     if config.written & {"beta_1", "beta_2"}:
         constants["betas"] = (config.beta_1, config.beta_2)

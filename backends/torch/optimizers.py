@@ -186,14 +186,14 @@ def optimizer_of(
     `matrices` are those of the parameters that L2 and L1 hold.
     """
     config, dtype = configs[0], parameters[0].dtype
-    constants = OPTIMIZER_CONSTANTS[config.optimizer]
+    constants = OPTIMIZER_CONSTANTS[config.optimizer.name]
     in_use = (*constants, *config.regularisation, *(["l2"] if any(each.l2 for each in configs) else []))
     exact = {
-        name: column([getattr(each, name) for each in configs], torch.float64)
+        name: column([each.value(name) for each in configs], torch.float64)
         for name in in_use
         if name not in ("dropout", "batch_norm")
     }
     numbers = {name: value.to(dtype) for name, value in exact.items()}
     numbers |= {f"1 - {name}": (1 - value).to(dtype) for name, value in exact.items() if name in constants}
     numbers |= {f"{name} in float64": exact[name] for name in ("beta_1", "beta_2", "clip_norm") if name in exact}
-    return OPTIMIZERS[config.optimizer](parameters, matrices, numbers)
+    return OPTIMIZERS[config.optimizer.name](parameters, matrices, numbers)

@@ -37,7 +37,7 @@ class TorchTrainer(StackTrainer):
 
     @classmethod
     def unsupported(cls, config: Config) -> str | None:
-        if config.optimizer == "perceptron":
+        if config.optimizer.name == "perceptron":
             return "the perceptron rule is no gradient descent: its step has no derivative; only numpy has it"
         return None
 
@@ -268,15 +268,15 @@ def batch_loss(config: Config, logits: torch.Tensor, y: torch.Tensor) -> torch.T
     """The sum over the members of the mean, or sum, over the rows of a row's loss, which is a mean over outputs."""
     rows = y.shape[-1] if config.reduction == "mean" else 1
     targets = y.expand(len(logits), *y.shape)
-    if config.loss == "cross_entropy":
+    if config.loss.name == "cross_entropy":
         return F.cross_entropy(logits, targets, reduction="sum") / rows
-    if config.loss == "binary_cross_entropy":
+    if config.loss.name == "binary_cross_entropy":
         loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
     else:
         outputs = activation(config, config.output_activation)(logits)
-        if config.loss == "mse":
+        if config.loss.name == "mse":
             loss = F.mse_loss(outputs, targets, reduction="sum")
-        elif config.loss == "mae":
+        elif config.loss.name == "mae":
             loss = F.l1_loss(outputs, targets, reduction="sum")
         else:
             loss = F.huber_loss(outputs, targets, reduction="sum", delta=config.huber_delta)

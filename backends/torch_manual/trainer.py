@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from backends.torch.trainer import BatchNorm, Dropout, Linear, TorchTrainer, activation, centred
-from harness.contract import SELU_ALPHA, SELU_SCALE, Config, Trainer
+from harness.contract import Config, Trainer
+from harness.network import SELU_ALPHA, SELU_SCALE
 
 
 class TorchManualTrainer(TorchTrainer):
@@ -37,10 +38,10 @@ class TorchManualTrainer(TorchTrainer):
 def output_error(config: Config, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """The derivative of the batch's loss by the logits, `(members, n_outputs, rows)`."""
     rows = y.shape[-1] if config.reduction == "mean" else 1
-    if config.loss == "cross_entropy":
+    if config.loss.name == "cross_entropy":
         certain = torch.eye(config.n_outputs, dtype=logits.dtype)[:, y]
         return torch.softmax(logits, dim=1).sub_(certain).div_(rows)
-    if config.loss == "binary_cross_entropy":
+    if config.loss.name == "binary_cross_entropy":
         e = torch.sigmoid(logits).sub_(y)  # the loss cancels the derivative of the logistic unit
     else:
         output = activation(config, config.output_activation)
@@ -51,9 +52,9 @@ def output_error(config: Config, logits: torch.Tensor, y: torch.Tensor) -> torch
 
 def error(config: Config, e: torch.Tensor) -> torch.Tensor:
     """The derivative of a regression's loss by the output, from `e = o - y`."""
-    if config.loss == "mse":
+    if config.loss.name == "mse":
         return 2 * e
-    if config.loss == "mae":
+    if config.loss.name == "mae":
         return e.sign()
     return e.clamp(-config.huber_delta, config.huber_delta)
 

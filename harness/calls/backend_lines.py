@@ -74,9 +74,9 @@ class BackendLines:
 
     def lacks(self, config: Config, native: bool) -> str | None:
         """Why there are no lines for `config`, or None."""
-        if native and config.optimizer == "adagrad_momentum":
+        if native and config.optimizer.name == "adagrad_momentum":
             return f"{self.name} has no Adagrad with momentum"
-        if not native and config.optimizer == "perceptron":
+        if not native and config.optimizer.name == "perceptron":
             return "the perceptron rule is no gradient descent: its step has no derivative; only numpy has it"
         return None
 
@@ -86,13 +86,13 @@ class BackendLines:
 
     def controlled(self, config: Config) -> Lines:
         """What the adapter runs in mode controlled: by hand, so its formulas, and the adapter itself."""
-        constants = [f"{name} = {getattr(config, name)!r}" for name in OPTIMIZER_CONSTANTS.get(config.optimizer, ())]
+        constants = [f"{name} = {config.value(name)!r}" for name in OPTIMIZER_CONSTANTS.get(config.optimizer.name, ())]
         rows = "mean" if config.reduction == "mean" else "sum"
         module, _, trainer = registry.backend(self.name).trainer.partition(":")
         numbers = ", ".join([f"lr = {config.learning_rate!r} or the schedule's", *constants])
         return [
             f"# loss: {rows} over the rows + ({config.l2!r} / 2) * sum(W**2), in {config.dtype}",
-            f"# {config.optimizer}: {_FORMULA[config.optimizer]}",
+            f"# {config.optimizer.name}: {_FORMULA[config.optimizer.name]}",
             f"# {numbers}",
             *self.beyond(config),
             f"from {module} import {trainer}",
@@ -175,13 +175,14 @@ class BackendLines:
     def scaled(self, s: Switch) -> Lines:
         """The loss, a mean as it stands, made a sum over rows or outputs."""
         factor = self.factor(s)
-        factors = [number(factor)] if factor != 1 and s.config.loss != "cross_entropy" else []
+        factors = [number(factor)] if factor != 1 and s.config.loss.name != "cross_entropy" else []
         factors += ["len(labels)"] if s.row.reduction == "sum" else []
         return [f"loss = {' * '.join(['loss', *factors])}  # the mean, before L2 is added"]
 
     def factor(self, s: Switch) -> float:
         """How many times the mean over the outputs the loss is."""
-        return {"mean": 1.0, "sum": float(s.config.n_outputs), "half sum": s.config.n_outputs / 2}[s.row.outputs]
+        n = s.config.network.n_outputs
+        return {"mean": 1.0, "sum": float(n), "half sum": n / 2}[s.row.outputs]
 
     def l2(self, s: Switch) -> Lines:
         """L2 under the row, in the units of the framework's own argument."""

@@ -27,7 +27,7 @@ def native_call(backend: str, config: Config, seed: int = 0) -> Lines:
         raise RequestError(unknown("backend with declared conventions", backend, native_backends()))
     if config.regularisation:
         return [f"# native mode has no {', '.join(config.regularisation)}: it hands over plain hyperparameters only"]
-    if config.optimizer == "perceptron":
+    if config.optimizer.name == "perceptron":
         return ["# native mode has no perceptron rule: it hands over plain hyperparameters only"]
     return _written(backend, lambda lines: _unless(lines.lacks(config, native=True)) or lines.native(config, seed))
 

@@ -2,18 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
 from harness.calls.keywords import controlled_call, native_call
-from harness.contract import Config, constants_of
+from harness.contract import KEYS, Config, constants_of
 from harness.draws.generators import native_seed
+from harness.network import DEFAULTS
 from harness.registry import find, native_backends
 
 _NOT_RUN = ("pending", "unsupported", "not_installed")
-_OUTPUTS = {"multiclass": "softmax", "binary": "sigmoid", "multilabel": "sigmoid"}
-_FIELDS: dict[str, Any] = {field.name: field.default for field in fields(Config)}
 
 
 def stored_call(row: Mapping[str, Any], base_seed: int) -> list[str]:
@@ -45,15 +43,11 @@ def config_of(settings: Mapping[str, Any], native: bool) -> Config:
     Native settings hold a constant only where the experiment writes it, but for momentum, which all of them hold: there
     one that is at its default counts as unwritten.
     """
-    values = {name: settings[name] for name in _FIELDS if name in settings}
-    lists: dict[str, Any] = {name: tuple(values[name]) for name in ("activation", "dropout") if name in values}
     n_inputs, *hidden, n_outputs = settings["layers"]
-    output = _OUTPUTS.get(settings["task"]) or settings.get("output_activation", "identity")
-    if settings["optimizer"] == "perceptron":
-        output = "heaviside"
-    written = {*constants_of(settings["optimizer"], lists["activation"]), "dtype"} & values.keys() if native else set()
-    if values.get("momentum") == _FIELDS["momentum"]:
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    values = {name: value for name, value in given.items() if name in KEYS}
+    written = {*constants_of(settings["optimizer"], given["activation"]), "dtype"} & values.keys() if native else set()
+    if values.get("momentum") == DEFAULTS["momentum"]:
         written -= {"momentum"}
-    rest: dict[str, Any] = {"n_inputs": n_inputs, "hidden": tuple(hidden), "n_outputs": n_outputs}
-    rest |= {"output_activation": output, "written": frozenset(written)}
-    return Config(**{**values, **lists, **rest})
+    shape: dict[str, Any] = {"n_inputs": n_inputs, "hidden": tuple(hidden), "n_outputs": n_outputs}
+    return Config.of(**{**values, **shape, "written": frozenset(written)})

@@ -1,7 +1,7 @@
 """Values and calls as they are typed. Pure text."""
 
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
+from inspect import signature
 from typing import Any
 
 from harness.contract import OPTIMIZER_CONSTANTS, Config
@@ -54,16 +54,19 @@ def product(first: float, factors: Sequence[str] = (), divisors: Sequence[str] =
 
 def written(config: Config, names: dict[str, str]) -> dict[str, Any]:
     """The optimizer's constants that the experiment writes, under the framework's names."""
-    read = OPTIMIZER_CONSTANTS[config.optimizer]
-    return {names.get(name, name): getattr(config, name) for name in read if name in config.written}
+    read = OPTIMIZER_CONSTANTS[config.optimizer.name]
+    return {names.get(name, name): config.value(name) for name in read if name in config.written}
+
+
+_REQUIRED = tuple(list(signature(Config.of).parameters)[:8])
 
 
 def config_lines(config: Config, **changes: Any) -> Lines:
-    """`config = Config(…)` with the fields that are not at their defaults, or in `changes`."""
-    required = [field.name for field in fields(Config) if field.default is MISSING and field.name != "written"]
-    others = [
-        field.name
-        for field in fields(Config)
-        if field.name not in (*required, "written") and getattr(config, field.name) != field.default
-    ]
-    return call("config = Config(", keywords({name: getattr(config, name) for name in (*required, *others)} | changes))
+    """`config = Config.of(…)` with the arguments that it needs, and `changes`."""
+    given = {key: value for key, value in config.keys.items() if key != "written"}
+    for key in [key for key in given if key not in _REQUIRED]:
+        fewer = {name: value for name, value in given.items() if name != key}
+        if Config.of(**fewer, written=config.written) == config:
+            given = fewer
+    needed = {key: given[key] for key in dict.fromkeys((*_REQUIRED, *given))}
+    return call("config = Config.of(", keywords(needed | changes))

@@ -4,7 +4,6 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 from unittest import mock
@@ -28,7 +27,7 @@ from harness.checks.problem import (
     start_of,
     train,
 )
-from harness.contract import ACTIVATIONS, DTYPES, OPTIMIZER_CONSTANTS, Config, Diverged, Epoch, Trainer, Weights
+from harness.contract import ACTIVATIONS, DTYPES, OPTIMIZER_CONSTANTS, Config, Diverged, Epoch, Trainer, Weights, vary
 from harness.reference.trainer import Reference
 from harness.training.floor import train_reference
 from harness.training.parity import deviation
@@ -69,7 +68,7 @@ def _is_there(package: str) -> bool:
 def check_weights_round_trip(trainer_class: TrainerClass) -> str:
     """The start comes back exactly; other weights that are set come back exactly; what comes back is a copy."""
     for dtype in ("float64", "float32"):
-        config = replace(SMALL, dtype=dtype)
+        config = vary(SMALL, dtype=dtype)
         trainer, start = build(trainer_class, config), start_of(config)
         expect_shapes(trainer.weights(), config)
         if deviation(trainer.weights(), start) != 0:
@@ -89,7 +88,7 @@ def check_logits(trainer_class: TrainerClass) -> str:
 
     def check(activation: str) -> str:
         for dtype in ("float32", "float64"):
-            config = replace(SMALL, activation=(activation,), dtype=dtype)
+            config = vary(SMALL, activation=(activation,), dtype=dtype)
             off = expect_logits(build(trainer_class, config), config, start_of(config))
         return f"largest difference {off:.1e}"
 
@@ -98,7 +97,7 @@ def check_logits(trainer_class: TrainerClass) -> str:
 
 def check_logits_after_training(trainer_class: TrainerClass) -> str:
     """After a training, and after `set_weights`, the logits are those of the weights as they are now."""
-    config = replace(SMALL, hidden=(6, 5), activation=("tanh", "tanh"))
+    config = vary(SMALL, hidden=(6, 5), activation=("tanh", "tanh"))
     trainer = build(trainer_class, config)
     trainer.train(*problem(), batches_of(config), lambda epoch: False)
     expect_logits(trainer, config, trainer.weights())
@@ -121,9 +120,9 @@ def check_set_weights_keeps_the_optimizer(trainer_class: TrainerClass) -> str:
         return expect_close(trainer.weights(), expected.weights, expected.floor, config.dtype)
 
     others: tuple[dict[str, Any], ...] = ({"dtype": "float32"}, {"batch_norm": True}, {"dropout": (0.0, 0.5)})
-    config = replace(SMALL, learning_rate=0.02)
-    configs = [replace(config, optimizer=optimizer) for optimizer in OPTIMIZER_CONSTANTS]
-    configs += [replace(config, optimizer=optimizer, **other) for optimizer in ("momentum", "adam") for other in others]
+    config = vary(SMALL, learning_rate=0.02)
+    configs = [vary(config, optimizer=optimizer) for optimizer in OPTIMIZER_CONSTANTS]
+    configs += [vary(config, optimizer=optimizer, **other) for optimizer in ("momentum", "adam") for other in others]
     return each(configs, check)
 
 
@@ -142,7 +141,7 @@ def check_stops_early(trainer_class: TrainerClass) -> str:
     if called != [1, 2]:
         raise CheckFailed(f"after_epoch was called with {called}, expected [1, 2] when it returns True at 2")
     for epoch, weights in enumerate([*seen, trainer.weights()], start=1):
-        expected = train(Reference, replace(SMALL, epochs=min(epoch, 2)))
+        expected = train(Reference, vary(SMALL, epochs=min(epoch, 2)))
         expect_close(weights, expected, 0.0, "float64")
     return "stopped after epoch 2 of 5, with the weights of that moment"
 
@@ -157,8 +156,8 @@ def check_same_result_twice(trainer_class: TrainerClass) -> str:
 def check_two_trainers_at_once(trainer_class: TrainerClass) -> str:
     """A second trainer, of another dtype, leaves the first one undisturbed."""
     first = build(trainer_class, SMALL)
-    second = replace(SMALL, dtype="float32", hidden=(3,), learning_rate=0.01)
-    each(("sgd", "adam"), lambda optimizer: str(train(trainer_class, replace(second, optimizer=optimizer))))
+    second = vary(SMALL, dtype="float32", hidden=(3,), learning_rate=0.01)
+    each(("sgd", "adam"), lambda optimizer: str(train(trainer_class, vary(second, optimizer=optimizer))))
     first.train(*problem(), batches_of(SMALL), lambda epoch: False)
     return expect_close(first.weights(), train(Reference, SMALL), 0.0, "float64")
 
@@ -242,7 +241,7 @@ def _unusual_process() -> Iterator[None]:
 
 def check_divergence_is_reported(trainer_class: TrainerClass) -> str:
     """A training that overflows ends with weights that are not finite, or with `Diverged`; with no other exception."""
-    config = replace(SMALL, activation=("relu",), learning_rate=1e200, l2=1.0)
+    config = vary(SMALL, activation=("relu",), learning_rate=1e200, l2=1.0)
     try:
         weights = train(trainer_class, config)
     except Diverged as error:
@@ -262,7 +261,7 @@ def check_own_arithmetic(trainer_class: TrainerClass) -> str:
     arithmetic = _texts(trainer_class, "arithmetic")
     if not arithmetic:
         raise CheckFailed("`arithmetic` names no function of the framework")
-    dtypes = [dtype for dtype in DTYPES if trainer_class.unsupported(replace(SMALL, dtype=dtype)) is None]
+    dtypes = [dtype for dtype in DTYPES if trainer_class.unsupported(vary(SMALL, dtype=dtype)) is None]
     if not dtypes:
         build(trainer_class, SMALL)  # raises the reason
     used: dict[str, list[str]] = {dtype: [] for dtype in dtypes}
@@ -272,7 +271,7 @@ def check_own_arithmetic(trainer_class: TrainerClass) -> str:
             raise CheckFailed(f"{path} belongs to none of the frameworks that `requires` names")
         for dtype in dtypes:
             # a width used nowhere else, so that no graph traced before the disturbance is at hand
-            config = replace(SMALL, hidden=(11 + number,), epochs=2, dtype=dtype)
+            config = vary(SMALL, hidden=(11 + number,), epochs=2, dtype=dtype)
             with disturbed(path):
                 weights = train(trainer_class, config)
             if (deviation(weights, train(Reference, config)) or 0.0) > {"float64": 1e-9, "float32": 1e-5}[dtype]:
@@ -309,7 +308,7 @@ def check_native(trainer_class: TrainerClass) -> str:
     if not is_finite(fits[0]):
         raise CheckFailed("fit_native ended with weights that are not finite")
     dtype = str(fits[0][0]["W"].dtype)
-    config = replace(SMALL, dtype=dtype)
+    config = vary(SMALL, dtype=dtype)
     expect_shapes(fits[0], config)
     if deviation(fits[0], fits[1]) != 0:
         raise CheckFailed("two native fits with one seed end with different weights")

@@ -10,7 +10,7 @@ IEEE Transactions on Software Engineering 23 (7), 1997.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -28,6 +28,7 @@ from harness.contract import (
     TASKS,
     Config,
     StackTrainer,
+    vary,
 )
 from harness.data.prepared import Part, Prepared
 from harness.draws.batches import draw_batches
@@ -152,7 +153,7 @@ def training_of(case: Case) -> tuple[Config, Recipe, EarlyStopping | None]:
     recipe = {key: changes.pop(key) for key in list(changes) if key in Recipe.__dataclass_fields__}
     if changes.get("reduction") == "sum":
         changes["learning_rate"] = changes["learning_rate"] / 4
-    return replace(SMALL, hidden=(6, 5), **{"l2": 0.0, **changes}), Recipe(**recipe), stopping
+    return vary(SMALL, hidden=(6, 5), **{"l2": 0.0, **changes}), Recipe(**recipe), stopping
 
 
 def measure(case: Case, trainer_class: TrainerClass) -> Measured:
@@ -165,7 +166,7 @@ def measure(case: Case, trainer_class: TrainerClass) -> Measured:
     start, batches = draw_start(config, recipe, 0, 0), draw_batches(config, recipe, N_ROWS, 0, 0)
     reference = train_reference(config, start, batches, prepared.train, prepared.validation, stopping)
     # a stack is tried with others beside the case: two that differ in all numbers, and one that overflows
-    others = [*siblings(config)[1:3], replace(config, learning_rate=1e200)]
+    others = [*siblings(config)[1:3], vary(config, learning_rate=1e200)]
     configs = [config, *(others if issubclass(trainer_class, StackTrainer) else ())]
     starts = [draw_start(other, recipe, 0, repeat) for repeat, other in enumerate(configs)]
     drawn = [draw_batches(other, recipe, N_ROWS, 0, 0) for other in configs]

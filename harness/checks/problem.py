@@ -32,7 +32,7 @@ class Unsupported(Exception):
 
 # 23 rows in batches of 6 leave a last batch of 5; 5 inputs into 5 hidden units make a square matrix, which a
 # transposition does not give away by its shape.
-SMALL = Config(
+SMALL = Config.of(
     n_inputs=5,
     n_outputs=4,
     hidden=(5,),

@@ -20,7 +20,17 @@ from harness.checks.problem import (
     rows_of,
     start_of,
 )
-from harness.contract import DTYPES, OPTIMIZER_CONSTANTS, Config, StackedBatches, StackTrainer, Weights, member, stacked
+from harness.contract import (
+    DTYPES,
+    OPTIMIZER_CONSTANTS,
+    Config,
+    StackedBatches,
+    StackTrainer,
+    Weights,
+    member,
+    stacked,
+    vary,
+)
 from harness.draws.recipe import Recipe
 from harness.reference.trainer import Reference
 from harness.training.floor import ReferenceOutcome, train_reference
@@ -33,10 +43,10 @@ def siblings(config: Config) -> list[Config]:
     def moved(by: float) -> Config:
         changes: dict[str, Any] = {}
         for key in ("momentum", "beta_1", "beta_2", "rho"):
-            changes[key] = max(0.0, 1 - (1 - getattr(config, key)) * (1 + by))
+            changes[key] = max(0.0, 1 - (1 - config.value(key)) * (1 + by))
         for key in ("clip_norm", "clip_value"):
-            changes[key] = None if getattr(config, key) is None else getattr(config, key) * (1 + by)
-        return replace(
+            changes[key] = None if config.value(key) is None else config.value(key) * (1 + by)
+        return vary(
             config,
             learning_rate=config.learning_rate / (1 + by),
             l2=config.l2 * (1 + 2 * by),
@@ -47,7 +57,7 @@ def siblings(config: Config) -> list[Config]:
             **changes,
         )
 
-    return [config, moved(0.5), replace(moved(0.25), l2=0.0), moved(1.0)]
+    return [config, moved(0.5), vary(moved(0.25), l2=0.0), moved(1.0)]
 
 
 def start_of_member(config: Config, i: int) -> Weights:
@@ -138,15 +148,15 @@ def _compare(trainer_class: TrainerClass, config: Config, recipe: Recipe | None 
 
 def check_stack_optimizers(trainer_class: TrainerClass) -> str:
     """Members that differ in learning rate, L2, start and constants end where each would alone, for every optimizer."""
-    slow = replace(TWO_LAYERS, learning_rate=0.02)
-    configs = [replace(slow, optimizer=name, dtype=dtype) for name in OPTIMIZER_CONSTANTS for dtype in DTYPES]
+    slow = vary(TWO_LAYERS, learning_rate=0.02)
+    configs = [vary(slow, optimizer=name, dtype=dtype) for name in OPTIMIZER_CONSTANTS for dtype in DTYPES]
     return each(configs, lambda config: _compare(trainer_class, config))
 
 
 def check_stack_tasks(trainer_class: TrainerClass) -> str:
     """The same for every task, with both reductions."""
-    configs = [SMALL, BINARY, MULTILABEL, REGRESSION, replace(REGRESSION, loss="huber", output_activation="tanh")]
-    slow = [replace(config, learning_rate=0.02, reduction=r) for config in configs for r in ("mean", "sum")]
+    configs = [SMALL, BINARY, MULTILABEL, REGRESSION, vary(REGRESSION, loss="huber", output_activation="tanh")]
+    slow = [vary(config, learning_rate=0.02, reduction=r) for config in configs for r in ("mean", "sum")]
     return each(slow, lambda config: _compare(trainer_class, config))
 
 
@@ -161,21 +171,21 @@ def check_stack_regularisers(trainer_class: TrainerClass) -> str:
         {"clip_value": 0.02},
     ]
     together: dict[str, Any] = {"l1": 0.01, "dropout": (0.1, 0.4, 0.2), "batch_norm": True, "clip_norm": 0.3}
-    slow = replace(TWO_LAYERS, learning_rate=0.02)
-    configs = [replace(slow, **part) for part in parts]
-    configs += [replace(slow, **together, optimizer=name, dtype=d) for name in ("sgd", "adam") for d in DTYPES]
+    slow = vary(TWO_LAYERS, learning_rate=0.02)
+    configs = [vary(slow, **part) for part in parts]
+    configs += [vary(slow, **together, optimizer=name, dtype=d) for name in ("sgd", "adam") for d in DTYPES]
     return each(configs, lambda config: _compare(trainer_class, config))
 
 
 def check_stack_batches(trainer_class: TrainerClass) -> str:
     """The same one row at a time, on all rows at once, without hidden layers, and with a schedule."""
-    single = replace(SMALL, batch_size=1, epochs=2, learning_rate=0.05)
+    single = vary(SMALL, batch_size=1, epochs=2, learning_rate=0.05)
     configs = [
         single,
-        replace(single, optimizer="adam"),
-        replace(SMALL, batch_size=N_ROWS),
-        replace(SMALL, hidden=(), activation=()),
-        replace(SMALL, hidden=(), activation=(), dropout=(0.3,)),
+        vary(single, optimizer="adam"),
+        vary(SMALL, batch_size=N_ROWS),
+        vary(SMALL, hidden=(), activation=()),
+        vary(SMALL, hidden=(), activation=(), dropout=(0.3,)),
     ]
     _compare(trainer_class, SMALL, Recipe(schedule="exponential", decay_rate=0.5, decay_steps=3))
     return each(configs, lambda config: _compare(trainer_class, config))
@@ -197,10 +207,10 @@ def check_stack_member_leaves(trainer_class: TrainerClass) -> str:
         last.weights(2, "when the last two were told to leave together, and so stay")
         return message
 
-    slow = replace(TWO_LAYERS, learning_rate=0.02)
+    slow = vary(TWO_LAYERS, learning_rate=0.02)
     adam = {"optimizer": "adam", "dropout": (0.2, 0.3, 0.0)}
     others: tuple[dict[str, Any], ...] = ({}, {"optimizer": "momentum"}, adam, {"batch_norm": True})
-    return each((replace(slow, **other) for other in others), check)
+    return each((vary(slow, **other) for other in others), check)
 
 
 def check_stack_member_diverges(trainer_class: TrainerClass) -> str:
@@ -208,7 +218,7 @@ def check_stack_member_diverges(trainer_class: TrainerClass) -> str:
 
     def check(config: Config) -> str:
         configs = siblings(config)
-        configs[1] = replace(configs[1], learning_rate=1e200, l2=1.0)
+        configs[1] = vary(configs[1], learning_rate=1e200, l2=1.0)
         stays, leaves = Stack(trainer_class, configs), Stack(trainer_class, configs)
         stays.train()
         weights = stays.weights(4, "when none was told to leave")
@@ -219,10 +229,10 @@ def check_stack_member_diverges(trainer_class: TrainerClass) -> str:
         leaves.train({1: 1})
         return leaves.expect([0, 2, 3])
 
-    slow = replace(TWO_LAYERS, learning_rate=0.02)
+    slow = vary(TWO_LAYERS, learning_rate=0.02)
     relu = {"activation": ("relu", "relu"), "clip_norm": 0.3}
     others: tuple[dict[str, Any], ...] = ({}, {"optimizer": "momentum", "dtype": "float32"}, relu)
-    return each((replace(slow, **other) for other in others), check)
+    return each((vary(slow, **other) for other in others), check)
 
 
 def check_stack_weights_round_trip(trainer_class: TrainerClass) -> str:

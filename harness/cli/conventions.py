@@ -188,7 +188,7 @@ def _general_value(row: str, name: str) -> str:
         )
     found: dict[str, list[str]] = {}
     for optimizer in ("sgd", "momentum", "adagrad", "rmsprop", "adam"):
-        config = Config(64, 10, (50,), ("sigmoid",), optimizer, 0.1, 100, 20)
+        config = Config.of(64, 10, (50,), ("sigmoid",), optimizer, 0.1, 100, 20)
         found.setdefault(str(getattr(row_of(row, config, Recipe()), name)), []).append(optimizer)
     if len(found) == 1:
         return next(iter(found))

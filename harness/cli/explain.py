@@ -181,7 +181,7 @@ def _name(path: Path, recording: Recording, config: Config, output: Output) -> i
     def search(config: Config) -> Identified:
         return identify(recording, config, progress=lambda line: output.note(f"  {line}"))
 
-    unsaid = config.loss == "mse" and not {"loss", "task"} & set(recording.settings)
+    unsaid = config.loss.name == "mse" and not {"loss", "task"} & set(recording.settings)
     if unsaid and set(np.unique(recording.y)) <= {0, 1}:
         output.note("  the settings name no loss, and all targets are 0 or 1: binary cross entropy, or else squares")
         binary = {**recording.settings, "loss": "binary_cross_entropy"}

@@ -38,17 +38,17 @@ class Declared:
 
 def momentum_default(default: float) -> Callable[[Config], float]:
     """What momentum is under a framework whose plain SGD has `default`."""
-    return lambda config: config.momentum if config.optimizer != "sgd" else default
+    return lambda config: config.momentum if config.optimizer.name != "sgd" else default
 
 
 def nesterov_default(default: bool) -> Callable[[Config], bool]:
     """Whether momentum is Nesterov's under a framework whose plain SGD has `default`."""
-    return lambda config: config.optimizer == "nesterov" or (config.optimizer == "sgd" and default)
+    return lambda config: config.optimizer.name == "nesterov" or (config.optimizer.name == "sgd" and default)
 
 
 def half_squares(config: Config) -> str:
     """How the loss sums over the outputs where squared errors are halved."""
-    return "half sum" if config.loss == "mse" else "sum"
+    return "half sum" if config.loss.name == "mse" else "sum"
 
 
 # The harness takes every metric itself, from the logits; what a framework logs on the way is `logged_loss`.
@@ -66,8 +66,8 @@ def row_from(declared: Mapping[str, Declared], config: Config) -> Row:
     A constant that the experiment writes is handed over, and so stands in for the framework's own default.
     """
     values = {name: entry.at(config) for name, entry in declared.items()}
-    written = {name: getattr(config, name) for name in (*CONSTANTS, "dtype") if name in config.written}
-    if config.optimizer == "sgd":
+    written = {name: config.value(name) for name in (*CONSTANTS, "dtype") if name in config.written}
+    if config.optimizer.name == "sgd":
         written.pop("momentum", None)  # plain SGD reads none, and none is handed over
     plain = {"momentum": momentum_default(0.0)(config), "nesterov": nesterov_default(False)(config)}
-    return Row(**{**plain, "optimizer": family(config.optimizer), **values, **written})
+    return Row(**{**plain, "optimizer": family(config.optimizer.name), **values, **written})

@@ -135,7 +135,7 @@ def _adagrad(config: Config, row: Row) -> bool:
 
 
 def _penalised(config: Config, row: Row) -> bool:
-    return config.l2 > 0
+    return config.penalty.l2 > 0
 
 
 def _heavy(config: Config, row: Row) -> bool:
@@ -143,8 +143,8 @@ def _heavy(config: Config, row: Row) -> bool:
 
 
 def _probabilities(config: Config, row: Row) -> bool:
-    own = row.probabilities in ("logits", LOG_OF_P) or config.loss == "cross_entropy"
-    return own and config.loss in ("cross_entropy", "binary_cross_entropy")
+    own = row.probabilities in ("logits", LOG_OF_P) or config.loss.name == "cross_entropy"
+    return own and config.loss.name in ("cross_entropy", "binary_cross_entropy")
 
 
 def _biases(config: Config, row: Row) -> bool:
@@ -240,7 +240,7 @@ _TABLE = (
         "loss over the outputs",
         "loss",
         {"mean": "mean over outputs", "sum": "sum over outputs", "half sum": "half the sum over outputs"},
-        lambda config, row: config.loss != "cross_entropy" and (config.n_outputs > 1 or config.loss == "mse"),
+        lambda config, row: config.loss.name != "cross_entropy" and (config.n_outputs > 1 or config.loss.name == "mse"),
     ),
     Convention(
         "probabilities",

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from harness.contract import Config
+from harness.contract import Config, vary
 from harness.conventions.table import CONSTANTS, CONVENTIONS, GIVEN, Row, activations_under, family
 from harness.draws.recipe import Recipe
 
@@ -18,10 +18,10 @@ def controlled_row(config: Config, recipe: Recipe) -> Row:
         last_batch=recipe.last_batch,
         reduction=config.reduction,
         dtype=config.dtype,
-        optimizer=family(config.optimizer),
-        nesterov=config.optimizer == "nesterov",
-        **{name: getattr(config, name) for name in CONSTANTS if name != "momentum"},
-        momentum=0.0 if config.optimizer in ("sgd", "perceptron") else config.momentum,
+        optimizer=family(config.optimizer.name),
+        nesterov=config.optimizer.name == "nesterov",
+        **{name: config.value(name) for name in CONSTANTS if name != "momentum"},
+        momentum=0.0 if config.optimizer.name in ("sgd", "perceptron") else config.momentum,
     )
 
 
@@ -35,9 +35,9 @@ def config_under(config: Config, row: Row, n_train: int) -> Config:
     optimizer = row.optimizer
     if optimizer == "sgd" and row.momentum > 0:
         optimizer = "nesterov" if row.nesterov else "momentum"
-    if config.optimizer == "perceptron":
+    if config.optimizer.name == "perceptron":
         optimizer = "perceptron"
-    return replace(
+    return vary(
         config,
         activation=activations_under(config, row),
         batch_size=min(sizes.get(row.batch_size, row.batch_size), n_train),  # type: ignore[arg-type]

@@ -58,7 +58,7 @@ def scheduled(config: Config, recipe: Recipe, step: np.ndarray, total: int) -> n
     else:
         f = recipe.final_factor
         factor = f + (1 - f) * (1 + np.cos(np.pi * np.minimum(t, 1))) / 2
-    return config.learning_rate * factor
+    return config.optimizer.learning_rate * factor
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from harness.checks import CheckResult
 from harness.checks.problem import N_ROWS, SMALL, CheckFailed, Unsupported, compare
+from harness.contract import vary
 from harness.execution.executor import LocalExecutor
 from harness.manifest import Backend
 from harness.registry import load_trainer
@@ -86,7 +87,7 @@ def one_step(trainer: str) -> CheckResult:
     """In a worker: one full-batch step of the small problem of `harness check`, against the reference."""
     trainer_class = load_trainer(trainer)
     try:
-        told = compare(trainer_class, replace(SMALL, epochs=1, batch_size=N_ROWS))
+        told = compare(trainer_class, vary(SMALL, epochs=1, batch_size=N_ROWS))
         return CheckResult("one_step", "passed", told)
     except Unsupported as reason:
         return CheckResult("one_step", "unsupported", str(reason))

@@ -187,7 +187,7 @@ def _of_profile(trial: Trial) -> dict[str, Any]:
     config = trial.config
     config = config_under(config, PROFILES[trial.backend].row(config), config.batch_size)
     lists = {"layers": list(config.layers), "activation": list(config.activation), "hidden": list(config.hidden)}
-    return {**lists, "optimizer": config.optimizer, "epochs": config.epochs}
+    return {**lists, "optimizer": config.optimizer.name, "epochs": config.epochs}
 
 
 def read_published(experiment: Experiment) -> dict[str, list[Any]] | None:

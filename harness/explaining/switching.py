@@ -71,7 +71,7 @@ class Replays:
         self.asked |= set(missing)
         stacks: dict[Any, list[Task]] = {}
         for trial, row in missing.values():
-            shape = (trial.config.hidden, trial.config.optimizer, trial.config.activation, trial.data.key)
+            shape = (trial.config.hidden, trial.config.optimizer.name, trial.config.activation, trial.data.key)
             stacks.setdefault((shape, structure_of(row)), []).append((trial, row))
         for stack in stacks.values():
             for first in range(0, len(stack), MOST_MEMBERS):

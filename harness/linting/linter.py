@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import TASKS, Config, Epoch, Weights
+from harness.contract import TASKS, Config, Epoch, Weights, vary
 from harness.data.prepared import Dataset, Datasets
 from harness.data.tables import as_array, check_arrays
 from harness.draws.generators import generator
@@ -271,7 +271,7 @@ def _lint_cells(trials: list[Trial], datasets: Datasets) -> Iterator[Finding]:
         targets = ' and the targets (target_scale = "standard")' if config.task == "regression" else ""
         yield Finding(
             "first-step",
-            f"{_where(exploded, looks, cells)}one step of {config.optimizer} with learning_rate = "
+            f"{_where(exploded, looks, cells)}one step of {config.optimizer.name} with learning_rate = "
             f"{config.learning_rate:g} from the start, on the first batch, takes its loss from {look.before:.3g} to "
             f"{look.after:.3g}{'' if look.finite else ' and leaves weights that are not finite'}; lower learning_rate, "
             f'or scale the inputs (scale = "standard"){targets}',
@@ -318,7 +318,7 @@ def _look_at(cells: list[Trial], datasets: Datasets) -> Iterator[_Look]:
     drawn: dict[Any, np.ndarray] = {}
     for cell in cells:
         # without dropout, whose masks for a whole epoch would cost more than the step
-        trial = replace(cell, config=replace(cell.config, dropout=()))
+        trial = replace(cell, config=vary(cell.config, dropout=()))
         config, start = trial.config, trial.start()
         key = (trial.recipe, config.batch_size, config.layers)
         if key not in drawn:

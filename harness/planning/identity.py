@@ -62,10 +62,10 @@ def settings_of(config: Config, recipe: Recipe, stopping: "EarlyStopping | None"
     """The values that take part in a trial. In native mode an unwritten one is the framework's, so not ours."""
     settings: dict[str, Any] = {
         "task": config.task,
-        "loss": config.loss,
+        "loss": config.loss.name,
         "layers": list(config.layers),
         "activation": list(config.activation),
-        "optimizer": config.optimizer,
+        "optimizer": config.optimizer.name,
         "learning_rate": config.learning_rate,
         "l2": config.l2,
         "batch_size": config.batch_size,
@@ -73,13 +73,13 @@ def settings_of(config: Config, recipe: Recipe, stopping: "EarlyStopping | None"
     }
     if config.task == "regression":
         settings["output_activation"] = config.output_activation
-    if config.loss == "huber":
+    if config.loss.name == "huber":
         settings["huber_delta"] = config.huber_delta
-    constants = (*constants_of(config.optimizer, config.activation), "dtype")
+    constants = (*constants_of(config.optimizer.name, config.activation), "dtype")
     if mode == "controlled":
-        return settings | {key: getattr(config, key) for key in constants} | _conventions(config, recipe, stopping)
-    settings |= {key: getattr(config, key) for key in constants if key in config.written}
-    if config.optimizer in ("momentum", "nesterov"):
+        return settings | {key: config.value(key) for key in constants} | _conventions(config, recipe, stopping)
+    settings |= {key: config.value(key) for key in constants if key in config.written}
+    if config.optimizer.name in ("momentum", "nesterov"):
         settings["momentum"] = config.momentum  # most frameworks have no default but 0, so it is handed over
     return settings | _beyond_native(config, recipe, stopping)
 
@@ -92,9 +92,9 @@ def _conventions(config: Config, recipe: Recipe, stopping: "EarlyStopping | None
 
 def _beyond_native(config: Config, recipe: Recipe, stopping: "EarlyStopping | None") -> dict[str, Any]:
     """The parts in use that no framework is handed in native mode: a trial that has one is unsupported there."""
-    parts: dict[str, Any] = {key: getattr(config, key) for key in config.regularisation}
+    parts: dict[str, Any] = {key: config.value(key) for key in config.regularisation}
     if config.batch_norm:
-        parts |= {key: getattr(config, key) for key in ("batch_norm_momentum", "batch_norm_epsilon")}
+        parts |= {key: config.value(key) for key in ("batch_norm_momentum", "batch_norm_epsilon")}
     if recipe.schedule != "constant":
         parts |= {"schedule": recipe.schedule}
         parts |= {key: getattr(recipe, key) for key in SCHEDULES[recipe.schedule]}

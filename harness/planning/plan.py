@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from harness.contract import TASKS, Batches, Config, Weights, constants_of
+from harness.contract import KEYS, Batches, Config, Weights, constants_of, vary
 from harness.data.prepared import Dataset, Datasets, Prepared, prepare, task_of
 from harness.draws.recipe import SCHEDULES, Recipe
 from harness.draws.sources import DRAWS
@@ -17,7 +17,7 @@ from harness.draws.splits import Rows
 from harness.draws.weight_file import GivenStart, read_start
 from harness.experiment.file import Cell, Experiment
 from harness.experiment.rules import Settings, activations, dropout, faults, task_faults
-from harness.experiment.sections import Data, Training
+from harness.experiment.sections import Data
 from harness.planning.identity import SPLIT, canonical, data_text, digest, settings_of, settings_text
 from harness.support.errors import RequestError, short
 from harness.support.limits import check_size, few, size
@@ -76,7 +76,7 @@ class Trial:
         """Why this trial has no native form, or None."""
         rates = self.config.dropout
         parts = {
-            "perceptron rule": self.config.optimizer == "perceptron",
+            "perceptron rule": self.config.optimizer.name == "perceptron",
             "L1": self.config.l1 > 0,
             "input dropout": bool(rates) and rates[0] > 0,
             "dropout": any(rates[1:]),
@@ -154,8 +154,8 @@ def plan(experiment: Experiment, datasets: Datasets) -> list[Trial]:
                 **_training(experiment, settings, datasets[key], counted[settings.data]),
             }
         config = shared[others]["config"]
-        read = (*_ALWAYS, *constants_of(config.optimizer, config.activation))
-        config = replace(config, **{key: value for key, value in numbers.items() if key in read})
+        read = (*_ALWAYS, *constants_of(config.optimizer.name, config.activation))
+        config = vary(config, **{key: value for key, value in numbers.items() if key in read})
         cells.append((position, cell, config, shared[others]))
     return [
         Trial(
@@ -233,35 +233,16 @@ def make_config(settings: Settings, dataset: Dataset, n_train: int) -> Config:
     """The numbers of one cell, every one written out."""
     network, training = settings.network, settings.training
     task = settings.data.task or dataset.task
-    same = ("huber_delta", "reduction", "optimizer", *_ALWAYS, "clip_norm", "clip_value", "epochs")
     constants = constants_of(training.optimizer, activations(network))
-    written = network.model_fields_set | training.model_fields_set
-    given: dict[str, Any] = _task(task, network.output_activation, training.loss, training.optimizer)
-    given |= {key: getattr(training, key) for key in (*same, "dtype")}
-    given |= {key: getattr(training if key in Training.model_fields else network, key) for key in constants}
-    batch_norm = network.batch_norm and bool(network.hidden)
-    if batch_norm:
-        given |= {key: getattr(network, key) for key in ("batch_norm_momentum", "batch_norm_epsilon")}
-    return Config(
-        n_inputs=dataset.X.shape[1],
-        n_outputs=dataset.n_outputs(task),
-        hidden=network.hidden,
-        activation=activations(network),
-        dropout=dropout(network),
-        batch_norm=batch_norm,
-        batch_size=_batch_size(training.batch_size, training.n_batches, n_train),
-        written=frozenset(written & {*constants, "dtype"}),
-        **given,
-    )
-
-
-def _task(task: str, output_activation: str | None, loss: str | None, optimizer: str) -> dict[str, str]:
-    """Task, loss and what stands at the output."""
-    if optimizer == "perceptron":
-        return {"task": task, "loss": "perceptron", "output_activation": "heaviside"}
-    outputs = {"multiclass": "softmax", "binary": "sigmoid", "multilabel": "sigmoid"}
-    output = outputs.get(task, output_activation or "identity")
-    return {"task": task, "loss": loss or TASKS[task][0], "output_activation": output}
+    sections = {**dict(network), **dict(training)}
+    given = {key: sections[key] for key in KEYS if key in sections}
+    given |= {
+        "activation": activations(network),
+        "dropout": dropout(network),
+        "batch_size": _batch_size(training.batch_size, training.n_batches, n_train),
+        "written": (network.model_fields_set | training.model_fields_set) & {*constants, "dtype"},
+    }
+    return Config.of(dataset.X.shape[1], dataset.n_outputs(task), task=task, **given)
 
 
 def _batch_size(size: int | str | None, n_batches: int | None, n_train: int) -> int:

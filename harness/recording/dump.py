@@ -13,6 +13,7 @@ from harness.execution.executor import LocalExecutor
 from harness.execution.sweeper import outcome_of
 from harness.experiment.datasets import load_datasets
 from harness.experiment.file import Cell, Experiment
+from harness.network import DEFAULTS
 from harness.planning.plan import Trial, plan
 from harness.storage.store import flatten
 from harness.support.errors import RequestError
@@ -73,7 +74,7 @@ def dump(experiment: Experiment, backend: str, cell: Cell, seed: int, path: Path
 def _config(trial: Trial) -> dict[str, Any]:
     """Every value of the trial, all constants included, on one level."""
     config: Config = trial.config
-    values = {key: getattr(config, key) for key in Config.__dataclass_fields__ if key != "written"}
+    values = {key: value for key, value in (DEFAULTS | config.keys).items() if key != "written"}
     return {
         **{key: list(value) if isinstance(value, tuple) else value for key, value in values.items()},
         "backend": trial.backend,

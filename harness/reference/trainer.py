@@ -15,10 +15,13 @@ row's loss is `-log softmax(z)[y]`, or the mean over its outputs of one of these
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from harness.contract import SELU_ALPHA, SELU_SCALE, AfterEpoch, Batches, Config, Trainer, Weights
+from harness.contract import AfterEpoch, Batches, Config, Trainer, Weights
+from harness.network import SELU_ALPHA, SELU_SCALE, Optimizer
+from harness.network.optimizers import SGD, Adagrad, AdagradMomentum, Adam, Momentum, Nesterov, Perceptron, RMSprop
 
 Gradients = Weights
 Masks = tuple[np.ndarray, ...]
@@ -130,15 +133,15 @@ def _normalise(config: Config, weight: dict[str, np.ndarray], layer: Layer, trai
 def output_error(config: Config, logits: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The derivative of each row's loss by its logits, `(n, n_outputs)`."""
     o = output(config, logits)
-    if config.loss == "cross_entropy":
+    if config.loss.name == "cross_entropy":
         o[np.arange(len(y)), y] -= 1
         return o
     e: np.ndarray = o - y  # which is all for a logistic unit, whose derivative the loss cancels
-    if config.loss == "mse":
+    if config.loss.name == "mse":
         e = 2 * e
-    elif config.loss == "mae":
+    elif config.loss.name == "mae":
         e = np.sign(e)
-    elif config.loss == "huber":
+    elif config.loss.name == "huber":
         e = np.clip(e, -config.huber_delta, config.huber_delta)
     if config.task == "regression":
         e *= ACTIVATION[config.output_activation][1](o, config)
@@ -199,65 +202,65 @@ def clipped(config: Config, grads: Gradients) -> Gradients:
     return grads
 
 
-# An optimizer's rule: (config, state of this tensor, gradient, learning rate, step from 1) -> what to subtract.
+# An optimizer's rule: (optimizer, state of this tensor, gradient, learning rate, step from 1) -> what to subtract.
 State = dict[str, np.ndarray]
-Rule = Callable[[Config, State, np.ndarray, float, int], np.ndarray]
+Rule = Callable[[Any, State, np.ndarray, float, int], np.ndarray]
 
 
-def sgd(config: Config, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
+def sgd(it: SGD | Perceptron, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
     """`w -= lr * g`. With the loss "perceptron", whose error is the step's, Rosenblatt's rule of 1958."""
     return learning_rate * g
 
 
-def momentum(config: Config, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
+def momentum(it: Momentum, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
     """Heavy ball: `v = m*v + g; w -= lr * v`. Source: Polyak, 1964."""
-    state["v"] = config.momentum * state.get("v", np.zeros_like(g)) + g
+    state["v"] = it.momentum * state.get("v", np.zeros_like(g)) + g
     return learning_rate * state["v"]
 
 
-def nesterov(config: Config, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
+def nesterov(it: Nesterov, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
     """`v = m*v + g; w -= lr * (g + m*v)`. Source: Sutskever et al., 2013, rewritten as Bengio et al., 2013."""
-    state["v"] = config.momentum * state.get("v", np.zeros_like(g)) + g
-    return learning_rate * (g + config.momentum * state["v"])
+    state["v"] = it.momentum * state.get("v", np.zeros_like(g)) + g
+    return learning_rate * (g + it.momentum * state["v"])
 
 
-def adagrad(config: Config, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
+def adagrad(it: Adagrad | AdagradMomentum, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
     """`G += g**2; w -= lr * g / (sqrt(G) + epsilon)`. Source: Duchi, Hazan and Singer, 2011."""
-    state["G"] = state.get("G", np.full_like(g, config.initial_accumulator)) + g * g
-    return learning_rate * g / (np.sqrt(state["G"]) + config.epsilon)
+    state["G"] = state.get("G", np.full_like(g, it.initial_accumulator)) + g * g
+    return learning_rate * g / (np.sqrt(state["G"]) + it.epsilon)
 
 
-def adagrad_momentum(config: Config, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
+def adagrad_momentum(it: AdagradMomentum, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
     """`v = m*v + lr * g / (sqrt(G) + epsilon); w -= v`: Adagrad's step with a memory, as course notes have it."""
     v = state.get("v", np.zeros_like(g))
-    state["v"] = config.momentum * v + adagrad(config, state, g, learning_rate, t)
+    state["v"] = it.momentum * v + adagrad(it, state, g, learning_rate, t)
     return state["v"]
 
 
-def rmsprop(config: Config, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
+def rmsprop(it: RMSprop, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
     """`v = rho*v + (1 - rho)*g**2; w -= lr * g / (sqrt(v) + epsilon)`. Source: Tieleman and Hinton, 2012."""
-    state["v"] = config.rho * state.get("v", np.zeros_like(g)) + (1 - config.rho) * g * g
-    return learning_rate * g / (np.sqrt(state["v"]) + config.epsilon)
+    state["v"] = it.rho * state.get("v", np.zeros_like(g)) + (1 - it.rho) * g * g
+    return learning_rate * g / (np.sqrt(state["v"]) + it.epsilon)
 
 
-def adam(config: Config, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
+def adam(it: Adam, state: State, g: np.ndarray, learning_rate: float, t: int) -> np.ndarray:
     """Bias-corrected moments, epsilon outside the root. Source: Kingma and Ba, 2015, Algorithm 1."""
-    state["m"] = config.beta_1 * state.get("m", np.zeros_like(g)) + (1 - config.beta_1) * g
-    state["v"] = config.beta_2 * state.get("v", np.zeros_like(g)) + (1 - config.beta_2) * g * g
-    m_hat = state["m"] / (1 - config.beta_1**t)
-    v_hat = state["v"] / (1 - config.beta_2**t)
-    return learning_rate * m_hat / (np.sqrt(v_hat) + config.epsilon)
+    state["m"] = it.beta_1 * state.get("m", np.zeros_like(g)) + (1 - it.beta_1) * g
+    state["v"] = it.beta_2 * state.get("v", np.zeros_like(g)) + (1 - it.beta_2) * g * g
+    m_hat = state["m"] / (1 - it.beta_1**t)
+    v_hat = state["v"] / (1 - it.beta_2**t)
+    return learning_rate * m_hat / (np.sqrt(v_hat) + it.epsilon)
 
 
-RULES: dict[str, Rule] = {
-    "sgd": sgd,
-    "momentum": momentum,
-    "nesterov": nesterov,
-    "adagrad": adagrad,
-    "adagrad_momentum": adagrad_momentum,
-    "rmsprop": rmsprop,
-    "adam": adam,
-    "perceptron": sgd,
+RULES: dict[type[Optimizer], Rule] = {
+    SGD: sgd,
+    Momentum: momentum,
+    Nesterov: nesterov,
+    Adagrad: adagrad,
+    AdagradMomentum: adagrad_momentum,
+    RMSprop: rmsprop,
+    Adam: adam,
+    Perceptron: sgd,
 }
 
 
@@ -286,12 +289,12 @@ class Reference(Trainer):
 
     def _update(self, X: np.ndarray, y: np.ndarray, learning_rate: float, masks: Masks = ()) -> None:
         self.t += 1
-        rule = RULES[self.config.optimizer]
+        rule = RULES[type(self.config.optimizer)]
         passed = forward(self.config, self._weights, X, masks, self.nudged)
         grads = gradients(self.config, self._weights, passed, y, masks)
         for layer, seen, state, grad in zip(self._weights, passed, self.state, grads, strict=True):
             for key, g in grad.items():
-                layer[key] = layer[key] - rule(self.config, state[key], g, learning_rate, self.t)
+                layer[key] = layer[key] - rule(self.config.optimizer, state[key], g, learning_rate, self.t)
             if seen.statistics is not None:
                 kept = self.config.batch_norm_momentum
                 for key, value in zip(("mean", "variance"), seen.statistics, strict=True):

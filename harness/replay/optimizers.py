@@ -25,7 +25,7 @@ class Optimizer:
     def __init__(self, members: Sequence[Member], like: np.ndarray, tensors: Tensors) -> None:
         self.members, self.tensors, self.dtype = members, tensors, like.dtype
         self.config, self.row = members[0].config, members[0].row
-        self.name = "momentum" if self.config.optimizer in SGD else self.config.optimizer
+        self.name = "momentum" if self.config.optimizer.name in SGD else self.config.optimizer.name
         adagrad = self.name in ("adagrad", "adagrad_momentum")
         first = constant(members, "initial_accumulator") * adagrad
         self.first_v = np.broadcast_to(self._cast(first), like.shape)
@@ -58,7 +58,7 @@ class Optimizer:
         return cast
 
     def _momentum(self, g: np.ndarray, rate: np.ndarray) -> np.ndarray:
-        heavy = np.array([member.config.optimizer in ("momentum", "nesterov") for member in self.members])
+        heavy = np.array([member.config.optimizer.name in ("momentum", "nesterov") for member in self.members])
         mass = constant(self.members, "momentum") * heavy
         m = self._cast(mass)
         if self.row.momentum_form == "inside":

@@ -54,17 +54,17 @@ def error_of(
     config: Config, form: str, logits: np.ndarray, y: np.ndarray, constants: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same for all other losses: the derivative of each entry's loss by its logit, and that loss."""
-    if config.loss == "binary_cross_entropy" and form == LOG_OF_P:
+    if config.loss.name == "binary_cross_entropy" and form == LOG_OF_P:
         p, slope = _logistic(logits)
         return slope * ((1 - y) / (1 - p + TINY) - y / (p + TINY)), _log_loss(p, y)
     o = ACTIVATION[config.output_activation][0](logits, constants)
     e: np.ndarray = o - y
     each = loss_of(config, logits, e, y)
-    if config.loss == "mse":
+    if config.loss.name == "mse":
         e = 2 * e
-    elif config.loss == "mae":
+    elif config.loss.name == "mae":
         e = np.sign(e)
-    elif config.loss == "huber":
+    elif config.loss.name == "huber":
         e = np.clip(e, -config.huber_delta, config.huber_delta)
     if config.task == "regression":
         e *= ACTIVATION[config.output_activation][1](o, constants)
@@ -74,11 +74,11 @@ def error_of(
 def loss_of(config: Config, logits: np.ndarray, e: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The loss of each entry whose error is `e`; of a logistic unit from the logit."""
     each: np.ndarray
-    if config.loss == "binary_cross_entropy":
+    if config.loss.name == "binary_cross_entropy":
         each = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits))) - y * logits
-    elif config.loss == "mse":
+    elif config.loss.name == "mse":
         each = e**2
-    elif config.loss == "huber":
+    elif config.loss.name == "huber":
         size, delta = np.abs(e), config.huber_delta
         each = np.where(size <= delta, e**2 / 2, delta * (size - delta / 2))
     else:
@@ -92,7 +92,7 @@ def loss_of_answers(config: Config, form: str, logits: np.ndarray, y: np.ndarray
     Of several classes it is a mean over rows and classes; of logistic units a mean over the rows, summed over units.
     Source: the cost functions of the course of 2024.
     """
-    if config.loss == "cross_entropy":
+    if config.loss.name == "cross_entropy":
         said = np.take_along_axis(softmax_of(form, logits) > 0.5, y[..., None], axis=-1)
         mean: np.ndarray = -np.log(said + TINY).mean(axis=(1, 2)) / logits.shape[-1]
         return mean

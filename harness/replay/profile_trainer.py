@@ -27,8 +27,8 @@ class ProfileTrainer(Trainer):
         profile = PROFILES[cls.profile]
         if config.task not in profile.tasks:
             return f"profile {cls.profile!r} has classes only"
-        if profile.optimizers is not None and config.optimizer not in profile.optimizers:
-            return f"profile {cls.profile!r} has no {config.optimizer!r}; it has {', '.join(profile.optimizers)}"
+        if profile.optimizers is not None and config.optimizer.name not in profile.optimizers:
+            return f"profile {cls.profile!r} has no {config.optimizer.name!r}; it has {', '.join(profile.optimizers)}"
         return None
 
     def __init__(self, config: Config, start: Weights | None) -> None:

@@ -93,8 +93,8 @@ def _structure(member: Member) -> tuple[Any, ...]:
     config = member.config
     return (
         structure_of(member.row),
-        (config.layers, config.activation, config.task, config.loss, config.output_activation, config.dtype),
-        ("sgd" if config.optimizer in SGD else config.optimizer, config.huber_delta),
+        (config.layers, config.activation, config.task, config.loss.name, config.output_activation, config.dtype),
+        ("sgd" if config.optimizer.name in SGD else config.optimizer.name, config.huber_delta),
         (config.dropout, config.batch_norm, config.batch_norm_momentum, config.batch_norm_epsilon),
         (config.clip_norm, config.clip_value),
         (len(member.batches), member.batches[0].rows.shape if len(member.batches) else (), member.X.shape),
@@ -248,7 +248,7 @@ class Stack:
         y = np.stack([member.y.take(r, axis=0) for member, r in zip(self.members, rows, strict=True)])
         with np.errstate(all="ignore"):
             logits = self.forward(X)[-1].a
-            if self.config.loss in ("cross_entropy", "binary_cross_entropy"):
+            if self.config.loss.name in ("cross_entropy", "binary_cross_entropy"):
                 return loss_of_answers(self.config, self.row.probabilities, logits, y)
             o = ACTIVATION[self.config.output_activation][0](logits, self.constants)  # type: ignore[arg-type]
             self._note(loss_of(self.config, logits, o - y, y))
@@ -299,7 +299,7 @@ class Stack:
     def _output_error(self, logits: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The derivative of each row's loss by its logits, `(members, n, n_outputs)`; and notes the loss."""
         form = self.row.probabilities
-        if self.config.loss == "cross_entropy":
+        if self.config.loss.name == "cross_entropy":
             error, self.losses = softmax_error(form, logits, y)
             return error
         error, each = error_of(self.config, form, logits, y, self.constants)

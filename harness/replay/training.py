@@ -63,7 +63,7 @@ def numbers(members: Sequence[Member], number: Callable[[Member], float]) -> np.
 
 def constant(members: Sequence[Member], name: str) -> np.ndarray:
     """A constant of the config, `(members,)` float64, through float32 where the row's `constants` sends it there."""
-    return through_float32(members, name, numbers(members, lambda member: getattr(member.config, name)))
+    return through_float32(members, name, numbers(members, lambda member: member.config.value(name)))
 
 
 def through_float32(members: Sequence[Member], name: str, values: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ class Case:
 
     def config(self, epochs: int = 1, twin: int = 0) -> Config:
         """The training. `twin` changes a constant that the network does not read, so no cache knows the config."""
-        return Config(
+        return Config.of(
             n_inputs=INPUTS,
             n_outputs=OUTPUTS,
             hidden=(self.width,) * self.depth,

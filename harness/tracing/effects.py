@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.contract import KEYS, vary
 from harness.conventions.table import CONVENTIONS, GIVEN
 from harness.recording.file import RecordedBatches, Recording
 from harness.replay.stack import replay
@@ -99,8 +100,8 @@ class _Undone:
     def _as_a(self, h: Hypothesis, *names: str) -> Hypothesis:
         """The hypothesis with conventions and settings of A, and with the settings behind those that are "given"."""
         row = {name: getattr(self.of_a.row, name) for name in names if hasattr(h.row, name)}
-        config = {name: getattr(self.of_a.config, name) for name in names if hasattr(h.config, name)}
-        return Hypothesis(replace(h.config, **config), replace(h.row, **row))
+        config = {name: self.of_a.config.value(name) for name in names if name in KEYS}
+        return Hypothesis(vary(h.config, **config), replace(h.row, **row))
 
     def _trained(self, b: Recording, start: Any, h: Hypothesis, dtype: str) -> np.ndarray:
         h = Hypothesis(replace(h.config, dtype=dtype), replace(h.row, dtype=dtype, stop="never"))

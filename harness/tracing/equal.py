@@ -111,7 +111,7 @@ def _rescaled(h: Hypothesis, scaled: Hypothesis, factor: float, rate_is_known: b
     row = h.row
     changes = {"l2": h.config.l2 * (factor if row.l2_form == "coupled" else 1)}
     for name in ("clip_norm", "clip_value"):
-        bound = getattr(h.config, name)
+        bound = h.config.value(name)
         if bound is not None:
             changes[name] = bound * factor
             bounded = scaled.having(l2=changes["l2"])

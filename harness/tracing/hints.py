@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from harness.contract import vary
 from harness.tracing.forms import Joint
 from harness.tracing.phases import Gradient, Stage, Update
 from harness.tracing.walk import Hypothesis
@@ -75,5 +76,5 @@ def _of_updates(stage: Update, h: Hypothesis, names: tuple[str, ...]) -> list[st
 def _fits(stage: Update, h: Hypothesis, names: tuple[str, ...]) -> bool:
     """Whether a form fits with these gradients in place of the replay's."""
     kept = tuple(name for name in names if name not in ("reduction", "outputs", "l2", "clip_norm", "clip_value"))
-    found = Joint(stage, replace(h, config=replace(h.config, l2=0.0)), kept).attempts()
+    found = Joint(stage, replace(h, config=vary(h.config, l2=0.0)), kept).attempts()
     return bool(found) and found[0][0].rms < 1

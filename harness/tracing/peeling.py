@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax  # type: ignore[import-untyped]
 
-from harness.contract import Batches, Config
+from harness.contract import Batches, Config, vary
 from harness.conventions.table import CONVENTIONS, GIVEN, Row
 from harness.recording.file import RecordedBatches, Recording
 from harness.replay.stack import effective, replay
@@ -179,7 +179,7 @@ def _scheduled(found: Identified, config: Config, schedule: Schedule) -> Identif
         evidence = "the only one with which the replay follows; nobody recorded it"
         cause = Cause("learning_rate", RATE, "update", config.learning_rate, first, evidence)
         causes = found.causes if first == config.learning_rate else (cause, *found.causes)
-        return replace(found, causes=causes, config=replace(found.config, learning_rate=first))
+        return replace(found, causes=causes, config=vary(found.config, learning_rate=first))
     evidence = "the only rates with which the replay follows; nobody recorded them"
     cause = Cause("learning_rate", SCHEDULE, "update", config.learning_rate, schedule.said, evidence)
     return replace(found, causes=(cause, *found.causes), rates=tuple(schedule.rates.tolist()))
@@ -342,7 +342,7 @@ def _free_running(recording: Recording, h: Hypothesis, clip_epsilon: float) -> t
         runs.append(RecordedBatches(replace(recording, learning_rate=nudged), config.learning_rate))
     members = [Member(config, row, start, each, recording.X, recording.y) for each in runs]
     if clip_epsilon and config.clip_norm is not None:  # the replay has none, and may be off by as much
-        less = replace(config, clip_norm=config.clip_norm - clip_epsilon)
+        less = vary(config, clip_norm=config.clip_norm - clip_epsilon)
         members.append(replace(members[0], config=less))
     one, *others = (replayed.weights for replayed in replay(members))
     last = effective(recording.weights_at(recording.steps), row)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import Batches, Config, Diverged, Epoch
+from harness.contract import Batches, Config, Diverged, Epoch, vary
 from harness.conventions.table import GIVEN, Row
 from harness.conventions.translation import config_under, controlled_row
 from harness.data.prepared import Datasets
@@ -37,7 +37,7 @@ def trial_of(experiment: Experiment, datasets: Datasets, cell: Cell, seed: int, 
     asked = experiment.alone(mode, seed + 1)
     trial = next(trial for trial in plan(asked, datasets) if trial.cell == cell and trial.seed == seed)
     beyond = {"dropout", "batch_norm"} & set(trial.config.regularisation)
-    if beyond or trial.config.optimizer == "perceptron":
+    if beyond or trial.config.optimizer.name == "perceptron":
         told = ", ".join(sorted(beyond)) or "the perceptron rule"
         raise RequestError(f"{experiment.source}: trace walks plain networks, without {told}; choose another --cell")
     return trial
@@ -52,9 +52,9 @@ def native_sides(trial: Trial, datasets: Datasets, names: tuple[str, str], steps
     own = [member_of(trial, row, train) for row in rows]
     ours, theirs = own
     row = replace(rows[1], hidden=GIVEN, epochs=GIVEN, batch_size=GIVEN)
-    config = config_under(replace(trial.config, hidden=ours.config.hidden), row, len(train.y))
+    config = config_under(vary(trial.config, hidden=ours.config.hidden), row, len(train.y))
     member = Member(
-        replace(config, epochs=ours.config.epochs),
+        vary(config, epochs=ours.config.epochs),
         row,
         tuple({key: value.astype(config.dtype) for key, value in layer.items()} for layer in ours.start),
         _Scaled(ours.batches, config.learning_rate / ours.config.learning_rate),
@@ -180,7 +180,7 @@ def controlled_side(trial: Trial, datasets: Datasets, steps: int) -> Member:
     train = trial.prepare(datasets[trial.data.key]).train
     batches = trial.batches(len(train.y))
     taken = tuple((rows, rate) for _, rows, rate in steps_of(batches, steps))
-    config = replace(trial.config, epochs=len(taken))
+    config = vary(trial.config, epochs=len(taken))
     return Member(config, controlled_row(config, trial.recipe), trial.start(), _OneStepEpochs(taken), train.X, train.y)
 
 

@@ -83,12 +83,12 @@ def _rates(found: Identified, recording: Recording) -> str:
 
 def _loss(found: Identified) -> str:
     row, config = found.row, found.config
-    told = f"{_LOSSES[config.loss]} {_REDUCTIONS[row.reduction]}"
-    if config.loss != "cross_entropy" and (config.n_outputs > 1 or row.outputs == "half sum"):
+    told = f"{_LOSSES[config.loss.name]} {_REDUCTIONS[row.reduction]}"
+    if config.loss.name != "cross_entropy" and (config.n_outputs > 1 or row.outputs == "half sum"):
         told += f", {_OUTPUTS[row.outputs]}"
     if config.task == "regression" and config.output_activation != "identity":
         told += f", of outputs through {config.output_activation}"
-    if config.loss == "cross_entropy" and row.probabilities != "logits":
+    if config.loss.name == "cross_entropy" and row.probabilities != "logits":
         told += f", from probabilities ({row.probabilities})"
     return told
 
@@ -150,7 +150,7 @@ def assumed(recording: Recording, found: Identified) -> list[str]:
     """What was taken from the recording's settings, or for granted, and not found."""
     said, config = recording.settings, found.config
     told = []
-    for name, value in (("activation", config.activation), ("task", config.task), ("loss", config.loss)):
+    for name, value in (("activation", config.activation), ("task", config.task), ("loss", config.loss.name)):
         words = ", ".join(dict.fromkeys(value)) if isinstance(value, tuple) else value
         if words:
             source = "the settings say so" if name in said else "the targets look like it"
@@ -198,9 +198,9 @@ def untold(recording: Recording, found: Identified) -> list[str]:
 
 def plain_equal(found: Identified) -> list[dict[str, Any]]:
     """The rows that cannot be told from the one that was found, for JSON: in words, and what they change."""
-    mine = asdict(found.row) | asdict(found.config)
+    mine = asdict(found.row) | found.config.keys
     told = []
     for equal in found.equal:
-        theirs = asdict(equal.row) | asdict(equal.config)
+        theirs = asdict(equal.row) | equal.config.keys
         told.append({"said": equal.said, "changes": {key: v for key, v in theirs.items() if v != mine[key]}})
     return told

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, REDUCTIONS, TASKS, Config
+from harness.contract import ACTIVATIONS, KEYS, OPTIMIZER_CONSTANTS, REDUCTIONS, TASKS, Config, vary
 from harness.conventions.table import CONSTANTS, Row
 from harness.conventions.translation import controlled_row
 from harness.draws.recipe import Recipe
@@ -27,7 +27,7 @@ def config_of(recording: Recording, base: Config | None = None) -> Config:
     _check_settings(where, told)
     if base is not None and base.layers != layers:
         raise RequestError(f"{where}: a network {layers}, and the experiment's is {base.layers}; choose another --cell")
-    loss = told.get("loss", base.loss if base else None)
+    loss = told.get("loss", base.loss.name if base else None)
     task = told.get("task", base.task if base else None) or _task_of(recording, loss)
     if task not in TASKS:
         raise RequestError(f"{where}: settings: {unknown('task', task, TASKS)}")
@@ -54,10 +54,10 @@ def config_of(recording: Recording, base: Config | None = None) -> Config:
     if "weight_decay" in told:  # what both frameworks call the L2 of "adamw"
         given["l2"] = _setting(where, "weight_decay", told["weight_decay"])
     rates = recording.learning_rate
-    plain = Config(layers[0], layers[-1], layers[1:-1], activation, "sgd", UNKNOWN_RATE, 1, 1)
-    config = replace(base or plain, **given) if given or base else plain
+    plain = Config.of(layers[0], layers[-1], layers[1:-1], activation, "sgd", UNKNOWN_RATE, 1, 1)
+    config = vary(base or plain, **given) if given or base else plain
     regression_output = told.get("output_activation", base.output_activation if base else "identity")
-    return replace(
+    return vary(
         config,
         activation=activation,
         task=task,
@@ -78,7 +78,9 @@ def assumed_row(recording: Recording, config: Config) -> Row:
     row = controlled_row(config, Recipe())
     if recording.settings.get("optimizer") == "adamw":
         row = replace(row, l2_form="decoupled", l2_tensors="weights and biases")
-    return row
+    # of an optimizer that it does not name, a recording can still know a constant
+    told: dict[str, Any] = {key: float(recording.settings[key]) for key in CONSTANTS if key in recording.settings}
+    return replace(row, **told)
 
 
 def _task_of(recording: Recording, loss: str | None) -> str:
@@ -110,7 +112,7 @@ def labels_of(y: np.ndarray, outputs: int) -> np.ndarray | None:
 
 
 _TOLD = {"optimizer", "reduction", "learning_rate", "l2", "l1", "clip_norm", "clip_value", "huber_delta", *CONSTANTS}
-_KNOWN = (*(key.name for key in fields(Config) if key.name != "written"), "weight_decay", "backend", "logged", "seed")
+_KNOWN = (*KEYS, "weight_decay", "backend", "logged", "seed")
 _WORDS: Mapping[str, tuple[str, ...]] = {
     "optimizer": (*OPTIMIZER_CONSTANTS, "adamw"),
     "reduction": REDUCTIONS,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import ACTIVATIONS, Config
+from harness.contract import ACTIVATIONS, Config, vary
 from harness.conventions.table import CONVENTIONS, GIVEN, Row
 from harness.execution.executor import LocalExecutor
 from harness.experiment.datasets import load_datasets
@@ -91,14 +91,14 @@ def trace(
     config = config_of(_with_task_of(a, b) if base is None else a, base)
     assumed = row or assumed_row(a, config)
     a, b = prepared(a, config), prepared(b, config)
-    config = replace(config, dtype=a.dtype)
+    config = vary(config, dtype=a.dtype)
     of_a = peel(a, config, replace(assumed, hidden=GIVEN, epochs=GIVEN, batch_size=GIVEN), steps)
-    theirs = replace(of_a.config, hidden=b.layers[1:-1], dtype=b.dtype, batch_size=int((b.rows >= 0).sum(axis=1).max()))
+    theirs = vary(of_a.config, hidden=b.layers[1:-1], dtype=b.dtype, batch_size=int((b.rows >= 0).sum(axis=1).max()))
     of_b = peel(b, theirs, of_a.row, steps)
     outputs: list[Cause] = []
     said = b.settings.get("output_activation")
     if of_b.unnamed and theirs.task == "regression" and said in ACTIVATIONS and said != theirs.output_activation:
-        other = peel(b, replace(theirs, output_activation=said), of_a.row, steps)
+        other = peel(b, vary(theirs, output_activation=said), of_a.row, steps)
         if not other.unnamed:
             of_b = other
             evidence = "B's settings say so, and the replay follows with it and not without"
@@ -319,8 +319,8 @@ class _Both:
 
     def forced(self) -> Divergence | None:
         """The first divergence where every step of B is computed again as A does it, from B's weights and state."""
-        numbers = {name: getattr(self.of_a.config, name) for name in _NUMBERS}
-        ours = Hypothesis(replace(self.of_b.config, **numbers), replace(self.of_a.row, dtype=self.b.dtype))
+        numbers = {name: self.of_a.config.value(name) for name in _NUMBERS}
+        ours = Hypothesis(vary(self.of_b.config, **numbers), replace(self.of_a.row, dtype=self.b.dtype))
         redone = replace(self.of_a, config=ours.config, row=ours.row, unnamed="")
         bare = replace(self.b, activations=None, logits=None)
         seen_a = shown(Walk(bare, self.steps), redone, self.clipped)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import Config
+from harness.contract import KEYS, Config, vary
 from harness.conventions.table import GIVEN, Row
 from harness.conventions.translation import config_under
 from harness.recording.file import Recording
@@ -47,14 +47,14 @@ class Hypothesis:
 
     def at(self, name: str) -> Any:
         """The value of a convention or of a setting; a learning rate that is given is the setting's."""
-        value = getattr(self.row, name) if name in _ROW else getattr(self.config, name)
-        return getattr(self.config, name) if value == GIVEN and hasattr(self.config, name) else value
+        value = getattr(self.row, name) if name in _ROW else self.config.value(name)
+        return self.config.value(name) if value == GIVEN and name in KEYS else value
 
     def having(self, **changes: Any) -> "Hypothesis":
         """The same with other values: of conventions, or of settings such as `l2` and `clip_norm`."""
         row = {name: value for name, value in changes.items() if name in _ROW}
         config = {name: value for name, value in changes.items() if name not in _ROW}
-        return Hypothesis(replace(self.config, **config), replace(self.row, **row))
+        return Hypothesis(vary(self.config, **config), replace(self.row, **row))
 
     def stands(self, n: int) -> Config:
         """The config under the row, for `n` training rows."""
@@ -135,7 +135,7 @@ class Walk:
         key = (
             other,
             self.clip_epsilon,
-            *(getattr(h.config, name) for name in numbers),
+            *(h.config.value(name) for name in numbers),
             *(getattr(h.row, name) for name in _PASS),
         )
         if key not in self._passed:
@@ -343,7 +343,7 @@ def structures(hypotheses: Sequence[Hypothesis], epochs: np.ndarray) -> list[lis
 def minimised(config: Config, row: Row, mean: np.ndarray, n: int) -> np.ndarray:
     """What a step minimises, penalties apart, from the mean that a framework logs for a batch of `n` rows."""
     factor = {"mean": 1.0, "sum": float(n), "mean of n + 1": n / (n + 1)}[row.reduction]
-    if config.loss != "cross_entropy" and row.outputs == "half sum":
+    if config.loss.name != "cross_entropy" and row.outputs == "half sum":
         factor *= config.n_outputs  # logged is half the mean over the outputs
     return mean * factor
 

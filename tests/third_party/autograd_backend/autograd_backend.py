@@ -30,7 +30,12 @@ class AutogradTrainer(Trainer):
 
     @classmethod
     def unsupported(cls, config):
-        asked = {config.loss, *config.activation, config.optimizer, *config.regularisation}  # beyond L2, which is there
+        asked = {
+            config.loss.name,
+            *config.activation,
+            config.optimizer.name,
+            *config.regularisation,
+        }  # beyond L2, which is there
         lacking = sorted(asked - {*LOSSES, *ACTIVATIONS, "sgd", "momentum", "nesterov"})
         return f"this backend has no {', '.join(lacking)}" if lacking else None
 
@@ -41,14 +46,14 @@ class AutogradTrainer(Trainer):
 
     @np.errstate(all="ignore")  # a training that overflows is a result, not a warning
     def train(self, X, y, batches, after_epoch):
-        m = 0.0 if self.config.optimizer == "sgd" else self.config.momentum
+        m = 0.0 if self.config.optimizer.name == "sgd" else self.config.momentum
         for e in range(len(batches)):
             epoch = batches[e]
             for rows, rate in zip(epoch.batches(), epoch.learning_rate.tolist(), strict=True):
                 gradient = grad(self.loss)(self.parameters, X[rows], y[rows])
                 for p, v, g in zip(self.parameters, self.velocity, gradient, strict=True):
                     v[:] = m * v + g
-                    p -= rate * (g + m * v if self.config.optimizer == "nesterov" else v)
+                    p -= rate * (g + m * v if self.config.optimizer.name == "nesterov" else v)
             if after_epoch(e + 1):
                 return
 

@@ -1,0 +1,24 @@
+"""The constants of all entries, by the keys that an experiment file has for them."""
+
+from harness.network.activations import ACTIVATIONS
+from harness.network.layers import BatchNorm, Dropout
+from harness.network.losses import LOSSES
+from harness.network.optimizers import OPTIMIZERS
+from harness.network.penalties import CLIPPINGS, Penalty
+from harness.network.vocabulary import Constant, Entry
+
+ENTRIES: tuple[type[Entry], ...] = (
+    *ACTIVATIONS.values(),
+    *(BatchNorm, Dropout),
+    *LOSSES.values(),
+    *OPTIMIZERS.values(),
+    Penalty,
+    *CLIPPINGS.values(),
+)
+"""Every entry of the vocabulary that has a short form."""
+
+CONSTANTS: dict[str, Constant] = {each.key: each for entry in ENTRIES for each in entry.constants()}
+"""Every constant by its key. Entries that share one agree on its default and its range."""
+
+DEFAULTS: dict[str, float] = {key: each.default for key, each in CONSTANTS.items() if each.default is not None}
+"""What a constant is where nothing is said."""

@@ -1,0 +1,94 @@
+"""A network: a list of layers, and the short way to write those that are dense throughout."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from harness.network.activations import Activation
+from harness.network.layers import BatchNorm, Dense, Dropout, Layer, Shape
+
+
+@dataclass(frozen=True)
+class Network:
+    """A list of layers; the last is the dense one whose outputs are the logits.
+
+    What stands at the output belongs to the loss, not to the network.
+    """
+
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+
+    def shapes(self) -> Iterator[tuple[Layer, Shape, Shape]]:
+        """Each layer with the shapes of one row before and behind it."""
+        shape = self.input_shape
+        for layer in self.layers:
+            before, shape = shape, layer.output_shape(shape)
+            yield layer, before, shape
+
+    @property
+    def n_outputs(self) -> int:
+        """The number of logits."""
+        last = self.layers[-1]
+        assert isinstance(last, Dense)
+        return last.units
+
+    @cached_property
+    def dense(self) -> dict[str, Any]:
+        """The keys that write it as dense layers in a row, or an empty dict where they cannot.
+
+        `hidden`, `activation` and `dropout` (the inputs first) as tuples, empty where nothing is dropped; `batch_norm`,
+        and the constants of activations and batch normalisation by their keys.
+        """
+        return _dense(self) or {}
+
+
+def dense_layers(
+    hidden: tuple[int, ...],
+    activation: tuple[Activation, ...],
+    n_outputs: int,
+    dropout: tuple[float, ...] = (),
+    batch_norm: BatchNorm | None = None,
+) -> tuple[Layer, ...]:
+    """The layers of a multilayer perceptron: `drop -> dense -> (normalise) -> activation`, then the logits.
+
+    `dropout` holds the rate of the inputs and of each hidden layer, or nothing at all.
+    """
+    rates = dropout or (0.0,) * (len(hidden) + 1)
+    layers: list[Layer] = []
+    for rate, units, function in zip(rates, hidden, activation, strict=False):
+        layers += [Dropout(rate)] if rate > 0 else []
+        layers += [Dense(units)] if batch_norm is None else [Dense(units, use_bias=False), batch_norm]
+        layers.append(function)
+    layers += [Dropout(rates[len(hidden)])] if rates[len(hidden)] > 0 else []
+    return (*layers, Dense(n_outputs))
+
+
+def _dense(network: Network) -> dict[str, Any] | None:
+    dense = [layer for layer in network.layers if isinstance(layer, Dense)]
+    activation = tuple(layer for layer in network.layers if isinstance(layer, Activation))
+    norms = [layer for layer in network.layers if isinstance(layer, BatchNorm)]
+    rates = [0.0]
+    for layer in network.layers:
+        if isinstance(layer, Dense):
+            rates.append(0.0)
+        elif isinstance(layer, Dropout):
+            rates[-1] = layer.rate
+    hidden = tuple(layer.units for layer in dense[:-1])
+    dropout = tuple(rates[:-1]) if any(rates) else ()
+    numbers: dict[str, Any] = {}
+    for entry in (*activation, *norms):
+        if any(numbers.setdefault(key, value) != value for key, value in entry.numbers().items()):
+            return None
+    if len(network.input_shape) != 1 or not dense or len(activation) != len(hidden):
+        return None
+    norm = norms[0] if norms else None
+    if dense_layers(hidden, activation, dense[-1].units, dropout, norm) != network.layers:
+        return None
+    return {
+        "hidden": hidden,
+        "activation": tuple(layer.name for layer in activation),
+        "dropout": dropout,
+        "batch_norm": norm is not None,
+        **numbers,
+    }
