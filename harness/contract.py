@@ -38,13 +38,9 @@ from harness.network import (
     Penalty,
     dense_layers,
 )
-
-Weights = tuple[dict[str, np.ndarray], ...]
-"""One dict a layer, first hidden layer first: `"W"` `(n_in, n_out)` and `"b"` `(n_out,)`.
-
-With batch normalisation a hidden layer holds, in place of `"b"`, which it would cancel: `"gamma"`, `"beta"`, and the
-running `"mean"` and `"variance"`, each `(n_out,)`.
-"""
+from harness.network.weights import Weights as Weights
+from harness.network.weights import member as member
+from harness.network.weights import stacked as stacked
 
 AfterEpoch = Callable[[int], bool]
 """Called with the number of finished epochs, from 1, once the device has finished; `True` means: stop now."""
@@ -299,9 +295,9 @@ class Trainer(ABC):
 
     A trainer leaves the process as it is: the states of `random` and `numpy.random`, NumPy's `seterr`, `os.environ`.
 
-    `Weights` are one dict a layer, first hidden layer first: `"W"` `(n_in, n_out)` and `"b"` `(n_out,)`. With batch
-    normalisation a hidden layer holds, in place of `"b"`, `"gamma"`, `"beta"`, and the running `"mean"` and
-    `"variance"`, each `(n_out,)`.
+    `Weights` are one dict for each layer of `config.network` that owns any array, in their order: a dense layer has
+    `"W"` `(n_in, n_out)` and `"b"` `(n_out,)`. Batch normalisation is a layer of its own, behind a dense one that has
+    no `"b"`: `"gamma"`, `"beta"`, and the running `"mean"` and `"variance"`, each `(n_out,)`.
     """
 
     name: ClassVar[str]
@@ -412,17 +408,6 @@ def vary(config: Config, **changes: Any) -> Config:
 
 # constants of entries that are there whatever they are; but dropout is a layer, and clipping a part
 _PLAIN = CONSTANTS.keys() - {"dropout", *CLIPPINGS}
-
-
-def stacked(members: Sequence[Weights]) -> Weights:
-    """The weights of several networks of the same shapes, along a leading member axis."""
-    layers = zip(*members, strict=True)
-    return tuple({key: np.stack([layer[key] for layer in same]) for key in same[0]} for same in layers)
-
-
-def member(weights: Weights, i: int) -> Weights:
-    """The weights of one member of a stack."""
-    return tuple({key: value[i] for key, value in layer.items()} for layer in weights)
 
 
 @dataclass(frozen=True)

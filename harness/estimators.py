@@ -99,13 +99,13 @@ class _Network(BaseEstimator):  # type: ignore[misc]
 
     @property
     def coefs_(self) -> list[np.ndarray]:
-        """The weight matrix of each layer, `(n_in, n_out)`."""
-        return [layer["W"] for layer in self.weights_]
+        """The weight matrix of each dense layer, `(n_in, n_out)`."""
+        return [layer["W"] for layer in self.weights_ if "W" in layer]
 
     @property
     def intercepts_(self) -> list[np.ndarray]:
         """The bias of each layer, `(n_out,)`; of a normalised one its beta."""
-        return [layer["b"] if "b" in layer else layer["beta"] for layer in self.weights_]
+        return [layer[key] for layer in self.weights_ for key in ("b", "beta") if key in layer]
 
     def _train(self, dataset: Dataset) -> Self:
         """Train on all rows. Raises `RequestError` for a wrong setting, and where the training diverges."""
@@ -252,7 +252,7 @@ class NetworkClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
     classes_ : ndarray
         The labels, sorted.
     weights_ : tuple of dict
-        For each layer `"W"` `(n_in, n_out)` and `"b"` `(n_out,)`, or what batch normalisation has in place of `"b"`.
+        For each dense layer `"W"` `(n_in, n_out)` and `"b"` `(n_out,)`; batch normalisation is a layer of its own.
     coefs_, intercepts_ : list of ndarray
         The same under the names that `MLPClassifier` gives them.
     config_ : harness.Config

@@ -23,10 +23,11 @@ from harness.execution.sweeper import Sweep
 from harness.experiment.datasets import load_datasets
 from harness.experiment.file import load, parse, parse_arguments, suites
 from harness.experiment.sections import ARRAYS
+from harness.network.weights import unflatten
 from harness.planning.plan import plan
 from harness.reference.trainer import Reference
 from harness.registry import declared_by, load_trainer
-from harness.storage.store import Store, unflatten, unpack
+from harness.storage.store import Store, unpack
 from harness.training import checkpoints
 from harness.training.checkpoints import Checkpoints, Path, distance, kept_epochs, parity_arrays
 from harness.training.extras import Keep

@@ -21,6 +21,7 @@ import os
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # read once, when keras is imported
 
@@ -31,6 +32,7 @@ from keras import ops
 
 from backends.keras.native import NativeKeras, loss_of, precision
 from backends.keras.optimizers import EpochTable, paper_optimizer, reset, rounded
+from harness import network
 from harness.contract import (
     MEMBER_NUMBERS,
     AfterStackedEpoch,
@@ -41,7 +43,6 @@ from harness.contract import (
     Weights,
     structure_of,
 )
-from harness.network import SELU_ALPHA, SELU_SCALE
 
 if keras.backend.backend() != "tensorflow":
     raise RuntimeError(
@@ -79,17 +80,23 @@ def elu(z, alpha: float, scale: float = 1.0):
     return activate(z)
 
 
-def activation_of(name: str, config: Config) -> str | Callable:
-    """A hidden layer's activation, or the output's; the derivative at a kink is the left one."""
-    written_out = {
-        "identity": "linear",
-        "sigmoid": sigmoid,
-        # the slope of TensorFlow's own is a float32
-        "leaky_relu": lambda z: ops.where(z > 0, z, rounded(config.leaky_slope, z) * z),
-        "elu": lambda z: elu(z, config.elu_alpha),
-        "selu": lambda z: elu(z, SELU_ALPHA, SELU_SCALE),
-    }
-    return written_out.get(name, name)
+ACTIVATION: dict[type[network.Layer], Callable[[Any], str | Callable]] = {
+    network.Identity: lambda it: "linear",
+    network.Sigmoid: lambda it: sigmoid,
+    network.Tanh: lambda it: "tanh",
+    network.ReLU: lambda it: "relu",
+    # the slope of TensorFlow's own is a float32
+    network.LeakyReLU: lambda it: lambda z: ops.where(z > 0, z, rounded(it.slope, z) * z),
+    network.ELU: lambda it: lambda z: elu(z, it.alpha),
+    network.SELU: lambda it: lambda z: elu(z, network.SELU_ALPHA, network.SELU_SCALE),
+    network.Softplus: lambda it: "softplus",
+}
+"""A hidden layer's activation, or the output's; the derivative at a kink is the left one."""
+
+
+def activation(it: network.Activation) -> keras.layers.Layer:
+    """The layer of an activation."""
+    return keras.layers.Activation(ACTIVATION[type(it)](it))
 
 
 class Penalty(keras.regularizers.Regularizer):
@@ -147,6 +154,24 @@ class StackedBatchNormalization(keras.layers.Layer):
         return self.gamma * ((z - mean) / ops.sqrt(variance + rounded(self.epsilon, z))) + self.beta
 
 
+class StackedDropout(keras.layers.Layer):
+    """Multiplies by what it is handed for the step: 0, or `1 / (1 - rate)`. In inference nothing is handed over."""
+
+    def call(self, a, kept=None):
+        return a if kept is None else ops.multiply(a, kept)
+
+
+LAYER: dict[type[network.Layer], Callable[[Any, int, network.Shape, Penalty], keras.layers.Layer]] = {
+    network.Dense: lambda it, members, shape, penalty: StackedDense(members, shape[-1], it.units, penalty, it.use_bias),
+    network.BatchNorm: lambda it, members, shape, penalty: StackedBatchNormalization(
+        members, shape[-1], it.momentum, it.epsilon
+    ),
+    network.Dropout: lambda it, members, shape, penalty: StackedDropout(),
+    **dict.fromkeys(ACTIVATION, lambda it, members, shape, penalty: activation(it)),
+}
+"""Layer -> its Keras layer for a number of members, from the shape of a row before it."""
+
+
 class StackedNetwork(keras.Model):
     """The networks of a stack: `(rows, n_inputs)`, and the masks of dropout, into `(members, rows, n_outputs)`.
 
@@ -155,38 +180,29 @@ class StackedNetwork(keras.Model):
 
     def __init__(self, structure: Config, members: int, numbers: dict[str, tf.Variable]) -> None:
         super().__init__()
-        penalty = Penalty(numbers["l2"], numbers["l1"] if structure.l1 else None)
-        shapes = list(zip(structure.layers, structure.layers[1:], strict=False))
-        self.dropped = structure.dropout_layers
-        self.blocks = []  # the layers that belong to each layer of weights
-        for k, name in enumerate((*structure.activation, "identity")):
-            normalised = structure.batch_norm and k < len(structure.hidden)
-            block = [StackedDense(members, *shapes[k], penalty, use_bias=not normalised)]
-            if normalised:
-                momentum, epsilon = structure.batch_norm_momentum, structure.batch_norm_epsilon
-                block.append(StackedBatchNormalization(members, shapes[k][1], momentum, epsilon))
-            self.blocks.append([*block, keras.layers.Activation(activation_of(name, structure))])
-        output = structure.output_activation if structure.task == "regression" else "identity"
-        self.output_activation = keras.layers.Activation(activation_of(output, structure))
+        penalty = Penalty(numbers["l2"], numbers["l1"] if structure.penalty.l1 else None)
+        shapes = structure.network.shapes()
+        self.stacked = [LAYER[type(layer)](layer, members, before, penalty) for layer, before, _ in shapes]
+        self.drops = bool(structure.network.dropouts)
+        output = structure.loss.output if structure.task == "regression" else network.Identity()
+        self.output_activation = activation(output)
         self.built = True  # or Keras would trace `call` once more, to find shapes that are known
 
     def call(self, inputs, training=None):  # Keras hands `training` on to the layers
-        X, *masks = inputs if self.dropped else (inputs,)
+        X, *masks = inputs if self.drops else (inputs,)
         return self.output_activation(self.logits(X, masks))
 
     def logits(self, X, masks=()):
         """What stands before the output activation."""
-        kept = dict(zip(self.dropped, masks, strict=False))
+        kept = iter(masks)
         a = X
-        for k, block in enumerate(self.blocks):
-            a = ops.multiply(a, kept[k]) if k in kept else a
-            for layer in block:
-                a = layer(a)
+        for layer in self.stacked:
+            a = layer(a, next(kept, None)) if isinstance(layer, StackedDropout) else layer(a)
         return a
 
     def named(self) -> list[dict[str, keras.Variable]]:
-        """The variables of each layer under the contract's names."""
-        return [{variable.name: variable for layer in block for variable in layer.weights} for block in self.blocks]
+        """The variables of each layer that has any, under the contract's names."""
+        return [{variable.name: variable for variable in layer.weights} for layer in self.stacked if layer.weights]
 
 
 class BinaryCrossentropy(keras.losses.BinaryCrossentropy):
@@ -218,8 +234,9 @@ def pipeline(X: np.ndarray, y: np.ndarray, batches: Batches, *configs: Config) -
     """All steps of all epochs in the harness's order, each batch drawn when it is near; any of them may be shorter."""
     config = configs[0]
     X, y = tf.constant(X, config.dtype), tf.constant(y, tf.int64 if config.task == "multiclass" else config.dtype)
-    dropped = config.dropout_layers
-    kept = [np.array([1 - c.dropout[k] for c in configs], config.dtype)[:, None, None] for k in dropped]
+    dropped = [shape[-1] for layer, shape, _ in config.network.shapes() if isinstance(layer, network.Dropout)]
+    rates = zip(*(each.network.dropouts for each in configs), strict=True)
+    kept = [np.array([1 - layer.rate for layer in same], config.dtype)[:, None, None] for same in rates]
 
     def draw():
         for e in range(len(batches)):
@@ -233,7 +250,7 @@ def pipeline(X: np.ndarray, y: np.ndarray, batches: Batches, *configs: Config) -
         factors = tuple(mask / share for mask, share in zip(masks, kept, strict=True))
         return (tf.gather(X, rows), *factors) if factors else tf.gather(X, rows), tf.gather(y, rows)
 
-    masks = (tf.TensorSpec([None, len(configs), None, config.layers[k]], tf.bool) for k in dropped)
+    masks = (tf.TensorSpec([None, len(configs), None, units], tf.bool) for units in dropped)
     epochs = tf.data.Dataset.from_generator(draw, output_signature=(tf.TensorSpec([None, None], tf.int64), *masks))
     return epochs.unbatch().map(select)
 
@@ -259,7 +276,7 @@ class EveryEpoch(keras.callbacks.Callback):
 class Stack:
     """A network, its optimizer, and the numbers that both read, `(members, 1, 1)` float64: all that is traced once."""
 
-    network: StackedNetwork
+    model: StackedNetwork
     optimizer: keras.optimizers.Optimizer
     learning_rate: EpochTable
     numbers: dict[str, tf.Variable]
@@ -270,9 +287,9 @@ def built(structure: Config, members: int) -> Stack:
     with precision(structure.dtype):
         numbers = {name: tf.Variable(np.zeros((members, 1, 1)), trainable=False) for name in NUMBERS}
         learning_rate = EpochTable(structure.dtype)
-        network = StackedNetwork(structure, members, numbers)
-        optimizer = paper_optimizer(structure, network.trainable_variables, learning_rate, numbers)
-    return Stack(network, optimizer, learning_rate, numbers)
+        model = StackedNetwork(structure, members, numbers)
+        optimizer = paper_optimizer(structure, model.trainable_variables, learning_rate, numbers)
+    return Stack(model, optimizer, learning_rate, numbers)
 
 
 @functools.lru_cache(maxsize=8)
@@ -313,7 +330,7 @@ class KerasTrainer(StackTrainer):
     def train_stack(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterStackedEpoch) -> None:
         if len(batches) == 0:
             return
-        steps, network, config = len(batches[0].rows), self.stack.network, self.configs[0]
+        steps, model, config = len(batches[0].rows), self.stack.model, self.configs[0]
 
         def who_left(epoch: int) -> np.ndarray:
             left = ~self.here
@@ -324,14 +341,14 @@ class KerasTrainer(StackTrainer):
             return left
 
         with precision(config.dtype):
-            if not network.compiled or network.steps_per_execution != steps:
-                network.compile(
+            if not model.compiled or model.steps_per_execution != steps:
+                model.compile(
                     optimizer=self.stack.optimizer,
                     loss=SumOverMembers(config),
                     steps_per_execution=steps,  # an epoch without a return to Python: three times faster
                     jit_compile=False,
                 )
-            network.fit(
+            model.fit(
                 pipeline(X, y, batches, *self.configs),
                 epochs=len(batches),
                 steps_per_epoch=steps,
@@ -343,13 +360,13 @@ class KerasTrainer(StackTrainer):
     def silence(self) -> None:
         """Overwrite those that have left with zeros: numbers that are not finite, or tiny, are slow to compute with."""
         here = self.here[:, None, None]
-        for variable in (*self.stack.network.weights, *self.stack.optimizer.variables[1:]):
+        for variable in (*self.stack.model.weights, *self.stack.optimizer.variables[1:]):
             variable.assign(np.where(here, variable.numpy(), 0).astype(variable.dtype))
 
     def stack_logits(self, X: np.ndarray) -> np.ndarray:
         dtype = self.configs[0].dtype
         with precision(dtype):
-            return self.stack.network.logits(tf.constant(X, dtype)).numpy()[self.here]
+            return self.stack.model.logits(tf.constant(X, dtype)).numpy()[self.here]
 
     def stack_weights(self) -> Weights:
         return tuple(
@@ -357,13 +374,13 @@ class KerasTrainer(StackTrainer):
                 key: variable.numpy()[self.here] if key == "W" else variable.numpy()[self.here, 0]
                 for key, variable in layer.items()
             }
-            for layer in self.stack.network.named()
+            for layer in self.stack.model.named()
         )
 
     def set_stack_weights(self, weights: Weights) -> None:
         if len(weights[0]["W"]) == len(self.here):
             self.here[:] = True
-        for layer, given in zip(self.stack.network.named(), weights, strict=True):
+        for layer, given in zip(self.stack.model.named(), weights, strict=True):
             for key, variable in layer.items():
                 value = variable.numpy().copy()
                 value[self.here] = given[key] if key == "W" else given[key][:, None]

@@ -143,10 +143,16 @@ class NumpyTrainer(StackTrainer):
         self._grad_W, self._grad_b = gradients[:depth], gradients[depth : 2 * depth]
         scales = zip(weights[2 * depth :], gradients[2 * depth :], strict=True)
         self._norms = [BatchNorm(config, gamma, grad_gamma) for gamma, grad_gamma in scales]
-        self._layers = [{"W": W, "b": b} for W, b in zip(self._W, self._b, strict=True)]  # with the contract's names
-        for k, norm in enumerate(self._norms):
-            rest = {"gamma": norm.gamma, "beta": self._b[k], "mean": norm.mean, "variance": norm.variance}
-            self._layers[k] = {"W": self._W[k], **rest}
+        self._owners: list[dict[str, np.ndarray]] = []  # with the contract's names
+        for k, (W, b) in enumerate(zip(self._W, self._b, strict=True)):
+            if k < len(self._norms):
+                norm = self._norms[k]
+                self._owners += [
+                    {"W": W},
+                    {"gamma": norm.gamma, "beta": b, "mean": norm.mean, "variance": norm.variance},
+                ]
+            else:
+                self._owners.append({"W": W, "b": b})
         self._buffers: dict[int, Buffers] = {}
 
     def _keep(self, kept: np.ndarray) -> None:
@@ -272,13 +278,13 @@ class NumpyTrainer(StackTrainer):
     def stack_weights(self) -> Weights:
         return tuple(
             {key: (value if key == "W" else value[..., 0]).copy() for key, value in layer.items()}
-            for layer in self._layers
+            for layer in self._owners
         )
 
     def set_stack_weights(self, weights: Weights) -> None:
         if len(weights[0]["W"]) != len(self._members):  # members that have left are back
             self._lay_out(np.arange(len(self._configs)))
-        for layer, given in zip(self._layers, weights, strict=True):
+        for layer, given in zip(self._owners, weights, strict=True):
             for key, value in layer.items():
                 value[...] = given[key] if key == "W" else given[key][..., None]
 

@@ -19,8 +19,9 @@ The native mode is in `backends/tensorflow/native.py`.
 
 import functools
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # `tf.keras`, used by the native optimizers, reads it at import
 
@@ -28,6 +29,7 @@ import numpy as np
 import tensorflow as tf
 
 from backends.tensorflow.native import NativeNetwork, quiet
+from harness import network
 from harness.contract import (
     OPTIMIZER_CONSTANTS,
     AfterStackedEpoch,
@@ -39,10 +41,9 @@ from harness.contract import (
     Weights,
     structure_of,
 )
-from harness.network import SELU_ALPHA, SELU_SCALE
 
 Activation = Callable[[tf.Tensor], tf.Tensor]
-Layers = Sequence[dict[str, tf.Variable]]
+Owned = dict[str, tf.Variable]
 Constants = dict[str, tf.Tensor]
 
 
@@ -79,43 +80,74 @@ def binary_cross_entropy(z: tf.Tensor, y: tf.Tensor):
     return losses, lambda upstream: (upstream * (sigmoid(z) - y), None)
 
 
-def activation_of(config: Config, name: str) -> Activation:
-    """A hidden layer's activation, or the output's; the derivative at a kink is the left one."""
-    return {
-        "identity": tf.identity,
-        "sigmoid": sigmoid,
-        "tanh": tf.nn.tanh,
-        "relu": tf.nn.relu,
-        # the slope of `tf.nn.leaky_relu` is a float32
-        "leaky_relu": lambda z: tf.where(z > 0, z, config.leaky_slope * z),
-        "elu": lambda z: elu(z, config.elu_alpha),
-        "selu": lambda z: elu(z, SELU_ALPHA, SELU_SCALE),
-        "softplus": tf.nn.softplus,
-    }[name]
+ACTIVATION: dict[type[network.Layer], Callable[[Any], Activation]] = {
+    network.Identity: lambda it: tf.identity,
+    network.Sigmoid: lambda it: sigmoid,
+    network.Tanh: lambda it: tf.nn.tanh,
+    network.ReLU: lambda it: tf.nn.relu,
+    # the slope of `tf.nn.leaky_relu` is a float32
+    network.LeakyReLU: lambda it: lambda z: tf.where(z > 0, z, it.slope * z),
+    network.ELU: lambda it: lambda z: elu(z, it.alpha),
+    network.SELU: lambda it: lambda z: elu(z, network.SELU_ALPHA, network.SELU_SCALE),
+    network.Softplus: lambda it: tf.nn.softplus,
+}
+"""A hidden layer's activation, or the output's; the derivative at a kink is the left one."""
 
 
-def forward(
-    config: Config,
-    layers: Layers,
-    X: tf.Tensor,
-    dropped: dict[int, tuple[tf.Tensor, tf.Tensor]] | None = None,
-    valid: tf.Tensor | None = None,
-) -> tf.Tensor:
+@dataclass(frozen=True)
+class Step:
+    """What a forward pass in training knows beside its inputs: the masks of dropout and `1 - rate`, and `valid`,
+    `(rows,)`, 0 where a row is padding, else 1."""
+
+    dropped: Iterator[tuple[tf.Tensor, tf.Tensor]]
+    valid: tf.Tensor
+
+
+def dense(it: network.Dense, owned: Owned, a: tf.Tensor, step: Step | None) -> tf.Tensor:
+    """`W a + b`."""
+    z = matmul(owned["W"], a)
+    return z + owned["b"] if it.use_bias else z
+
+
+def dropout(it: network.Dropout, owned: Owned, a: tf.Tensor, step: Step | None) -> tf.Tensor:
+    """`a * mask / (1 - rate)` in training; inputs that all members share, `(rows, n_in)`, become those of each."""
+    if step is None:
+        return a
+    mask, kept = next(step.dropped)
+    return (tf.transpose(a) if a.shape.rank == 2 else a) * tf.cast(mask, a.dtype) / kept
+
+
+def batch_norm(it: network.BatchNorm, owned: Owned, z: tf.Tensor, step: Step | None) -> tf.Tensor:
+    """`gamma * (z - mean) / sqrt(variance + epsilon) + beta`; in training the moments of the batch, which also move
+    the running ones."""
+    mean, variance = owned["mean"], owned["variance"]
+    if step is not None:
+        kept, valid, n = it.momentum, step.valid, tf.reduce_sum(step.valid)
+        mean = tf.reduce_sum(z * valid, axis=2, keepdims=True) / n
+        variance = tf.reduce_sum(tf.math.squared_difference(z, mean) * valid, axis=2, keepdims=True) / n
+        for running, value in ((owned["mean"], mean), (owned["variance"], variance)):
+            running.assign(kept * running + (1 - kept) * value)
+    return owned["gamma"] * ((z - mean) / tf.sqrt(variance + it.epsilon)) + owned["beta"]
+
+
+LAYER: dict[type[network.Layer], Callable[[Any, Owned, tf.Tensor, Step | None], tf.Tensor]] = {
+    network.Dense: dense,
+    network.Dropout: dropout,
+    network.BatchNorm: batch_norm,
+    **{kind: lambda it, owned, a, step, make=make: make(it)(a) for kind, make in ACTIVATION.items()},
+}
+
+
+def forward(config: Config, owners: Sequence[Owned], X: tf.Tensor, step: Step | None = None) -> tf.Tensor:
     """The logits `(members, rows, n_outputs)` of inputs `(rows, n_inputs)` that all members share.
 
-    In training with the masks and `1 - rate` of the layers that have dropout, and with `valid`, `(rows,)`, 0 where a
-    row is padding, else 1; in inference without both.
+    In inference without `step`.
     """
-    dropped = dropped or {}
-    activation = [*(activation_of(config, name) for name in config.activation), tf.identity]
+    weights = iter(owners)
     a = X
-    for k, layer in enumerate(layers):
-        if k in dropped:
-            mask, kept = dropped[k]
-            a = (tf.transpose(a) if k == 0 else a) * tf.cast(mask, a.dtype) / kept
-        z = matmul(layer["W"], a)
-        z = batch_norm(config, layer, z, valid) if "gamma" in layer else z + layer["b"]
-        a = activation[k](z)
+    for layer, before, _ in config.network.shapes():
+        owned = next(weights) if layer.parameters(before) else {}
+        a = LAYER[type(layer)](layer, owned, a, step)
     return tf.linalg.matrix_transpose(a)
 
 
@@ -128,19 +160,6 @@ def matmul(W: tf.Variable, a: tf.Tensor) -> tf.Tensor:
     return tf.reshape(z, [-1, n_out, tf.shape(a)[0]])
 
 
-def batch_norm(config: Config, layer: dict[str, tf.Variable], z: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
-    """`gamma * (z - mean) / sqrt(variance + epsilon) + beta`; in training the moments of the batch, which also move
-    the running ones."""
-    mean, variance = layer["mean"], layer["variance"]
-    if valid is not None:
-        kept, n = config.batch_norm_momentum, tf.reduce_sum(valid)
-        mean = tf.reduce_sum(z * valid, axis=2, keepdims=True) / n
-        variance = tf.reduce_sum(tf.math.squared_difference(z, mean) * valid, axis=2, keepdims=True) / n
-        for running, value in ((layer["mean"], mean), (layer["variance"], variance)):
-            running.assign(kept * running + (1 - kept) * value)
-    return layer["gamma"] * ((z - mean) / tf.sqrt(variance + config.batch_norm_epsilon)) + layer["beta"]
-
-
 def losses_of_rows(config: Config, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """The loss of each row, `(members, rows)`: the mean over its outputs."""
     if config.loss.name == "cross_entropy":
@@ -148,7 +167,7 @@ def losses_of_rows(config: Config, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
     if config.loss.name == "binary_cross_entropy":
         return tf.reduce_mean(binary_cross_entropy(logits, y), axis=2)
-    error = activation_of(config, config.output_activation)(logits) - y
+    error = ACTIVATION[type(config.loss.output)](config.loss.output)(logits) - y
     if config.loss.name == "mse":
         return tf.reduce_mean(tf.square(error), axis=2)
     size = tf.abs(error)
@@ -247,8 +266,9 @@ def numbers_of(configs: Sequence[Config]) -> dict[str, np.ndarray]:
     used = [name for name in names if config.value(name) is not None]
     numbers = {name: _of_members([member.value(name) for member in configs]) for name in used}
     numbers |= {f"1 - {name}": 1 - numbers[name] for name in ("beta_1", "beta_2", "rho") if name in numbers}
-    rates = {k: _of_members([member.dropout[k] for member in configs]) for k in config.dropout_layers}
-    return numbers | {f"1 - dropout[{k}]": 1 - rate for k, rate in rates.items()}
+    members = zip(*(member.network.dropouts for member in configs), strict=True)
+    rates = [_of_members([layer.rate for layer in same]) for same in members]
+    return numbers | {f"1 - dropout[{k}]": 1 - rate for k, rate in enumerate(rates)}
 
 
 def _of_members(values: Sequence[float]) -> np.ndarray:
@@ -271,14 +291,13 @@ def epoch_traced_once(config: Config):
     update, _ = UPDATES[config.optimizer.name]
 
     @tf.function(reduce_retracing=True)
-    def run_epoch(layers, slots, X, y, rows, valid, masks, by_step, constants):
-        variables = trained(layers)
+    def run_epoch(owners, slots, X, y, rows, valid, masks, by_step, constants):
+        variables = trained(owners)
         for step in tf.range(tf.shape(rows)[0]):
             c = constants | {name: values[step] for name, values in by_step.items()}
-            masked = zip(config.dropout_layers, masks, strict=True)
-            dropped = {k: (mask[step], c[f"1 - dropout[{k}]"]) for k, mask in masked}
+            dropped = [(mask[step], c[f"1 - dropout[{k}]"]) for k, mask in enumerate(masks)]
             with tf.GradientTape() as tape:
-                logits = forward(config, layers, tf.gather(X, rows[step]), dropped, valid[step])
+                logits = forward(config, owners, tf.gather(X, rows[step]), Step(iter(dropped), valid[step]))
                 losses = losses_of_rows(config, logits, tf.gather(y, rows[step]))
             weight = valid[step] / tf.reduce_sum(valid[step]) if config.reduction == "mean" else valid[step]
             gradients = tape.gradient(losses, [w for _, w in variables], tf.broadcast_to(weight, tf.shape(losses)))
@@ -290,9 +309,9 @@ def epoch_traced_once(config: Config):
     return run_epoch
 
 
-def trained(layers: Layers) -> list[tuple[str, tf.Variable]]:
+def trained(owners: Sequence[Owned]) -> list[tuple[str, tf.Variable]]:
     """The variables that have a gradient, and what they are: all but the running moments of batch normalisation."""
-    return [(key, value) for layer in layers for key, value in layer.items() if key not in ("mean", "variance")]
+    return [(key, value) for owned in owners for key, value in owned.items() if key not in ("mean", "variance")]
 
 
 def rows_last(key: str, value: np.ndarray) -> np.ndarray:
@@ -329,10 +348,10 @@ class TensorFlowTrainer(StackTrainer):
         self.structure = replace(structure_of(configs[0]), batch_size=0, epochs=0)  # which no trace depends on
         self.members = np.arange(len(configs))  # those that are still there
         self.numbers = numbers_of(configs)
-        self.layers = [{key: self._variable(rows_last(key, value)) for key, value in layer.items()} for layer in start]
+        self.owners = [{key: self._variable(rows_last(key, value)) for key, value in layer.items()} for layer in start]
         _, slots = UPDATES[self.structure.optimizer.name]
         first = {"G": _of_members([member.initial_accumulator for member in configs])}
-        zeros = [np.zeros_like(w) for _, w in trained(self.layers)]
+        zeros = [np.zeros_like(w) for _, w in trained(self.owners)]
         self.slots = [[self._variable(zero + first.get(slot, 0)) for slot in slots] for zero in zeros]
         self.t = 0  # steps taken
 
@@ -351,9 +370,9 @@ class TensorFlowTrainer(StackTrainer):
             valid = tf.constant(valid.astype(config.dtype))
             constants, by_step = rounded(self.numbers, config.dtype), rounded(self._by_step(epoch), config.dtype)
             masks = [tf.constant(mask[self.members].transpose(1, 0, 3, 2)) for mask in epoch.masks]
-            run_epoch(self.layers, self.slots, X, y, rows, valid, masks, by_step, constants)
+            run_epoch(self.owners, self.slots, X, y, rows, valid, masks, by_step, constants)
             self.t += len(epoch.rows)
-            self.layers[-1]["b"].numpy()  # an accelerator works on in the background: wait for the last update
+            self.owners[-1]["b"].numpy()  # an accelerator works on in the background: wait for the last update
             leaving = after_epoch(e + 1)
             if leaving.all():
                 return
@@ -371,17 +390,17 @@ class TensorFlowTrainer(StackTrainer):
         """Cut the other members out."""
         self.members = self.members[staying]
         self.numbers = {name: value[staying] for name, value in self.numbers.items()}
-        for variable in tf.nest.flatten([self.layers, self.slots]):
+        for variable in tf.nest.flatten([self.owners, self.slots]):
             variable.assign(tf.boolean_mask(variable, staying))
 
     def stack_logits(self, X: np.ndarray) -> np.ndarray:
-        return forward(self.structure, self.layers, tf.constant(X, self.structure.dtype)).numpy()
+        return forward(self.structure, self.owners, tf.constant(X, self.structure.dtype)).numpy()
 
     def stack_weights(self) -> Weights:
-        return tuple({key: of_contract(key, w.numpy()) for key, w in layer.items()} for layer in self.layers)
+        return tuple({key: of_contract(key, w.numpy()) for key, w in layer.items()} for layer in self.owners)
 
     def set_stack_weights(self, weights: Weights) -> None:
-        for layer, given in zip(self.layers, weights, strict=True):
+        for layer, given in zip(self.owners, weights, strict=True):
             for key, variable in layer.items():
                 variable.assign(rows_last(key, given[key].astype(self.structure.dtype)))
 

@@ -11,16 +11,17 @@ have a helper each below: dropout does not draw its masks, the running variance 
 what it is above 20. PyTorch's own idiom is `backends/torch/native.py`.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from backends.torch.native import ACTIVATION, NativeNetwork, own_tensor
+from backends.torch.native import NativeNetwork, own_tensor
 from backends.torch.optimizers import column, optimizer_of
+from harness import network
 from harness.contract import AfterStackedEpoch, Batches, Config, NativeFit, StackTrainer, Weights
 
 _ROWS = 512  # at once in inference, so that a wide stack stays within the cache
@@ -211,47 +212,54 @@ def centred(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return x, mean, x.detach().square().mean(dim=2, keepdim=True)
 
 
-def activation(config: Config, name: str) -> nn.Module:
-    """An activation with every constant handed over.
+# `Softplus` turns linear above its threshold, by default 20, where it is still 2e-9 away from that; from 37 on the two
+# are the same number. Much higher its `exp` would overflow.
+ACTIVATION: dict[type[network.Layer], Callable[[Any], nn.Module]] = {
+    network.Identity: lambda it: nn.Identity(),
+    network.Sigmoid: lambda it: nn.Sigmoid(),
+    network.Tanh: lambda it: nn.Tanh(),
+    network.ReLU: lambda it: nn.ReLU(),
+    network.LeakyReLU: lambda it: nn.LeakyReLU(it.slope),
+    network.ELU: lambda it: nn.ELU(it.alpha),
+    network.SELU: lambda it: nn.SELU(),
+    network.Softplus: lambda it: nn.Softplus(threshold=40),
+}
+"""Activation -> its module, with every constant handed over."""
 
-    `Softplus` turns linear above its threshold, by default 20, where it is still 2e-9 away from that; from 37 on the
-    two are the same number. Much higher its `exp` would overflow.
-    """
-    constants = {
-        "leaky_relu": {"negative_slope": config.leaky_slope},
-        "elu": {"alpha": config.elu_alpha},
-        "softplus": {"threshold": 40},
-    }
-    return ACTIVATION[name](**constants.get(name, {}))
+LAYER: dict[type[network.Layer], Callable[[Sequence[Any], network.Shape, torch.dtype], nn.Module]] = {
+    network.Dense: lambda same, shape, dtype: Linear(len(same), shape[-1], same[0].units, same[0].use_bias, dtype),
+    network.BatchNorm: lambda same, shape, dtype: BatchNorm(
+        len(same), shape[-1], same[0].momentum, same[0].epsilon, dtype
+    ),
+    network.Dropout: lambda same, shape, dtype: Dropout([layer.rate for layer in same], dtype),
+    **{kind: lambda same, shape, dtype, make=make: make(same[0]) for kind, make in ACTIVATION.items()},
+}
+"""Layer -> its module, from that layer of every member and the shape of a row before it."""
+
+
+def activation(layer: network.Activation) -> nn.Module:
+    """The module of an activation."""
+    return ACTIVATION[type(layer)](layer)
 
 
 def build(configs: Sequence[Config], dtype: torch.dtype) -> nn.Sequential:
-    """Linear layers with what stands between each two; the last gives the logits."""
-    config, members = configs[0], len(configs)
-    modules: list[nn.Module] = []
-    for k, (n_in, n_out) in enumerate(pairwise(config.layers)):
-        if k in config.dropout_layers:
-            modules.append(Dropout([each.dropout[k] for each in configs], dtype))
-        hidden = k < len(config.hidden)
-        normalised = hidden and config.batch_norm
-        modules.append(Linear(members, n_in, n_out, not normalised, dtype))
-        if normalised:
-            modules.append(BatchNorm(members, n_out, config.batch_norm_momentum, config.batch_norm_epsilon, dtype))
-        if hidden:
-            modules.append(activation(config, config.activation[k]))
-    return nn.Sequential(*modules)
+    """One module a layer; the last gives the logits."""
+    shapes = [before for _, before, _ in configs[0].network.shapes()]
+    members = zip(*(config.network.layers for config in configs), strict=True)
+    pairs = zip(members, shapes, strict=True)
+    return nn.Sequential(*(LAYER[type(same[0])](same, shape, dtype) for same, shape in pairs))
 
 
 def named_tensors(model: nn.Sequential) -> list[dict[str, torch.Tensor]]:
-    """The model's own tensors, layer by layer, under the contract's names."""
-    layers: list[dict[str, torch.Tensor]] = []
+    """The model's own tensors, owner by owner, under the contract's names."""
+    owners: list[dict[str, torch.Tensor]] = []
     for module in model:
         if isinstance(module, Linear):
-            layers.append({"W": module.weight} | ({"b": module.bias} if module.bias is not None else {}))
+            owners.append({"W": module.weight} | ({"b": module.bias} if module.bias is not None else {}))
         elif isinstance(module, BatchNorm):
             running = {"mean": module.running_mean, "variance": module.running_var}
-            layers[-1] |= {"gamma": module.weight, "beta": module.bias, **running}
-    return layers
+            owners.append({"gamma": module.weight, "beta": module.bias, **running})
+    return owners
 
 
 def outward(key: str, tensor: torch.Tensor) -> torch.Tensor:
@@ -273,7 +281,7 @@ def batch_loss(config: Config, logits: torch.Tensor, y: torch.Tensor) -> torch.T
     if config.loss.name == "binary_cross_entropy":
         loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
     else:
-        outputs = activation(config, config.output_activation)(logits)
+        outputs = activation(config.loss.output)(logits)
         if config.loss.name == "mse":
             loss = F.mse_loss(outputs, targets, reduction="sum")
         elif config.loss.name == "mae":

@@ -44,7 +44,7 @@ def output_error(config: Config, logits: torch.Tensor, y: torch.Tensor) -> torch
     if config.loss.name == "binary_cross_entropy":
         e = torch.sigmoid(logits).sub_(y)  # the loss cancels the derivative of the logistic unit
     else:
-        output = activation(config, config.output_activation)
+        output = activation(config.loss.output)
         o = output(logits)
         e = BACK[type(output)](output, error(config, o - y), logits, o)
     return e.div_(config.n_outputs * rows)

@@ -14,7 +14,8 @@ from harness.draws.batches import draw_batches
 from harness.draws.generators import generator
 from harness.draws.recipe import Recipe
 from harness.draws.starts import draw_start
-from harness.reference.trainer import Reference, sigmoid
+from harness.reference.activations import sigmoid
+from harness.reference.trainer import Reference
 from harness.training.floor import train_reference
 from harness.training.parity import deviation, largest, tolerance
 

@@ -2,8 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from scipy.special import ndtri  # type: ignore[import-untyped]
@@ -11,6 +10,7 @@ from scipy.special import ndtri  # type: ignore[import-untyped]
 from harness.contract import Config, Weights
 from harness.draws.generators import generator
 from harness.draws.recipe import Recipe
+from harness.network import Dense, Parameter
 
 # name -> standard deviation of one weight, from the layer's (n_in, n_out).
 # glorot: Glorot and Bengio, 2010. he: He et al., 2015. lecun: LeCun et al., 1998.
@@ -64,23 +64,22 @@ def draw_start(config: Config, recipe: Recipe, seed: int, repeat: int) -> Weight
     rng = generator(seed, "start", repeat)
     bias_rng = generator(seed, "biases", repeat)
     start = []
-    for k, (n_in, n_out) in enumerate(pairwise(config.layers)):
-        layer = {"W": _weights_of(recipe.init, n_in, n_out, rng.random((n_in, n_out)))}
-        if recipe.bias in ("as_weights", "torch_uniform"):
-            law = recipe.init if recipe.bias == "as_weights" else str(recipe.bias)
-            bias = _weights_of(law, n_in, n_out, bias_rng.random(n_out))
-        else:
-            bias = _biases_of(recipe.bias, n_out, bias_rng)
-        start.append({**layer, **rest_of_layer(config, k, bias)})
+    for layer, parameters in config.network.owners():
+        owned = initial(parameters)
+        if isinstance(layer, Dense):
+            n_in, n_out = parameters["W"].shape
+            owned["W"] = _weights_of(recipe.init, n_in, n_out, rng.random((n_in, n_out)))
+            bias = _biases_of(recipe, n_in, n_out, bias_rng)
+            if "b" in owned:  # drawn all the same, so that the layers behind begin as they would with it
+                owned["b"] = bias
+        start.append(owned)
     return tuple({key: value.astype(config.dtype) for key, value in layer.items()} for layer in start)
 
 
-def rest_of_layer(config: Config, k: int, bias: np.ndarray) -> dict[str, np.ndarray]:
-    """What layer `k` holds beside its matrix: `bias`, or what batch normalisation has in its place."""
-    if not (config.batch_norm and k < len(config.hidden)):
-        return {"b": bias}
-    ones, zeros = np.ones(len(bias)), np.zeros(len(bias))
-    return {"gamma": ones, "beta": zeros, "mean": zeros, "variance": ones}
+def initial(parameters: Mapping[str, Parameter]) -> dict[str, np.ndarray]:
+    """The arrays of a layer where each starts at a number: 0 in place of a law."""
+    numbers = {key: each.init if isinstance(each.init, float) else 0.0 for key, each in parameters.items()}
+    return {key: np.full(each.shape, numbers[key]) for key, each in parameters.items()}
 
 
 def _weights_of(init: str, n_in: int, n_out: int, u: np.ndarray) -> np.ndarray:
@@ -99,7 +98,10 @@ def _weights_of(init: str, n_in: int, n_out: int, u: np.ndarray) -> np.ndarray:
     return normal
 
 
-def _biases_of(bias: float | str, n_out: int, rng: np.random.Generator) -> np.ndarray:
+def _biases_of(recipe: Recipe, n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
+    bias = recipe.bias
+    if isinstance(bias, str) and bias in ("as_weights", "torch_uniform"):
+        return _weights_of(recipe.init if bias == "as_weights" else bias, n_in, n_out, rng.random(n_out))
     if isinstance(bias, str):
         return rng.normal(0.0, parse_law(bias)[1], n_out)
     return np.full(n_out, float(bias))

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from harness.contract import Config, Weights
-from harness.draws.starts import rest_of_layer
+from harness.draws.starts import initial
+from harness.network import Parameter
+from harness.network.weights import renumbered
 from harness.support.errors import RequestError
 from harness.support.npz import read_arrays
 
@@ -40,23 +42,16 @@ def read_start(name: str, config: Config, source: str) -> GivenStart:
         arrays = {key.removeprefix("start/"): value for key, value in arrays.items() if key.startswith("start/")}
     if not arrays:
         raise RequestError(f"{where}: holds no weights; expected arrays named 0/W, 0/b, 1/W, …")
+    arrays = renumbered(arrays)
     layers = []
-    for k, (n_in, n_out) in enumerate(zip(config.layers[:-1], config.layers[1:], strict=True)):
-        shapes = {"W": (n_in, n_out)} | {
-            key: value.shape for key, value in rest_of_layer(config, k, np.zeros(n_out)).items()
-        }
-        layer = rest_of_layer(config, k, np.zeros(n_out))
-        layer |= {key: arrays.pop(f"{k}/{key}") for key in shapes if f"{k}/{key}" in arrays}
-        for key, shape in shapes.items():
-            if key not in layer:
-                raise RequestError(f"{where}: has no array {k}/{key}; expected shape {shape}")
-            value = layer[key]
-            if value.dtype.kind not in "fiu" or value.shape != shape:
-                raise RequestError(f"{where}: {k}/{key} has shape {value.shape}, expected numbers of shape {shape}")
-            if not np.isfinite(value).all() or (key == "variance" and (value < 0).any()):
-                allowed = "finite numbers" + (" of at least 0" if key == "variance" else "")
-                raise RequestError(f"{where}: {k}/{key} must hold {allowed}")
-        layers.append({key: layer[key].astype(np.float64) for key in shapes})
+    for k, (_, parameters) in enumerate(config.network.owners()):
+        layer = initial(parameters)
+        for key, parameter in parameters.items():
+            if f"{k}/{key}" in arrays:
+                layer[key] = _checked(arrays.pop(f"{k}/{key}"), key, parameter, f"{where}: {k}/{key}")
+            elif parameter.init == "weights":
+                raise RequestError(f"{where}: has no array {k}/{key}; expected shape {parameter.shape}")
+        layers.append(layer)
     if arrays:
         normalised = "with" if config.batch_norm else "without"
         raise RequestError(
@@ -65,3 +60,12 @@ def read_start(name: str, config: Config, source: str) -> GivenStart:
         )
     digest = hashlib.sha256(b"".join(value.tobytes() for layer in layers for value in layer.values())).hexdigest()
     return GivenStart(tuple(layers), f"file:{digest}")
+
+
+def _checked(value: np.ndarray, key: str, parameter: Parameter, where: str) -> np.ndarray:
+    if value.dtype.kind not in "fiu" or value.shape != parameter.shape:
+        raise RequestError(f"{where} has shape {value.shape}, expected numbers of shape {parameter.shape}")
+    if not np.isfinite(value).all() or (key == "variance" and (value < 0).any()):
+        allowed = "finite numbers" + (" of at least 0" if key == "variance" else "")
+        raise RequestError(f"{where} must hold {allowed}")
+    return value.astype(np.float64)

@@ -6,7 +6,7 @@ from harness.contract import Config, Weights
 from harness.conventions.translation import config_under
 from harness.data.prepared import Dataset, Prepared, fit_scale
 from harness.planning.plan import Trial
-from harness.reference.trainer import forward
+from harness.reference.layers import forward, hidden_units, passes
 from harness.registry import row_of
 from harness.support.errors import RequestError
 
@@ -62,9 +62,10 @@ def plane(trial: Trial, dataset: Dataset, weights: Weights, logits: np.ndarray) 
     some = (slice(None, None, _EVERY),) * len(lines)
     inputs = grid_inputs(trial, dataset, prepared).reshape(*shape, -1)[some]
     with np.errstate(all="ignore"):
-        layers = forward(_own_config(trial, len(prepared.train.y)), weights, inputs.reshape(-1, len(lines)))[:-1]
-    for k, layer in enumerate(layers):
-        units = layer.a[:, :_MOST_UNITS].astype(np.float32)
+        layers = passes(_own_config(trial, len(prepared.train.y)).network, weights)
+        hidden = hidden_units(layers, forward(layers, inputs.reshape(-1, len(lines))))
+    for k, a in enumerate(hidden):
+        units = a[:, :_MOST_UNITS].astype(np.float32)
         arrays[f"hidden/{k}"] = units.reshape(*inputs.shape[:-1], units.shape[1])
     return {**arrays, **_points(dataset, prepared), **_target_scale(trial, dataset, prepared)}
 

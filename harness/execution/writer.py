@@ -11,9 +11,10 @@ from sqlalchemy.exc import OperationalError
 from harness import registry
 from harness.data.prepared import Dataset, Datasets
 from harness.execution.surface import plane
+from harness.network.weights import flatten
 from harness.planning.plan import Trial
 from harness.storage.database import StoreError
-from harness.storage.store import METRICS, Store, flatten, pack
+from harness.storage.store import METRICS, Store, pack
 from harness.support.environment import harness_version, machine, numpy_version
 from harness.support.errors import describe
 from harness.training.checkpoints import Path, flat, parity_arrays, read_checkpoints

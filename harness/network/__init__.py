@@ -1,11 +1,47 @@
 """The vocabulary: layers, activations, losses, optimizers, penalties. What each of them is stands here alone."""
 
-from harness.network.activations import ACTIVATIONS, SELU_ALPHA, SELU_SCALE, Activation
+from harness.network.activations import (
+    ACTIVATIONS,
+    ELU,
+    SELU,
+    SELU_ALPHA,
+    SELU_SCALE,
+    Activation,
+    Heaviside,
+    Identity,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from harness.network.keys import CONSTANTS, DEFAULTS, ENTRIES
 from harness.network.layers import BatchNorm, Dense, Dropout, Layer, Parameter, Shape
-from harness.network.losses import LOSSES, OUTPUTS, Loss
+from harness.network.losses import (
+    LOSSES,
+    MAE,
+    MSE,
+    OUTPUTS,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Huber,
+    Loss,
+    PerceptronLoss,
+)
 from harness.network.network import Network, dense_layers
-from harness.network.optimizers import OPTIMIZERS, Optimizer
+from harness.network.optimizers import (
+    OPTIMIZERS,
+    SGD,
+    Adagrad,
+    AdagradMomentum,
+    Adam,
+    Momentum,
+    Nesterov,
+    Optimizer,
+    Perceptron,
+    RMSprop,
+)
 from harness.network.penalties import CLIPPINGS, NO_PENALTY, ClipNorm, Clipping, ClipValue, Penalty
 from harness.network.vocabulary import Constant, Entry
 
@@ -14,28 +50,52 @@ __all__ = [
     "CLIPPINGS",
     "CONSTANTS",
     "DEFAULTS",
+    "ELU",
     "ENTRIES",
     "LOSSES",
+    "MAE",
+    "MSE",
     "NO_PENALTY",
     "OPTIMIZERS",
     "OUTPUTS",
+    "SELU",
     "SELU_ALPHA",
     "SELU_SCALE",
+    "SGD",
     "Activation",
+    "Adagrad",
+    "AdagradMomentum",
+    "Adam",
     "BatchNorm",
+    "BinaryCrossEntropy",
     "ClipNorm",
     "ClipValue",
     "Clipping",
     "Constant",
+    "CrossEntropy",
     "Dense",
     "Dropout",
     "Entry",
+    "Heaviside",
+    "Huber",
+    "Identity",
     "Layer",
+    "LeakyReLU",
     "Loss",
+    "Momentum",
+    "Nesterov",
     "Network",
     "Optimizer",
     "Parameter",
     "Penalty",
+    "Perceptron",
+    "PerceptronLoss",
+    "RMSprop",
+    "ReLU",
     "Shape",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
     "dense_layers",
 ]

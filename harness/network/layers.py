@@ -10,9 +10,13 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """An array that a layer owns: its shape, whether penalties count it, and whether it is trained."""
+    """An array that a layer owns: its shape, its start, whether penalties count it, and whether it is trained.
+
+    `init` is a number, or "weights" or "biases": the law that the experiment has for these.
+    """
 
     shape: Shape
+    init: float | str = 0.0
     penalised: bool = False
     trainable: bool = True
 
@@ -45,8 +49,8 @@ class Dense(Layer):
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         """`W`, which penalties count, and `b`."""
-        owned = {"W": Parameter((shape[-1], self.units), penalised=True)}
-        return owned | ({"b": Parameter((self.units,))} if self.use_bias else {})
+        owned = {"W": Parameter((shape[-1], self.units), "weights", penalised=True)}
+        return owned | ({"b": Parameter((self.units,), "biases")} if self.use_bias else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,12 @@ class BatchNorm(Layer):
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         """`gamma` and `beta`, and the running `mean` and `variance`, which are not trained."""
-        trained, running = Parameter(shape), Parameter(shape, trainable=False)
-        return {"gamma": trained, "beta": trained, "mean": running, "variance": running}
+        return {
+            "gamma": Parameter(shape, 1.0),
+            "beta": Parameter(shape),
+            "mean": Parameter(shape, trainable=False),
+            "variance": Parameter(shape, 1.0, trainable=False),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from harness.network.activations import Activation
-from harness.network.layers import BatchNorm, Dense, Dropout, Layer, Shape
+from harness.network.layers import BatchNorm, Dense, Dropout, Layer, Parameter, Shape
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,17 @@ class Network:
         for layer in self.layers:
             before, shape = shape, layer.output_shape(shape)
             yield layer, before, shape
+
+    def owners(self) -> Iterator[tuple[Layer, dict[str, Parameter]]]:
+        """Each layer that owns any array, with these: the order of the weights."""
+        for layer, before, _ in self.shapes():
+            if parameters := layer.parameters(before):
+                yield layer, parameters
+
+    @property
+    def dropouts(self) -> tuple[Dropout, ...]:
+        """The layers that drop units, in the order of `Epoch.masks`."""
+        return tuple(layer for layer in self.layers if isinstance(layer, Dropout))
 
     @property
     def n_outputs(self) -> int:

@@ -14,8 +14,8 @@ from harness.execution.sweeper import outcome_of
 from harness.experiment.datasets import load_datasets
 from harness.experiment.file import Cell, Experiment
 from harness.network import DEFAULTS
+from harness.network.weights import flatten
 from harness.planning.plan import Trial, plan
-from harness.storage.store import flatten
 from harness.support.errors import RequestError
 
 

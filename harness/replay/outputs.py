@@ -3,13 +3,12 @@
 Logits are `(members, n, n_outputs)`; targets `(members, n)` for the task "multiclass", else of the logits' shape.
 """
 
-from typing import Any
-
 import numpy as np
 
 from harness.contract import Config
 from harness.conventions.table import DENOMINATOR, LOG_OF_P, NAN_FIRST, UNSHIFTED, Row
-from harness.reference.trainer import ACTIVATION
+from harness.network.losses import BinaryCrossEntropy
+from harness.reference.losses import entry_error, output
 
 TINY = 1e-9
 """What a course code adds to a denominator, and to what it takes a logarithm of."""
@@ -50,25 +49,13 @@ def softmax_error(form: str, logits: np.ndarray, y: np.ndarray) -> tuple[np.ndar
     return o * (h - (o * h).sum(axis=2, keepdims=True)), losses
 
 
-def error_of(
-    config: Config, form: str, logits: np.ndarray, y: np.ndarray, constants: Any
-) -> tuple[np.ndarray, np.ndarray]:
+def error_of(config: Config, form: str, logits: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same for all other losses: the derivative of each entry's loss by its logit, and that loss."""
-    if config.loss.name == "binary_cross_entropy" and form == LOG_OF_P:
+    if isinstance(config.loss, BinaryCrossEntropy) and form == LOG_OF_P:
         p, slope = _logistic(logits)
         return slope * ((1 - y) / (1 - p + TINY) - y / (p + TINY)), _log_loss(p, y)
-    o = ACTIVATION[config.output_activation][0](logits, constants)
-    e: np.ndarray = o - y
-    each = loss_of(config, logits, e, y)
-    if config.loss.name == "mse":
-        e = 2 * e
-    elif config.loss.name == "mae":
-        e = np.sign(e)
-    elif config.loss.name == "huber":
-        e = np.clip(e, -config.huber_delta, config.huber_delta)
-    if config.task == "regression":
-        e *= ACTIVATION[config.output_activation][1](o, constants)
-    return e, each
+    o = output(config, logits)
+    return entry_error(config.loss, o, y), loss_of(config, logits, o - y, y)
 
 
 def loss_of(config: Config, logits: np.ndarray, e: np.ndarray, y: np.ndarray) -> np.ndarray:

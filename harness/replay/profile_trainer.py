@@ -9,7 +9,7 @@ from harness.conventions.profile import native_only
 from harness.conventions.table import NAN_FIRST
 from harness.draws.recipe import Recipe
 from harness.draws.sources import DRAWS
-from harness.reference.trainer import forward
+from harness.reference.trainer import logits_of
 from harness.registry import PROFILES
 from harness.replay.outputs import answered
 from harness.replay.stack import replay
@@ -62,7 +62,7 @@ class ProfileTrainer(Trainer):
 
     def logits(self, X: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
-            return forward(self.config, self._weights, X.astype(self.config.dtype))[-1].a
+            return logits_of(self.config.network, self._weights, X.astype(self.config.dtype))
 
     def weights(self) -> Weights:
         return tuple({key: value.copy() for key, value in layer.items()} for layer in self._weights)

@@ -10,7 +10,8 @@ from harness.contract import Config, Weights
 from harness.conventions.table import NAN_FIRST, Row
 from harness.data.prepared import Datasets, Part, Prepared
 from harness.planning.plan import Trial
-from harness.reference.trainer import forward, output
+from harness.reference.losses import output
+from harness.reference.trainer import logits_of
 from harness.replay.outputs import answered
 from harness.replay.stack import replay
 from harness.replay.training import Member, member_of
@@ -67,7 +68,7 @@ def _scores(member: Member, weights: Weights, prepared: Prepared) -> Scores:
 
 def _logits(config: Config, weights: Weights, part: Part) -> np.ndarray:
     with np.errstate(all="ignore"):
-        return forward(config, weights, part.X.astype(config.dtype))[-1].a
+        return logits_of(config.network, weights, part.X.astype(config.dtype))
 
 
 def _printed(member: Member, weights: Weights, prepared: Prepared) -> tuple[float, float]:

@@ -9,14 +9,29 @@ formula of each convention's values stands in `harness/conventions/table.py`.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from harness.contract import Weights
 from harness.conventions.table import Row
-from harness.reference.trainer import ACTIVATION, Masks, clipped
+from harness.network import Dense, Network
+from harness.network.activations import Activation, Softplus
+from harness.reference.activations import activate, derivative
+from harness.reference.layers import (
+    PASSES,
+    ActivationPass,
+    DensePass,
+    Masks,
+    Owned,
+    Pass,
+    back_propagate,
+    forward,
+    hidden_units,
+    passes,
+)
+from harness.reference.losses import output
+from harness.reference.trainer import clip
 from harness.replay.optimizers import SGD, Optimizer
 from harness.replay.outputs import error_of, loss_of, loss_of_answers, softmax_error
 from harness.replay.training import Member, constant, numbers, through_float32
@@ -93,12 +108,42 @@ def _structure(member: Member) -> tuple[Any, ...]:
     config = member.config
     return (
         structure_of(member.row),
-        (config.layers, config.activation, config.task, config.loss.name, config.output_activation, config.dtype),
-        ("sgd" if config.optimizer.name in SGD else config.optimizer.name, config.huber_delta),
-        (config.dropout, config.batch_norm, config.batch_norm_momentum, config.batch_norm_epsilon),
-        (config.clip_norm, config.clip_value),
+        (config.network.input_shape, *(type(e) if isinstance(e, Activation) else e for e in config.network.layers)),
+        (config.task, config.loss, config.dtype, config.clipping),
+        "sgd" if config.optimizer.name in SGD else config.optimizer.name,
         (len(member.batches), member.batches[0].rows.shape if len(member.batches) else (), member.X.shape),
     )
+
+
+class _DenseUnderRow(DensePass):
+    """`a W + unit b`, with the gradient of `a W + b`."""
+
+    def __init__(self, layer: Dense, owned: Owned, unit: np.ndarray) -> None:
+        super().__init__(layer, owned)
+        self.unit = unit
+
+    def forward(self, a: np.ndarray, training: bool) -> np.ndarray:
+        self.inputs = a
+        z: np.ndarray = a @ self.owned["W"]
+        return z + self.unit * self.owned["b"][:, None] if self.layer.use_bias else z
+
+
+class _SoftplusWithThreshold(ActivationPass):
+    """`z` itself where it is above the threshold."""
+
+    def __init__(self, layer: Softplus, owned: Owned, threshold: float) -> None:
+        super().__init__(layer, owned)
+        self.threshold = threshold
+
+    def forward(self, a: np.ndarray, training: bool) -> np.ndarray:
+        self.linear = a > self.threshold
+        self.a = np.where(self.linear, a, activate(self.layer, a))
+        return self.a
+
+    def back(self, delta: np.ndarray) -> np.ndarray:
+        slope = derivative(self.layer, self.a)
+        result: np.ndarray = delta * np.where(self.linear, 1, slope).astype(slope.dtype)
+        return result
 
 
 @dataclass(frozen=True)
@@ -128,12 +173,27 @@ class Stack:
         self.penalty = np.zeros(len(members))  # of the last step, where it is logged or decides when to stop
         self.logged: list[np.ndarray] = []
         self.stopping = _Stopping(len(members)) if self.row.stop == "tolerance" else None
-        self.constants = SimpleNamespace(
-            leaky_slope=constant(self.members, "leaky_slope").astype(self.dtype)[:, None, None],
-            elu_alpha=self._numbers(lambda member: member.config.elu_alpha)[:, None, None],
-        )
         self.l2 = self._penalties()
-        self.unit = self._numbers(lambda member: member.row.bias_unit)[:, None, None]
+        self.passes = self._passes()
+        self.owners = [layer for layer in self.passes if layer.owned]
+
+    def _passes(self) -> list[Pass]:
+        """The reference's layers on the weights of all members, as the row has them."""
+        kinds: dict[Any, Any] = dict(PASSES)
+        kinds[Dense] = partial(_DenseUnderRow, unit=self._numbers(lambda member: member.row.bias_unit)[:, None, None])
+        if self.row.softplus_threshold is not None:
+            kinds[Softplus] = partial(_SoftplusWithThreshold, threshold=self.row.softplus_threshold)
+        network = self.config.network
+        layers = [self._with_numbers(each) if isinstance(each, Activation) else each for each in network.layers]
+        made = passes(Network(network.input_shape, tuple(layers)), tuple(self.layers), kinds)
+        for layer, grads in zip((each for each in made if each.owned), self.grads, strict=True):
+            layer.grads = {key: grads[key] for key in layer.grads}
+        return made
+
+    def _with_numbers(self, activation: Activation) -> Activation:
+        """The activation with the constants of all members, `(members, 1, 1)`."""
+        numbers = {each.key: constant(self.members, each.key) for each in activation.constants()}
+        return activation.with_numbers({key: n.astype(self.dtype)[:, None, None] for key, n in numbers.items()})
 
     def begin_epoch(self) -> None:
         """To be called before the first step of every epoch."""
@@ -208,31 +268,23 @@ class Stack:
             if self.stopping is not None and self.stopping((seen + penalty) / n, self.P, e + 1):
                 return
 
-    def step(self, X: np.ndarray, y: np.ndarray, learning_rate: np.ndarray, masks: Masks = ()) -> list[SimpleNamespace]:
+    def step(self, X: np.ndarray, y: np.ndarray, learning_rate: np.ndarray, masks: Masks = ()) -> list[np.ndarray]:
         """One step on a batch a member: `X` is `(members, n, n_inputs)`, `learning_rate` `(members,)`.
 
-        Gives what every layer computed on the way, see `forward`.
+        Gives the hidden units of each layer and the logits that it computed on the way.
         """
         rate = through_float32(self.members, "learning_rate", learning_rate).astype(self.dtype)[:, None]
-
-        def update(k: int) -> np.ndarray:
-            if k in self.updates:
-                self._lower(self.updates[k], rate, y.shape[1])
-            return self.layers[k]["W"]
-
+        n = y.shape[1]
         with np.errstate(all="ignore"):  # a training that diverges is a result, not a warning
-            passed = self.forward(X, masks)
+            outputs = self.forward(X, masks)
             if self.row.update_order == "during":
-                self.back_propagate(passed, y, masks, update)
+                self.back_propagate(outputs[-1], y, lambda k: self._lower(self.updates[k], rate, n))
             else:
-                self.back_propagate(passed, y, masks)
-                update(0)
-            for layer, seen in zip(self.layers, passed, strict=True):
-                if seen.statistics is not None:
-                    kept = self.config.batch_norm_momentum
-                    for key, value in zip(("mean", "variance"), seen.statistics, strict=True):
-                        layer[key][...] = kept * layer[key] + (1 - kept) * value
-        return passed
+                self.back_propagate(outputs[-1], y)
+                self._lower(self.updates[0], rate, n)
+            for layer in self.owners:
+                layer.end_step()
+        return outputs
 
     def _lower(self, update: _Update, rate: np.ndarray, n: int) -> None:
         """Take a step down the gradients of some layers, which were those of a batch of n rows."""
@@ -247,11 +299,10 @@ class Stack:
         X = np.stack([member.X.take(r, axis=0) for member, r in zip(self.members, rows, strict=True)])
         y = np.stack([member.y.take(r, axis=0) for member, r in zip(self.members, rows, strict=True)])
         with np.errstate(all="ignore"):
-            logits = self.forward(X)[-1].a
+            logits = self.forward(X)[-1]
             if self.config.loss.name in ("cross_entropy", "binary_cross_entropy"):
                 return loss_of_answers(self.config, self.row.probabilities, logits, y)
-            o = ACTIVATION[self.config.output_activation][0](logits, self.constants)  # type: ignore[arg-type]
-            self._note(loss_of(self.config, logits, o - y, y))
+            self._note(loss_of(self.config, logits, output(self.config, logits) - y, y))
         return self.losses
 
     def _penalised(self, n: int, layers: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -263,38 +314,10 @@ class Stack:
                 shaped = (factor / np.where(divided, n, 1)).astype(self.dtype).reshape(-1, *[1] * (layer[key].ndim - 1))
                 yield grads[key], layer[key], shaped
 
-    def forward(self, X: np.ndarray, masks: Masks = ()) -> list[SimpleNamespace]:
-        """All layers in training: `inputs` after dropout, `a` (in the last layer the logits), batch statistics."""
-        config = self.config
-        kept = dict(zip(config.dropout_layers, masks, strict=True))
-        layers: list[SimpleNamespace] = []
-        a = X
-        for k, weight in enumerate(self.layers):
-            inputs = a * kept[k] / (1 - config.dropout[k]) if k in kept else a
-            layer = SimpleNamespace(inputs=inputs, a=inputs @ weight["W"], normalised=None, statistics=None)
-            if "gamma" in weight:
-                mean, variance = layer.statistics = layer.a.mean(axis=1), layer.a.var(axis=1)
-                scale = np.sqrt(variance + config.batch_norm_epsilon)
-                layer.normalised = (layer.a - mean[:, None]) / scale[:, None]
-                layer.a = weight["gamma"][:, None] * layer.normalised + weight["beta"][:, None]
-            else:
-                layer.a = layer.a + self.unit * weight["b"][:, None]
-            layer.z = layer.a
-            if k < len(config.hidden):
-                a = layer.a = self._activate(config.activation[k], layer.a)
-            layers.append(layer)
-        return layers
-
-    def _activate(self, name: str, z: np.ndarray) -> np.ndarray:
-        a = ACTIVATION[name][0](z, self.constants)  # type: ignore[arg-type]
-        threshold = self.row.softplus_threshold
-        return np.where(z > threshold, z, a) if name == "softplus" and threshold is not None else a
-
-    def _derivative(self, name: str, layer: SimpleNamespace) -> np.ndarray:
-        d = ACTIVATION[name][1](layer.a, self.constants)  # type: ignore[arg-type]
-        threshold = self.row.softplus_threshold
-        linear = name == "softplus" and threshold is not None
-        return np.where(layer.z > threshold, 1, d).astype(d.dtype) if linear else d
+    def forward(self, X: np.ndarray, masks: Masks = ()) -> list[np.ndarray]:
+        """The hidden units of each layer in training, and the logits, each `(members, n, units)`."""
+        outputs = forward(self.passes, X, masks)
+        return [*hidden_units(self.passes, outputs), outputs[-1]]
 
     def _output_error(self, logits: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The derivative of each row's loss by its logits, `(members, n, n_outputs)`; and notes the loss."""
@@ -302,7 +325,7 @@ class Stack:
         if self.config.loss.name == "cross_entropy":
             error, self.losses = softmax_error(form, logits, y)
             return error
-        error, each = error_of(self.config, form, logits, y, self.constants)
+        error, each = error_of(self.config, form, logits, y)
         self._note(each)
         divisors = {"mean": self.config.n_outputs, "sum": 1, "half sum": 2}
         error /= self._numbers(lambda member: divisors[member.row.outputs])[:, None, None]
@@ -314,74 +337,48 @@ class Stack:
         factor = numbers(self.members, lambda member: factors[member.row.outputs])
         self.losses = each.astype(np.float64).mean(axis=(1, 2)) * factor
 
-    def back_propagate(
-        self,
-        layers: list[SimpleNamespace],
-        y: np.ndarray,
-        masks: Masks = (),
-        through: Callable[[int], np.ndarray] | None = None,
-    ) -> None:
+    def back_propagate(self, logits: np.ndarray, y: np.ndarray, filled: Callable[[int], None] | None = None) -> None:
         """Fill the gradients, penalties included, and note the loss that they are the gradient of.
 
-        `through` is called with each layer, the last one first, when its gradients are there, and gives the matrix that
-        the error goes back through; without it that is the one that the layer has.
+        `filled` is called with the number of each owner of weights, the last one first, when its gradients are there,
+        before the error goes back through it.
         """
-        config, n = self.config, y.shape[1]
+        n = y.shape[1]
         self.penalty = np.zeros(len(self.members))
-        kept = dict(zip(config.dropout_layers, masks, strict=True))
-        delta = self._output_error(layers[-1].a, y)
+        delta = self._output_error(logits, y)
         divisors = {"mean": n, "sum": 1, "mean of n + 1": n + 1}
         delta = delta / self._numbers(lambda member: divisors[member.row.reduction])[:, None, None]
-        for k in reversed(range(len(self.layers))):
-            weight, layer, grad = self.layers[k], layers[k], self.grads[k]
-            if layer.normalised is not None:
-                grad["gamma"][...], grad["beta"][...] = (delta * layer.normalised).sum(axis=1), delta.sum(axis=1)
-                delta = delta * weight["gamma"][:, None]
-                mean = (delta * layer.normalised).mean(axis=1)[:, None]
-                spread = delta.mean(axis=1)[:, None] + layer.normalised * mean
-                delta = (delta - spread) / np.sqrt(layer.statistics[1] + config.batch_norm_epsilon)[:, None]
-            else:
-                grad["b"][...] = delta.sum(axis=1)
-            W = weight["W"]
-            np.matmul(layer.inputs.transpose(0, 2, 1), delta, out=grad["W"])
-            if through is not None:
-                self._complete(n, (k,))
-                W = through(k)
-            if k > 0:
-                delta = delta @ W.transpose(0, 2, 1)
-                if k in kept:
-                    delta = delta * kept[k] / (1 - config.dropout[k])
-                delta = delta * self._derivative(config.activation[k - 1], layers[k - 1])
-        if through is None:
-            self._complete(n, range(len(self.layers)))
+        if filled is None:
+            back_propagate(self.passes, delta)
+            self._complete(n, range(len(self.owners)))
+            return
+
+        def one(layer: Pass) -> None:
+            k = self.owners.index(layer)
+            self._complete(n, (k,))
+            filled(k)
+
+        back_propagate(self.passes, delta, one)
 
     def _complete(self, n: int, layers: Sequence[int]) -> None:
         """Add the penalties to the gradients of some layers, and bound them; L2 behind that where the row has it so."""
         self._penalise(n, layers)
-        if self.config.clip_norm is not None or self.config.clip_value is not None:
-            self._clip(layers)
+        if self.config.clipping is not None:
+            for i in range(len(self.members)):  # each member's gradient, over all tensors of the layers together
+                clip(self.config.clipping, [{key: g[i] for key, g in self.owners[k].grads.items()} for k in layers])
         if self.row.l2_form == "after clipping":
             self._add_l2(n, layers)
-
-    def _clip(self, layers: Sequence[int]) -> None:
-        """Bound each member's gradient, over all tensors of the layers together."""
-        for i in range(len(self.members)):
-            # the matrix last, as in the reference: the norm's bits depend on the order of its terms
-            order: tuple[str, ...] = ("gamma", "beta", "b", "W")
-            trained = [{key: self.grads[k][key] for key in order if key in self.grads[k]} for k in layers]
-            bounded = clipped(self.config, tuple({key: g[i] for key, g in layer.items()} for layer in trained))
-            for layer, new in zip(trained, bounded, strict=True):
-                for key, g in new.items():
-                    layer[key][i] = g
 
     def _penalise(self, n: int, layers: Sequence[int]) -> None:
         """Add L2, where it is coupled, and L1 to the gradients that are clipped, and note the penalty of L2."""
         if self.row.l2_form == "coupled":
             self._add_l2(n, layers)
-        l1 = self._numbers(lambda member: member.config.l1)
+        l1 = self._numbers(lambda member: member.config.penalty.l1)
         if l1.any():
-            for k in layers:
-                self.grads[k]["W"] += l1[:, None, None] * np.sign(self.layers[k]["W"])
+            for layer in (self.owners[k] for k in layers):
+                for key in layer.penalised:
+                    w = layer.owned[key]
+                    layer.grads[key] += l1.reshape(-1, *[1] * (w.ndim - 1)) * np.sign(w)
 
     def _add_l2(self, n: int, layers: Sequence[int]) -> None:
         for g, w, factor in self._penalised(n, layers):

@@ -1,4 +1,4 @@
-"""Arrays as bytes, the payloads of artefacts, and weights as named arrays."""
+"""Arrays as bytes: the payloads of artefacts."""
 
 import ast
 import io
@@ -10,8 +10,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-
-from harness.contract import Weights
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _LOCAL_HEADER = struct.Struct("<26xHH")  # of a member of a ZIP file: the lengths of its name and of what follows it
@@ -64,17 +62,3 @@ def _described(header: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
     if dtype.hasobject:
         raise ValueError("pickled arrays are not read")
     return dtype, bool(told["fortran_order"]), tuple(told["shape"])
-
-
-def flatten(weights: Weights, prefix: str = "") -> dict[str, np.ndarray]:
-    """Weights as `{"0/W": …, "0/b": …}`, the layout of every NPZ that we write."""
-    return {f"{prefix}{k}/{key}": value for k, layer in enumerate(weights) for key, value in layer.items()}
-
-
-def unflatten(arrays: Mapping[str, np.ndarray]) -> Weights:
-    """The weights that `flatten` flattened."""
-    layers: dict[int, dict[str, np.ndarray]] = {}
-    for name, value in arrays.items():
-        k, key = name.split("/")
-        layers.setdefault(int(k), {})[key] = value
-    return tuple(layers[k] for k in sorted(layers))

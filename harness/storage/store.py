@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import Connection, Select, Text, delete, exists, func, insert, select, type_coerce
 
-from harness.storage.arrays import flatten, pack, unflatten, unpack
+from harness.network.weights import unflatten
+from harness.storage.arrays import pack, unpack
 from harness.storage.database import shown, store_url
 from harness.storage.opening import DEFAULT_STORE, open_database
 from harness.storage.schema import artefacts, experiments, from_json, planned, references, trials
@@ -20,7 +21,7 @@ from harness.storage.staleness import MADE_BY, Made
 from harness.support.errors import RequestError, short
 from harness.training import metrics
 
-__all__ = ["DEFAULT_STORE", "METRICS", "Store", "flatten", "pack", "shown", "store_url", "unflatten", "unpack"]
+__all__ = ["DEFAULT_STORE", "METRICS", "Store", "pack", "shown", "store_url", "unpack"]
 
 METRICS = tuple(f"{part}_{metric}" for metric in metrics.METRICS for part in ("train", "validation", "test"))
 """The metrics of a row, in the order of their columns."""

@@ -113,8 +113,8 @@ def watched(member: Member, steps: int, name: str) -> Recording:
             break
         noted["rows"].append(chosen)
         noted["epoch"].append(e)
-        noted["hidden"].append([layer.a[0] for layer in layers[:-1]])
-        noted["logits"].append(layers[-1].a[0])
+        noted["hidden"].append([a[0] for a in layers[:-1]])
+        noted["logits"].append(layers[-1][0])
         noted["loss"].append(float(minimised(config, member.row, stack.losses, len(chosen))[0]))
         noted["gradients"].append(tuple({key: g[0].copy() for key, g in layer.items()} for layer in stack.grads))
         noted["rate"].append(rate)

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -203,13 +204,17 @@ class Walk:
             stack = Stack(members)
             with np.errstate(all="ignore"):
                 layers = stack.forward(self.X[rows])
-                through = (lambda k, steps=steps: self.after[k]["W"][steps]) if during else None
-                stack.back_propagate(layers, self.y[rows], through=through)
+                after = partial(self._goes_back_through, stack, steps) if during else None
+                stack.back_propagate(layers[-1], self.y[rows], after)
             back = slice(None, None, -1) if other == "reversed" else slice(None)
             for array, layer in zip((*hidden, logits), layers, strict=True):
-                array[steps, :n] = layer.a[:, back]
+                array[steps, :n] = layer[:, back]
             gradient[steps], loss[steps] = stack.gradient, minimised(config, row, stack.losses, int(n))
         return Passed(tuple(hidden), logits, loss, gradient)
+
+    def _goes_back_through(self, stack: Stack, steps: np.ndarray, k: int) -> None:
+        """Errors go back through the weights that layer `k` has after the step."""
+        stack.owners[k].owned["W"] = self.after[k]["W"][steps]
 
     def _start(self, step: int, other: str) -> tuple[dict[str, np.ndarray], ...]:
         weights = self.recording.weights_at(step)

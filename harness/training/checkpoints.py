@@ -1,9 +1,9 @@
 """Parity over epochs: after which epochs weights are kept on the way, and how far two trainings are apart there."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -34,9 +34,7 @@ def kept_epochs(references: Iterable[Config]) -> tuple[int, ...]:
 
 def _values(config: Config) -> int:
     """How many numbers the weights of a network are."""
-    hidden = 4 if config.batch_norm else 1  # vectors beside a matrix
-    shapes = list(pairwise(config.layers))
-    return sum(n_in * n_out + hidden * n_out for n_in, n_out in shapes[:-1]) + (shapes[-1][0] + 1) * shapes[-1][1]
+    return sum(math.prod(each.shape) for _, parameters in config.network.owners() for each in parameters.values())
 
 
 def flat_stack(weights: Weights) -> np.ndarray:

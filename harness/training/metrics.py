@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.contract import Config
 from harness.data.prepared import Prepared
-from harness.reference.trainer import output
+from harness.reference.losses import output
 
 METRICS = ("accuracy", "loss", "auc", "f1", "mse", "mae", "r2")
 """Every metric, in the order of its columns."""
