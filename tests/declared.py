@@ -21,7 +21,7 @@ from harness.draws.batches import draw_batches
 from harness.draws.recipe import Recipe
 from harness.draws.starts import draw_start
 from harness.recording.file import RecordedBatches, Recording
-from harness.reference.trainer import forward
+from harness.reference.trainer import logits_of
 from harness.registry import backend as find
 from harness.registry import load_trainer, native_row
 from harness.replay.stack import Replayed, replay
@@ -298,7 +298,7 @@ def judged(backend: str, task: str) -> Case:
 
     def off(row: Row) -> float:
         part = {"test": parts.test, "training": parts.train}[row.metric_rows]
-        logits = forward(vary(config, **constants), outcome.weights, part.X)[-1].a
+        logits = logits_of(vary(config, **constants).network, outcome.weights, part.X)
         taken = measured(row, config, logits, part.y)
         return abs(taken - outcome.metrics["test_auc" if config.task == "binary" else "test_accuracy"])
 

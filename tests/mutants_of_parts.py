@@ -5,9 +5,13 @@ from unittest import mock
 import numpy as np
 
 from harness.contract import vary
-from harness.network.optimizers import RMSprop
+from harness.network import ELU, MAE, SELU, Heaviside, LeakyReLU, ReLU, RMSprop, Softmax, Softplus
 from harness.reference import trainer as reference
-from harness.reference.trainer import ACTIVATION, forward
+from harness.reference.activations import FUNCTIONS, Function
+from harness.reference.layers import forward, passes
+from harness.reference.losses import BY_OUTPUT, output
+from harness.reference.optimizers import RULES
+from harness.reference.trainer import clip, logits_of
 from tests.mutants import Changed, Correct, HandsOutItsOwnArrays, L2OffByTwo, PaddedLastBatch, ReshuffledBatches
 
 
@@ -17,7 +21,7 @@ class Otherwise(Correct):
     functions = {}
 
     def _update(self, X, y, learning_rate, masks=()):
-        with mock.patch.dict(ACTIVATION, self.functions):
+        with mock.patch.dict(FUNCTIONS, self.functions):
             super()._update(X, y, learning_rate, masks)
 
 
@@ -78,21 +82,19 @@ class LogitsAfterTheOutput(Correct):
     """Gives what the network answers in place of its logits."""
 
     def logits(self, X):
-        return (
-            reference.output(self.config, super().logits(X)) if self.config.task == "regression" else super().logits(X)
-        )
+        return output(self.config, super().logits(X)) if self.config.task == "regression" else super().logits(X)
 
 
 class RightDerivatives(Correct):
     """Takes the derivative at a kink from the right."""
 
     def _update(self, X, y, learning_rate, masks=()):
-        originals = {name: ACTIVATION[name] for name in ("relu", "leaky_relu", "elu", "selu")}
+        originals = {kind: FUNCTIONS[kind] for kind in (ReLU, LeakyReLU, ELU, SELU)}
 
-        def right(back):
-            return lambda a, config: np.where(a == 0, 1.0, back(a, config))
+        def right(slope):
+            return lambda it, a: np.where(a == 0, 1.0, slope(it, a))
 
-        with mock.patch.dict(ACTIVATION, {name: (f, right(back)) for name, (f, back) in originals.items()}):
+        with mock.patch.dict(FUNCTIONS, {kind: Function(f.value, right(f.slope)) for kind, f in originals.items()}):
             super()._update(X, y, learning_rate, masks)
 
 
@@ -109,7 +111,7 @@ class EpsilonInsideTheRoot(Correct):
             state["v"] = it.rho * state.get("v", np.zeros_like(g)) + (1 - it.rho) * g * g
             return learning_rate * g / np.sqrt(state["v"] + it.epsilon)
 
-        with mock.patch.dict(reference.RULES, {RMSprop: rmsprop}):
+        with mock.patch.dict(RULES, {RMSprop: rmsprop}):
             super()._update(X, y, learning_rate, masks)
 
 
@@ -117,9 +119,9 @@ class ClippedProbabilities(Correct):
     """Keeps probabilities away from 0 and 1 by 1e-7, as losses computed from them have to."""
 
     def _update(self, X, y, learning_rate, masks=()):
-        softmax, back = ACTIVATION["softmax"]
-        clipped = {"softmax": (lambda z, config: np.clip(softmax(z, config), 1e-7, 1 - 1e-7), back)}
-        with mock.patch.dict(ACTIVATION, clipped):
+        softmax = FUNCTIONS[Softmax]
+        clipped = Function(lambda it, z: np.clip(softmax.value(it, z), 1e-7, 1 - 1e-7), softmax.slope)
+        with mock.patch.dict(FUNCTIONS, {Softmax: clipped}):
             super()._update(X, y, learning_rate, masks)
 
 
@@ -160,7 +162,7 @@ class UnbiasedRunningVariance(Correct):
     """Runs the variance divided by n - 1, as torch has it."""
 
     def _update(self, X, y, learning_rate, masks=()):
-        before = [layer.get("variance") for layer in self._weights]
+        before = [np.copy(layer["variance"]) if "variance" in layer else None for layer in self._weights]
         super()._update(X, y, learning_rate, masks)
         for layer, old in zip(self._weights, before, strict=True):
             if old is not None and len(y) > 1:
@@ -185,7 +187,11 @@ class PenalisedGamma(Correct):
 
 class BatchMomentsInInference(Correct):
     def logits(self, X):
-        return forward(self.config, self._weights, X, ())[-1].a if self.config.batch_norm else super().logits(X)
+        return (
+            forward(passes(self.config.network, self._weights), X, ())[-1]
+            if self.config.batch_norm
+            else super().logits(X)
+        )
 
 
 class RefusesOneRow(Correct):
@@ -212,15 +218,13 @@ class ClipsEachTensor(Correct):
     """Takes the norm of each tensor alone."""
 
     def _update(self, X, y, learning_rate, masks=()):
-        def clipped(config, grads):
-            one = reference_clipped
-            return tuple({key: one(config, ({key: g},))[0][key] for key, g in layer.items()} for layer in grads)
+        def each(clipping, grads):
+            for layer in grads:
+                for key, g in layer.items():
+                    clip(clipping, [{key: g}])
 
-        with mock.patch.object(reference, "clipped", clipped):
+        with mock.patch.object(reference, "clip", each):
             super()._update(X, y, learning_rate, masks)
-
-
-reference_clipped = reference.clipped
 
 
 class ClipsALittleMore(Correct):
@@ -239,7 +243,7 @@ class ForgetsL1BesideDropout(Correct):
 
 
 class StepIsOneAtZero(Otherwise):
-    functions = {"heaviside": (lambda z, config: (z >= 0).astype(z.dtype), lambda a, config: np.zeros_like(a))}
+    functions = {Heaviside: Function(lambda it, z: (z >= 0).astype(z.dtype), FUNCTIONS[Heaviside].slope)}
 
 
 class BreaksSymmetry(Correct):
@@ -296,7 +300,7 @@ class NeverSure(Correct):
     """Takes 1 for the sign of a residual of 0."""
 
     def _update(self, X, y, learning_rate, masks=()):
-        with mock.patch.object(reference.np, "sign", lambda e: np.where(e >= 0, 1.0, -1.0)):
+        with mock.patch.dict(BY_OUTPUT, {MAE: lambda it, e: np.where(e >= 0, 1.0, -1.0)}):
             super()._update(X, y, learning_rate, masks)
 
 
@@ -304,9 +308,9 @@ class BendsEarly(Correct):
     """Takes softplus for linear above 20, as torch has it."""
 
     def logits(self, X):
-        softplus, back = ACTIVATION["softplus"]
-        early = (lambda z, config: np.where(z > 20, z, softplus(z, config)), back)
-        with mock.patch.dict(ACTIVATION, softplus=early):
+        softplus = FUNCTIONS[Softplus]
+        early = Function(lambda it, z: np.where(z > 20, z, softplus.value(it, z)), softplus.slope)
+        with mock.patch.dict(FUNCTIONS, {Softplus: early}):
             return super().logits(X)
 
 
@@ -314,8 +318,8 @@ class Overflows(Correct):
     """A softplus of `log(1 + exp(z))`, as it is written first."""
 
     def logits(self, X):
-        naive = (lambda z, config: np.log1p(np.exp(z)), ACTIVATION["softplus"][1])
-        with mock.patch.dict(ACTIVATION, softplus=naive):
+        naive = Function(lambda it, z: np.log1p(np.exp(z)), FUNCTIONS[Softplus].slope)
+        with mock.patch.dict(FUNCTIONS, {Softplus: naive}):
             return super().logits(X)
 
 
@@ -337,11 +341,11 @@ class UnshiftedSoftmax(Correct):
     """`exp(z) / sum(exp(z))` as it is written first: it overflows."""
 
     def _update(self, X, y, learning_rate, masks=()):
-        def softmax(z, config):
+        def softmax(it, z):
             e = np.exp(z)
             return e / e.sum(axis=1, keepdims=True)
 
-        with mock.patch.dict(ACTIVATION, softmax=(softmax, None)):
+        with mock.patch.dict(FUNCTIONS, {Softmax: Function(softmax, FUNCTIONS[Softmax].slope)}):
             super()._update(X, y, learning_rate, masks)
 
 
@@ -360,7 +364,7 @@ class L1WithoutClipping(Correct):
 
 class DefaultEpsilonInInference(Correct):
     def logits(self, X):
-        return forward(vary(self.config, batch_norm_epsilon=1e-5), self._weights, X)[-1].a
+        return logits_of(vary(self.config, batch_norm_epsilon=1e-5).network, self._weights, X)
 
 
 class ForgetsMomentsOfBatchNorm(Correct):

@@ -178,9 +178,9 @@ def test_the_hidden_units_of_the_plane_drop_nothing_and_have_running_statistics(
     settings = {"batch_norm": True, "dropout": 0.5, "hidden": (4,), "scale": "none"}
     results = sweep(POINTS, LABELS, store, backends=["numpy"], modes=["controlled"], **settings)
     ((row, arrays),) = stored(results, "plane")
-    first, last = weights_of(results, row)
+    first, norm, last = weights_of(results, row)
     z = np.stack(np.meshgrid(arrays["x"], arrays["y"]), axis=-1) @ first["W"]
-    z = first["gamma"] * (z - first["mean"]) / np.sqrt(first["variance"] + 1e-5) + first["beta"]
+    z = norm["gamma"] * (z - norm["mean"]) / np.sqrt(norm["variance"] + 1e-5) + norm["beta"]
     assert np.allclose(arrays["hidden/0"], np.tanh(z[::2, ::2]), atol=1e-5)
     assert np.allclose(arrays["logits"], np.tanh(z) @ last["W"] + last["b"], atol=1e-4)
 

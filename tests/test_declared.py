@@ -15,7 +15,7 @@ from harness.draws.starts import draw_start
 from harness.experiment.datasets import load_datasets
 from harness.experiment.file import parse
 from harness.planning.plan import plan
-from harness.reference.trainer import forward
+from harness.reference.trainer import logits_of
 from harness.registry import BUILT_IN, declared_by, native_backends, native_row, row_of
 from harness.replay.outputs import answered
 from harness.replay.scores import score_rows
@@ -367,7 +367,7 @@ def printed(dataset: str, scale: object, own: dict) -> Case:
     row = replace(controlled_row(trial.config, trial.recipe), metric_rows="training", **own)
     train = trial.prepare(datasets[trial.data.key]).train
     (result,) = replay([member_of(trial, row, train)])
-    expected = measured(row, trial.config, forward(trial.config, result.weights, train.X)[-1].a, train.y)
+    expected = measured(row, trial.config, logits_of(trial.config.network, result.weights, train.X), train.y)
 
     def off(other: Row) -> float:
         (scores,) = score_rows([(trial, other)], datasets)

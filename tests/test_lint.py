@@ -18,7 +18,8 @@ from harness.experiment.file import load, parse, suites
 from harness.linting import linter, losses
 from harness.linting.linter import lint_plan
 from harness.planning.plan import plan
-from harness.reference.trainer import Reference, softmax
+from harness.reference.activations import softmax
+from harness.reference.trainer import Reference
 from tests.conftest import small_table
 from tests.test_run import write_experiment
 

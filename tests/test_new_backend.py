@@ -314,7 +314,7 @@ def test_the_third_party_package_passes_every_check_through_its_entry_point_unti
 
 # the gradients of the reference, behind autograd's name
 BORROWED = """[
-    g[key] for g in gradients(self.config, self.weights(), forward(self.config, self.weights(), X[rows], ()), y[rows])
+    g[key] for g in gradients(self.config, self.weights(), X[rows], y[rows])
     for key in ("W", "b")
 ]"""
 RECIPE = re.findall(r"^\| `([^`]+)`", PAGE.partition("## 4.")[2].partition("## 5.")[0], flags=re.MULTILINE)
@@ -337,7 +337,7 @@ def adapter(folder, right="", wrong=""):
     """The class of the page, with one fault where `right` is given."""
     path = folder / "autograd_backend.py"
     source = changed(MODULE, right, wrong) if right else MODULE
-    path.write_text(f"from harness.reference.trainer import forward, gradients\n{source}")
+    path.write_text(f"from harness.reference.trainer import gradients\n{source}")
     return load(path).AutogradTrainer
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from harness.checks.problem import SMALL, batches_of, problem, rows_of, start_of
 from harness.contract import vary
-from harness.reference.trainer import Reference, forward
+from harness.reference.layers import forward, hidden_units
+from harness.reference.trainer import Reference
 from harness.training.floor import train_reference
 from harness.training.parity import ReversedInputs, ReversedRows, deviation, judge, largest, reverse_inputs, tolerance
 
@@ -93,7 +94,8 @@ def test_without_hidden_layers_the_floor_comes_from_rows_and_columns():
 
 def test_a_nudge_is_one_unit_in_the_last_place():
     X, _ = problem()
-    plain, nudged = (forward(SMALL, start_of(SMALL), X, nudged=nudged)[0].a for nudged in (False, True))
+    plain, nudged = (Reference(SMALL, start_of(SMALL), nudged) for nudged in (False, True))
+    plain, nudged = (hidden_units(each.layers, forward(each.layers, X))[0] for each in (plain, nudged))
     assert np.all(np.abs(nudged) < np.abs(plain))
     assert np.array_equal(np.nextafter(nudged, np.sign(plain) * 9), plain)
 

@@ -10,18 +10,13 @@ from harness.checks.problem import N_ROWS, SMALL, batches_of, problem, rows_of, 
 from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, OUTPUT_ACTIVATIONS, REDUCTIONS, TASKS, Config, vary
 from harness.draws.batches import draw_batches
 from harness.draws.recipe import Recipe
-from harness.network.optimizers import Adam
-from harness.reference.trainer import (
-    ACTIVATION,
-    RULES,
-    Reference,
-    clipped,
-    forward,
-    gradients,
-    output,
-    output_error,
-    sigmoid,
-)
+from harness.network import ACTIVATIONS as ACTIVATION_CLASSES
+from harness.network import Adam, ClipNorm, ClipValue
+from harness.reference.activations import activate, derivative, sigmoid
+from harness.reference.layers import BatchNormPass, forward, hidden_units, passes
+from harness.reference.losses import output, output_error
+from harness.reference.optimizers import RULES
+from harness.reference.trainer import Reference, clip, gradients, logits_of
 from harness.training import metrics
 from harness.training.floor import train_reference
 
@@ -30,9 +25,10 @@ KINKED = ("relu", "leaky_relu", "elu", "selu")  # elu has a kink where alpha is 
 
 def loss(config, weights, X, y, masks):
     """What is minimised, from the metrics' own losses and not from anything that the gradients are made of."""
-    logits = forward(config, weights, X, masks)[-1].a
+    logits = forward(passes(config.network, weights), X, masks)[-1]
     value = metrics.loss(config, logits, y) * (len(y) if config.reduction == "sum" else 1)
-    penalties = sum(config.l2 / 2 * np.sum(layer["W"] ** 2) + config.l1 * np.abs(layer["W"]).sum() for layer in weights)
+    matrices = [layer["W"] for layer in weights if "W" in layer]
+    penalties = sum(config.l2 / 2 * np.sum(W**2) + config.l1 * np.abs(W).sum() for W in matrices)
     return value + penalties
 
 
@@ -78,7 +74,7 @@ def test_gradients_agree_with_central_differences(base, network, activation, dro
     y = rng.integers(config.n_outputs, size=n) if config.task == "multiclass" else rng.random((n, config.n_outputs))
     masks = tuple(rng.random((n, config.layers[k])) > rates[k] for k in config.dropout_layers)
     assume(not near_a_kink(config, weights, X, y, masks))
-    exact, h = gradients(config, weights, forward(config, weights, X, masks), y, masks), 1e-6
+    exact, h = gradients(config, weights, X, y, masks), 1e-6
     for layer, grad in zip(weights, exact, strict=True):
         for key in grad:
             value = layer[key]
@@ -95,27 +91,26 @@ def test_gradients_agree_with_central_differences(base, network, activation, dro
 
 def near_a_kink(config, weights, X, y, masks, margin=1e-3):
     """Whether a step of `h` could cross the kink of an activation, a loss or a penalty."""
-    layers = forward(config, weights, X, masks)
-    numbers = [np.abs(layer["W"]) for layer in weights] if config.l1 else []
-    if config.batch_norm:  # a unit whose rows are nearly alike is divided by next to nothing
-        numbers += [np.sqrt(layer.statistics[1]) / 30 for layer in layers if layer.statistics is not None]
-    for k, name in enumerate(config.activation):
-        a = np.abs(layers[k].a)
+    layers = passes(config.network, weights)
+    outputs = forward(layers, X, masks)
+    numbers = [np.abs(layer["W"]) for layer in weights if "W" in layer] if config.l1 else []
+    # a unit whose rows are nearly alike is divided by next to nothing
+    numbers += [np.sqrt(layer.moments[1]) / 30 for layer in layers if isinstance(layer, BatchNormPass)]
+    for name, a in zip(config.activation, map(np.abs, hidden_units(layers, outputs)), strict=True):
         numbers += [np.where(a == 0, np.inf, a)] if name in KINKED else []
     if config.task == "regression":
-        e = np.abs(output(config, layers[-1].a) - y)
+        e = np.abs(output(config, outputs[-1]) - y)
         numbers += [e, np.abs(e - config.huber_delta)]
-        numbers += [np.abs(layers[-1].a)] if config.output_activation == "relu" else []
+        numbers += [np.abs(outputs[-1])] if config.output_activation == "relu" else []
     return any((item < margin).any() for item in numbers)
 
 
 @pytest.mark.parametrize("activation", [*ACTIVATIONS])
 def test_derivatives_are_the_left_ones(activation):
-    config = vary(SMALL, leaky_slope=0.3, elu_alpha=0.6)
-    f, back = ACTIVATION[activation]
+    it = ACTIVATION_CLASSES[activation].of({"leaky_slope": 0.3, "elu_alpha": 0.6})
     for z in (-2.0, -0.4, 0.0, 0.7, 3.0):
-        left = (f(np.array([z]), config) - f(np.array([z - 1e-7]), config)) / 1e-7
-        assert back(f(np.array([z]), config), config) == pytest.approx(left, abs=2e-7)
+        left = (activate(it, np.array([z])) - activate(it, np.array([z - 1e-7]))) / 1e-7
+        assert derivative(it, activate(it, np.array([z]))) == pytest.approx(left, abs=2e-7)
 
 
 # values at -1 and 2, from the papers' definitions
@@ -133,8 +128,8 @@ ACTIVATIONS_BY_HAND = {
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations_have_their_papers_values(activation):
-    f, _ = ACTIVATION[activation]
-    assert f(np.array([-1.0, 2.0]), SMALL) == pytest.approx(ACTIVATIONS_BY_HAND[activation], rel=1e-9)
+    values = activate(ACTIVATION_CLASSES[activation](), np.array([-1.0, 2.0]))
+    assert values == pytest.approx(ACTIVATIONS_BY_HAND[activation], rel=1e-9)
 
 
 # one row, two outputs: o = (2, -1), y = (1, 1), so e = (1, -2); delta 1.5
@@ -163,7 +158,7 @@ def test_the_absolute_error_has_no_slope_where_there_is_no_error():
 
 
 def test_softplus_does_not_overflow():
-    assert ACTIVATION["softplus"][0](np.array([-1e4, 1e4]), SMALL).tolist() == [0.0, 1e4]
+    assert activate(ACTIVATION_CLASSES["softplus"](), np.array([-1e4, 1e4])).tolist() == [0.0, 1e4]
 
 
 @pytest.mark.parametrize("task", ["multiclass", "binary", "multilabel"])
@@ -187,39 +182,43 @@ def one_unit(**changes):
         n_inputs=1, n_outputs=1, hidden=(1,), activation=("identity",), optimizer="sgd", learning_rate=1.0,
         batch_size=2, epochs=1, task="regression", loss="mse", output_activation="identity", **changes,
     )  # fmt: skip
-    hidden = {"W": [[1.0]]} | ({"gamma": [2.0], "beta": [1.0], "mean": [0.5], "variance": [3.0]} if changes else {})
-    layers = (hidden, {"W": [[1.0]], "b": [0.0]})
+    norm = {"gamma": [2.0], "beta": [1.0], "mean": [0.5], "variance": [3.0]}
+    layers = ({"W": [[1.0]]}, norm, {"W": [[1.0]], "b": [0.0]})
     return config, tuple({key: np.array(value) for key, value in layer.items()} for layer in layers)
 
 
 def test_batch_normalisation_worked_out_by_hand():
     config, weights = one_unit(batch_norm=True, batch_norm_momentum=0.75, batch_norm_epsilon=1.0)
     X = np.array([[1.0], [5.0]])  # mean 3, biased variance 4
-    trained = forward(config, weights, X, ())[0].a.ravel()
+    trained = forward(passes(config.network, weights), X, ())[1].ravel()
     assert trained == pytest.approx([1 - 4 / 5**0.5, 1 + 4 / 5**0.5])
-    answered = forward(config, weights, X)[0].a.ravel()
+    answered = forward(passes(config.network, weights), X)[1].ravel()
     assert answered == pytest.approx([1 + 2 * 0.5 / 2, 1 + 2 * 4.5 / 2])
     trainer = Reference(config, weights)
     trainer._update(X, np.zeros((2, 1)), 0.1)
-    assert trainer.weights()[0]["mean"] == pytest.approx([0.75 * 0.5 + 0.25 * 3])
-    assert trainer.weights()[0]["variance"] == pytest.approx([0.75 * 3 + 0.25 * 4])
+    assert trainer.weights()[1]["mean"] == pytest.approx([0.75 * 0.5 + 0.25 * 3])
+    assert trainer.weights()[1]["variance"] == pytest.approx([0.75 * 3 + 0.25 * 4])
 
 
 def test_dropout_divides_what_it_keeps_and_rests_in_inference():
     config = vary(SMALL, n_inputs=2, hidden=(), activation=(), n_outputs=1, dropout=(0.75,))
     weights = ({"W": np.array([[1.0], [10.0]]), "b": np.zeros(1)},)
     X = np.array([[1.0, 1.0]])
-    assert forward(config, weights, X, (np.array([[True, False]]),))[0].a.item() == 4.0
-    assert forward(config, weights, X)[0].a.item() == 11.0
+    assert forward(passes(config.network, weights), X, (np.array([[True, False]]),))[-1].item() == 4.0
+    assert logits_of(config.network, weights, X).item() == 11.0
+
+
+def clipped(clipping):
+    """Of gradients whose norm over all tensors is 13."""
+    grads = ({"W": np.array([[3.0]]), "b": np.array([0.0])}, {"W": np.array([[-4.0]]), "b": np.array([12.0])})
+    clip(clipping, grads)
+    return [layer[key].item() for layer in grads for key in "Wb"]
 
 
 def test_clipping_worked_out_by_hand():
-    grads = ({"W": np.array([[3.0]]), "b": np.array([0.0])}, {"W": np.array([[-4.0]]), "b": np.array([12.0])})
-    by_norm = clipped(vary(SMALL, clip_norm=6.5), grads)  # the norm over all tensors is 13
-    assert [layer[key].item() for layer in by_norm for key in "Wb"] == [1.5, 0.0, -2.0, 6.0]
-    assert clipped(vary(SMALL, clip_norm=13.0), grads) == grads
-    by_value = clipped(vary(SMALL, clip_value=3.5), grads)
-    assert [layer[key].item() for layer in by_value for key in "Wb"] == [3.0, 0.0, -3.5, 3.5]
+    assert clipped(ClipNorm(6.5)) == [1.5, 0.0, -2.0, 6.0]
+    assert clipped(ClipNorm(13.0)) == [3.0, 0.0, -4.0, 12.0]
+    assert clipped(ClipValue(3.5)) == [3.0, 0.0, -3.5, 3.5]
 
 
 def test_l1_adds_its_sign_and_nothing_at_zero():
@@ -227,7 +226,7 @@ def test_l1_adds_its_sign_and_nothing_at_zero():
     weights = start_of(config)
     weights[0]["W"][0, :3] = [0.0, 2.0, -2.0]
     X, y = problem()
-    with_l1, without = (gradients(c, weights, forward(c, weights, X, ()), y) for c in (config, vary(config, l1=0.0)))
+    with_l1, without = (gradients(c, weights, X, y) for c in (config, vary(config, l1=0.0)))
     assert with_l1[0]["W"][0, :3] - without[0]["W"][0, :3] == pytest.approx([0.0, 0.25, -0.25])
     assert np.array_equal(with_l1[0]["b"], without[0]["b"])
 
@@ -281,7 +280,7 @@ def test_adam_s_first_step_is_the_learning_rate():
 def _gradients(config):
     X, y = problem(config)
     weights = start_of(config)
-    return gradients(config, weights, forward(config, weights, X, ()), y)
+    return gradients(config, weights, X, y)
 
 
 def test_the_sum_is_the_mean_times_the_rows():

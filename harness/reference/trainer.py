@@ -110,12 +110,12 @@ class Reference(Trainer):
             return forward(self.layers, X)[-1]
 
     def weights(self) -> Weights:
-        return tuple({key: value.copy() for key, value in layer.owned.items()} for layer in self.layers if layer.owned)
+        return tuple({key: value.copy() for key, value in layer.items()} for layer in self._weights)
 
     def set_weights(self, weights: Weights) -> None:
         dtype = self.config.dtype
-        copies = tuple({key: np.array(value, dtype) for key, value in layer.items()} for layer in weights)
-        self.layers = passes(self.config.network, copies)
+        self._weights = tuple({key: np.array(value, dtype) for key, value in layer.items()} for layer in weights)
+        self.layers = passes(self.config.network, self._weights)
         for layer in self.layers:
             if isinstance(layer, ActivationPass):
                 layer.nudged = self.nudged
