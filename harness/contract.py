@@ -31,6 +31,7 @@ from harness.network import (
     ClipNorm,
     Clipping,
     ClipValue,
+    Dense,
     Entry,
     Loss,
     Network,
@@ -216,6 +217,17 @@ class Config:
     def dropout_layers(self) -> tuple[int, ...]:
         """Which layers are dropped out, in the order of `Epoch.masks`: 0 are the inputs, 1 the first hidden layer."""
         return tuple(k for k, rate in enumerate(self.dropout) if rate > 0)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What a backend must have to train this, by name, beside dense layers and L2: the other layers, the loss, the
+        output activation of a regression, the optimizer, "l1" and the kind of clipping."""
+        names = [layer.name for layer in self.network.layers if not isinstance(layer, Dense)]
+        names += [self.loss.name, self.optimizer.name]
+        names += [self.loss.output.name] if self.task == "regression" else []
+        names += ["l1"] if self.penalty.l1 > 0 else []
+        names += [self.clipping.name] if self.clipping is not None else []
+        return tuple(dict.fromkeys(names))
 
     @property
     def regularisation(self) -> tuple[str, ...]:

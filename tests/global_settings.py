@@ -123,7 +123,7 @@ class Tensorflow(Numpy):
             "TensorFlow's threads": threads,
             "eager": (tf.executing_eagerly(), tf.config.functions_run_eagerly()),
             "graph": tf.compat.v1.get_default_graph(),
-            "optimizer": (tf.config.optimizer.name.get_jit(), tf.config.optimizer.name.get_experimental_options()),
+            "optimizer": (tf.config.optimizer.get_jit(), tf.config.optimizer.get_experimental_options()),
             "TensorFloat-32": tf.config.experimental.tensor_float_32_execution_enabled(),
             "placement": tf.config.get_soft_device_placement(),
             "generator": tf.random.get_global_generator().state.numpy().tolist(),

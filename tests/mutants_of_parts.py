@@ -379,11 +379,8 @@ class ForgetsMomentsOfBatchNorm(Correct):
 class HardlyAnyDropout(Correct):
     """Bounds rates by one half."""
 
-    def _update(self, X, y, learning_rate, masks=()):
-        config = self.config
-        self.config = vary(config, dropout=tuple(min(rate, 0.5) for rate in config.dropout))
-        super()._update(X, y, learning_rate, masks)
-        self.config = config
+    def __init__(self, config, start):
+        super().__init__(vary(config, dropout=tuple(min(rate, 0.5) for rate in config.dropout)), start)
 
 
 # mutant -> the check that must reject it

@@ -66,12 +66,18 @@ def test_a_backend_knows_only_the_contract_and_its_own_files(path):
         "__init__": {"harness.manifest"},
         "lines": {
             "harness.contract",
+            "harness.network",
             "harness.conventions.table",
             "harness.draws.starts",
             *(f"harness.calls.{name}" for name in ("backend_lines", "start", "switch", "text")),
         },
-        "conventions": {"harness.contract", "harness.conventions.declared", "harness.conventions.table"},
-    }.get(path.stem, {"harness.contract"})
+        "conventions": {
+            "harness.contract",
+            "harness.network",
+            "harness.conventions.declared",
+            "harness.conventions.table",
+        },
+    }.get(path.stem, {"harness.contract", "harness", "harness.network"})
     folder = path.parent.name
     folders = {folder, SAME_FRAMEWORK.get(folder, folder)}
     files = {f"backends.{name}.{file.stem}" for name in folders for file in (ROOT / "backends" / name).glob("*.py")}

@@ -307,7 +307,7 @@ def test_the_third_party_package_passes_every_check_through_its_entry_point_unti
         assert "Traceback" not in found
     (tmp_path / "wrong/autograd_conventions.py").unlink()
 
-    (tmp_path / "wrong/autograd_backend.py").write_text(changed(MODULE, "c.l2 / 2", "c.l2"))
+    (tmp_path / "wrong/autograd_backend.py").write_text(changed(MODULE, "c.penalty.l2 / 2", "c.penalty.l2"))
     told = environment.type("harness check autograd", code=1, env={"PYTHONPATH": str(tmp_path / "wrong")})
     assert re.search(r"^failed +l2 ", told, flags=re.MULTILINE)
 
@@ -324,9 +324,9 @@ FAULTS = {
     "mean over outputs": ("one_step", "- z[np.arange(len(y)), y]", "/ 4 - z[np.arange(len(y)), y] / 4"),
     "float32": ("one_step", "p -= rate *", "p -= float(np.float32(rate)) *"),
     "padded": ("partial_last_batch", "p -= rate *", "p -= rate * len(rows) / min(len(X), self.config.batch_size) *"),
-    "no half": ("biases_not_penalised", "c.l2 / 2", "c.l2"),
+    "no half": ("biases_not_penalised", "c.penalty.l2 / 2", "c.penalty.l2"),
     "biases": ("biases_not_penalised", "np.sum(W**2) for W in parameters[::2]", "np.sum(W**2) for W in parameters"),
-    "mean of the penalty": ("biases_not_penalised", "c.l2 / 2", "c.l2 / len(y) / 2"),
+    "mean of the penalty": ("biases_not_penalised", "c.penalty.l2 / 2", "c.penalty.l2 / len(y) / 2"),
     "goes on": ("stops_early", "if after_epoch(e + 1):\n                return", "after_epoch(e + 1)"),
     "damped": ("five_epochs[momentum-tanh-mean-float64]", "v[:] = m * v + g", "v[:] = m * v + (1 - m) * g"),
     "borrowed": ("own_arithmetic", "grad(self.loss)(self.parameters, X[rows], y[rows])", BORROWED),

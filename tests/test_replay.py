@@ -121,6 +121,6 @@ def test_a_stack_shows_what_it_computed_on_the_way():
     X, y = problem(config)
     before = stack.weights(0)
     hidden, output = stack.step(X[None, :6], y[None, :6], np.array([0.1]))
-    assert np.allclose(hidden.z[0], X[:6] @ before[0]["W"] + before[0]["b"])
-    assert np.allclose(output.a[0], np.tanh(hidden.z[0]) @ before[1]["W"] + before[1]["b"])
+    assert np.allclose(hidden[0], np.tanh(X[:6] @ before[0]["W"] + before[0]["b"]))
+    assert np.allclose(output[0], hidden[0] @ before[1]["W"] + before[1]["b"])
     assert np.allclose(before[1]["W"] - 0.1 * stack.grads[1]["W"][0], stack.weights(0)[1]["W"])

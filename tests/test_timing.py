@@ -231,7 +231,7 @@ def test_no_first_step_can_answer_from_a_cache():
     for twin in (1, 2, 3):
         work.start(Noting, CASE, twin)
     assert len(set(seen)) == 3
-    assert len({vary(config, huber_delta=0.0) for config in seen}) == 1
+    assert len({vary(config, leaky_slope=0.0) for config in seen}) == 1
 
 
 class Words:

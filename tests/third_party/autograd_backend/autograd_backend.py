@@ -30,13 +30,7 @@ class AutogradTrainer(Trainer):
 
     @classmethod
     def unsupported(cls, config):
-        asked = {
-            config.loss.name,
-            *config.activation,
-            config.optimizer.name,
-            *config.regularisation,
-        }  # beyond L2, which is there
-        lacking = sorted(asked - {*LOSSES, *ACTIVATIONS, "sgd", "momentum", "nesterov"})
+        lacking = sorted({*config.parts} - {*LOSSES, *ACTIVATIONS, "sgd", "momentum", "nesterov"})
         return f"this backend has no {', '.join(lacking)}" if lacking else None
 
     def __init__(self, config, start):
@@ -46,26 +40,29 @@ class AutogradTrainer(Trainer):
 
     @np.errstate(all="ignore")  # a training that overflows is a result, not a warning
     def train(self, X, y, batches, after_epoch):
-        m = 0.0 if self.config.optimizer.name == "sgd" else self.config.momentum
+        optimizer = self.config.optimizer
+        m = 0.0 if optimizer.name == "sgd" else optimizer.momentum
         for e in range(len(batches)):
             epoch = batches[e]
             for rows, rate in zip(epoch.batches(), epoch.learning_rate.tolist(), strict=True):
                 gradient = grad(self.loss)(self.parameters, X[rows], y[rows])
                 for p, v, g in zip(self.parameters, self.velocity, gradient, strict=True):
                     v[:] = m * v + g
-                    p -= rate * (g + m * v if self.config.optimizer.name == "nesterov" else v)
+                    p -= rate * (g + m * v if optimizer.name == "nesterov" else v)
             if after_epoch(e + 1):
                 return
 
     def loss(self, parameters, X, y):
-        c = self.config
-        o = self.forward(parameters, X, c.output_activation if c.task == "regression" else "identity")
+        c, o = self.config, self.forward(parameters, X)
+        if c.task == "regression":
+            o = ACTIVATIONS[c.loss.output.name](o)
         reduction = np.mean if c.reduction == "mean" else np.sum
-        return reduction(LOSSES[c.loss](o, y)) + c.l2 / 2 * sum(np.sum(W**2) for W in parameters[::2])
+        return reduction(LOSSES[c.loss.name](o, y)) + c.penalty.l2 / 2 * sum(np.sum(W**2) for W in parameters[::2])
 
-    def forward(self, parameters, a, output="identity"):
-        for W, b, name in zip(parameters[::2], parameters[1::2], (*self.config.activation, output), strict=True):
-            a = ACTIVATIONS[name](np.dot(a, W) + b)
+    def forward(self, parameters, a):
+        owned = iter(parameters)
+        for layer in self.config.network.layers:
+            a = np.dot(a, next(owned)) + next(owned) if layer.name == "dense" else ACTIVATIONS[layer.name](a)
         return a
 
     @np.errstate(all="ignore")
