@@ -140,7 +140,7 @@ def run_tests(package, selected):
     [
         ("delta /= len(y)", "delta /= self.config.batch_size", "partial_last_batch"),
         ("layer[key] -= learning_rate", "layer[key] += learning_rate", "one_step"),
-        ("lacking = sorted(asked - known)", 'lacking = ["nothing"]', "trains_something"),
+        ("lacking = sorted({config.task, *config.parts} - known)", 'lacking = ["nothing"]', "trains_something"),
     ],
     ids=lambda value: value if value.isidentifier() else "",
 )
@@ -320,7 +320,11 @@ BORROWED = """[
 RECIPE = re.findall(r"^\| `([^`]+)`", PAGE.partition("## 4.")[2].partition("## 5.")[0], flags=re.MULTILINE)
 FAULTS = {
     "no copy": ("weights_round_trip", '"W": W.copy()', '"W": W'),
-    "transposed": ("logits", "np.dot(a, W)", "np.dot(a, W.T if W.shape[0] == W.shape[1] else W)"),
+    "transposed": (
+        "logits",
+        "np.dot(a, next(owned))",
+        "np.dot(a, (lambda W: W.T if W.shape[0] == W.shape[1] else W)(next(owned)))",
+    ),
     "mean over outputs": ("one_step", "- z[np.arange(len(y)), y]", "/ 4 - z[np.arange(len(y)), y] / 4"),
     "float32": ("one_step", "p -= rate *", "p -= float(np.float32(rate)) *"),
     "padded": ("partial_last_batch", "p -= rate *", "p -= rate * len(rows) / min(len(X), self.config.batch_size) *"),

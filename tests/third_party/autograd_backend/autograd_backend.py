@@ -40,22 +40,20 @@ class AutogradTrainer(Trainer):
 
     @np.errstate(all="ignore")  # a training that overflows is a result, not a warning
     def train(self, X, y, batches, after_epoch):
-        optimizer = self.config.optimizer
-        m = 0.0 if optimizer.name == "sgd" else optimizer.momentum
+        m = getattr(self.config.optimizer, "momentum", 0.0)
         for e in range(len(batches)):
             epoch = batches[e]
             for rows, rate in zip(epoch.batches(), epoch.learning_rate.tolist(), strict=True):
                 gradient = grad(self.loss)(self.parameters, X[rows], y[rows])
                 for p, v, g in zip(self.parameters, self.velocity, gradient, strict=True):
                     v[:] = m * v + g
-                    p -= rate * (g + m * v if optimizer.name == "nesterov" else v)
+                    p -= rate * (g + m * v if self.config.optimizer.name == "nesterov" else v)
             if after_epoch(e + 1):
                 return
 
     def loss(self, parameters, X, y):
         c, o = self.config, self.forward(parameters, X)
-        if c.task == "regression":
-            o = ACTIVATIONS[c.loss.output.name](o)
+        o = ACTIVATIONS[c.loss.output.name](o) if c.task == "regression" else o
         reduction = np.mean if c.reduction == "mean" else np.sum
         return reduction(LOSSES[c.loss.name](o, y)) + c.penalty.l2 / 2 * sum(np.sum(W**2) for W in parameters[::2])
 

@@ -1,7 +1,5 @@
 """The few lines that a user of autograd would write: its own `sgd`, over slices of the rows in their order."""
 
-from itertools import pairwise
-
 import autograd.numpy as np
 from autograd import grad
 from autograd.misc.optimizers import sgd
@@ -20,15 +18,17 @@ class NativeAutogradTrainer(AutogradTrainer):
 
     def fit_native(self, X, y, seed):
         c, rng = self.config, np.random.RandomState(seed)
-        if c.optimizer != "sgd":
-            raise NotImplementedError(f"no {c.optimizer!r}: autograd's sgd has a mass of its own")
+        if c.optimizer.name != "sgd":
+            raise NotImplementedError(f"no {c.optimizer.name!r}: autograd's sgd has a mass of its own")
         X, n_batches = X.astype("float64"), -(-len(y) // c.batch_size)
-        shapes = [shape for n_in, n_out in pairwise(c.layers) for shape in ((n_in, n_out), n_out)]
-        parameters = [0.1 * rng.standard_normal(shape) for shape in shapes]
+        owned = [each for _, parameters in c.network.owners() for each in parameters.values()]
+        parameters = [0.1 * rng.standard_normal(each.shape) for each in owned]
 
         def loss(parameters, i):
             rows = slice(i % n_batches * c.batch_size, (i % n_batches + 1) * c.batch_size)
             return self.loss(parameters, X[rows], y[rows])
 
-        self.parameters = sgd(grad(loss), parameters, num_iters=c.epochs * n_batches, step_size=c.learning_rate)
+        self.parameters = sgd(
+            grad(loss), parameters, num_iters=c.epochs * n_batches, step_size=c.optimizer.learning_rate
+        )
         return NativeFit(c.epochs)
