@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, TASKS, constants_of
 from harness.draws.recipe import SCHEDULES
 from harness.experiment.sections import Data, Network, Training
+from harness.network import CLIPPINGS
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,9 @@ def faults(settings: Settings) -> Iterable[str]:
         yield "training.batch_size is required (there, or as an axis under [sweep]), or n_batches"
     if training.batch_size is not None and training.n_batches is not None:
         yield f"training.n_batches = {training.n_batches}: stands beside batch_size; keep one of the two"
-    if training.clip_norm is not None and training.clip_value is not None:
-        yield f"training.clip_value = {training.clip_value:g}: stands beside clip_norm; keep one of the two"
+    clipped = [key for key in CLIPPINGS if getattr(training, key) is not None]
+    for key in clipped[1:]:
+        yield f"training.{key} = {getattr(training, key):g}: stands beside {clipped[0]}; keep one of the two"
     for constant in SCHEDULES[training.schedule]:
         optional = constant == "final_factor" or training.schedule == "cosine"
         if getattr(training, constant) is None and not optional:

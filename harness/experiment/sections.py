@@ -1,14 +1,16 @@
 """The tables of an experiment file: every key, its type, its range and its default."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr
 
+from harness import network
 from harness.contract import ACTIVATIONS, DTYPES, OPTIMIZER_CONSTANTS, OUTPUT_ACTIVATIONS, REDUCTIONS, TASKS
 from harness.draws.recipe import BATCHES, LAST_BATCH, SCHEDULES
 from harness.draws.sources import DRAWS
 from harness.draws.starts import INITS, parse_law
+from harness.experiment.constants import with_constants
 from harness.registry import BY_DEFAULT
 from harness.support.errors import unknown
 from harness.support.limits import check_size
@@ -16,7 +18,7 @@ from harness.support.limits import check_size
 MODES = ("controlled", "native")
 PARITY = ("all", "none")
 SCALES = ("none", "minmax", "standard")
-LOSSES = tuple(loss for losses in TASKS.values() for loss in losses)
+LOSSES = tuple(dict.fromkeys(loss for losses in TASKS.values() for loss in losses))
 ARRAYS = "arrays"  # the dataset's name when it came as arrays, from Python
 
 
@@ -208,17 +210,13 @@ class Data(Section):
         return self.name or self.path or ""
 
 
-class Network(Section):
+class _Network(Section):
     """`[network]`: the layers, their activations, how the start is drawn, dropout and batch normalisation."""
 
     hidden: Annotated[tuple[Count, ...], BeforeValidator(_hidden)]
     """Units of each hidden layer; `[]` is a linear model."""
     activation: _Activation = "sigmoid"
     """Of every hidden layer, or a list with one a layer."""
-    leaky_slope: NotNegative = 0.01
-    """Of `leaky_relu`: its slope below 0."""
-    elu_alpha: Positive = 1.0
-    """Of `elu`: minus its limit far below 0."""
     output_activation: Annotated[str | None, _one_of("output_activation", OUTPUT_ACTIVATIONS)] = None
     """Of a regression's outputs. Default: `identity`."""
     init: Annotated[str, BeforeValidator(_init)] = "glorot_uniform"
@@ -235,25 +233,17 @@ class Network(Section):
     """The rate at which inputs are dropped."""
     batch_norm: StrictBool = False
     """Batch normalisation before the activation of every hidden layer, which then has no bias."""
-    batch_norm_momentum: Decay = 0.9
-    """Of the running moments: `running = momentum * running + (1 - momentum) * batch`."""
-    batch_norm_epsilon: Positive = 1e-5
-    """Added to the variance, under the root."""
 
 
-class Training(Section):
+class _Training(Section):
     """`[training]`: every number of the optimizer. What is not given is the harness's default, never a library's."""
 
     loss: Annotated[str | None, _one_of("loss", LOSSES)] = None
     """Default: the task's. Only a regression has a choice: `mse`, `mae` or `huber`."""
-    huber_delta: Positive = 1.0
-    """Where the Huber loss turns linear."""
     reduction: Annotated[str, _one_of("reduction", REDUCTIONS)] = "mean"
     """Of the loss over the rows of a batch."""
     optimizer: Annotated[str, _one_of("optimizer", (*OPTIMIZER_CONSTANTS, "perceptron"))] = "sgd"
     """`perceptron` is for two classes without a hidden layer."""
-    learning_rate: Positive
-    """At the first step; `schedule` says how it goes on."""
     schedule: Annotated[str, _one_of("schedule", tuple(SCHEDULES))] = "constant"
     """Of the learning rate, step by step: see the formulas below."""
     decay_rate: Positive | None = None
@@ -262,26 +252,6 @@ class Training(Section):
     """Constant of the schedules, in steps."""
     final_factor: NotNegative = 0.0
     """Constant of the schedule `cosine`: where it ends, as a factor of the learning rate."""
-    momentum: Decay = 0.9
-    """Of `momentum`, `nesterov` and `adagrad_momentum`: `v = momentum * v + g`."""
-    beta_1: Decay = 0.9
-    """Of `adam`: `m = beta_1 * m + (1 - beta_1) * g`."""
-    beta_2: Decay = 0.999
-    """Of `adam`: `v = beta_2 * v + (1 - beta_2) * g**2`."""
-    rho: Decay = 0.9
-    """Of `rmsprop`: `v = rho * v + (1 - rho) * g**2`."""
-    epsilon: Positive = 1e-8
-    """Of `adam`, `rmsprop`, `adagrad` and `adagrad_momentum`: stands outside the root."""
-    initial_accumulator: NotNegative = 0.0
-    """Of `adagrad` and `adagrad_momentum`: the sum of squares before the first step."""
-    l2: NotNegative = 0.0
-    """Adds `(l2/2) * sum(W**2)` to the loss, whatever the batch; never for biases."""
-    l1: NotNegative = 0.0
-    """Adds `l1 * sum(abs(W))` to the loss, whatever the batch; never for biases."""
-    clip_norm: Positive | None = None
-    """Bound of the gradient's norm over all tensors together, penalties included."""
-    clip_value: Positive | None = None
-    """Bound of each element of the gradient, penalties included. In place of `clip_norm`."""
     batch_size: _BatchSize = None
     """Rows of a batch, or `full`. Required, unless there is `n_batches`."""
     n_batches: Count | None = None
@@ -302,6 +272,24 @@ class Training(Section):
     """Of `patience`."""
     dtype: Annotated[str, _one_of("dtype", DTYPES)] = "float64"
     """Of weights, inputs and all arithmetic."""
+
+
+if TYPE_CHECKING:  # what else they hold is read by its key
+    Network = _Network
+    Training = _Training
+else:
+    Network = with_constants(
+        _Network, {"activation": network.ACTIVATIONS.values(), "batch_norm": [network.BatchNorm]}, ["activation"]
+    )
+    Training = with_constants(
+        _Training,
+        {
+            "loss": network.LOSSES.values(),
+            "optimizer": [*network.OPTIMIZERS.values()],
+            "final_factor": [network.Penalty, *network.CLIPPINGS.values()],
+        },
+        ["loss", "optimizer"],
+    )
 
 
 class Run(Section):
