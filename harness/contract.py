@@ -62,6 +62,9 @@ OPTIMIZER_CONSTANTS: dict[str, tuple[str, ...]] = {
 }
 """Every optimizer of back propagation, with the constants that it reads beside the learning rate."""
 
+OPTIMIZER_KEYS: tuple[str, ...] = tuple(dict.fromkeys(key for keys in OPTIMIZER_CONSTANTS.values() for key in keys))
+"""Every constant of any of them."""
+
 ACTIVATIONS: dict[str, tuple[str, ...]] = {
     name: tuple(each.key for each in activation.constants())
     for name, activation in network.ACTIVATIONS.items()
@@ -373,6 +376,9 @@ class Trainer(ABC):
 
 _E = TypeVar("_E", bound=Entry)
 
+DECAYS: tuple[str, ...] = tuple(key for key in OPTIMIZER_KEYS if CONSTANTS[key].below == 1)
+"""The constants of optimizers that are shares of what was: momentum, beta, rho."""
+
 MEMBER_NUMBERS: tuple[str, ...] = tuple(key for key, each in CONSTANTS.items() if each.member)
 """The numbers in which the members of a stack may differ; beside them their starts and what `written` names."""
 
@@ -420,6 +426,9 @@ def vary(config: Config, **changes: Any) -> Config:
 
 # constants of entries that are there whatever they are; but dropout is a layer, and clipping a part
 _PLAIN = CONSTANTS.keys() - {"dropout", *CLIPPINGS}
+
+PLAIN_MEMBER_NUMBERS: tuple[str, ...] = tuple(key for key in MEMBER_NUMBERS if key in _PLAIN)
+"""The member numbers of what every training of their optimizer has: no part comes or goes with their value."""
 
 
 @dataclass(frozen=True)

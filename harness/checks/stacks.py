@@ -21,6 +21,7 @@ from harness.checks.problem import (
     start_of,
 )
 from harness.contract import (
+    DECAYS,
     DTYPES,
     OPTIMIZER_CONSTANTS,
     Config,
@@ -32,6 +33,7 @@ from harness.contract import (
     vary,
 )
 from harness.draws.recipe import Recipe
+from harness.network import CLIPPINGS
 from harness.reference.trainer import Reference
 from harness.training.floor import ReferenceOutcome, train_reference
 from harness.training.parity import deviation
@@ -42,9 +44,9 @@ def siblings(config: Config) -> list[Config]:
 
     def moved(by: float) -> Config:
         changes: dict[str, Any] = {}
-        for key in ("momentum", "beta_1", "beta_2", "rho"):
+        for key in DECAYS:
             changes[key] = max(0.0, 1 - (1 - config.value(key)) * (1 + by))
-        for key in ("clip_norm", "clip_value"):
+        for key in CLIPPINGS:
             changes[key] = None if config.value(key) is None else config.value(key) * (1 + by)
         return vary(
             config,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, Config
+from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, OPTIMIZER_KEYS, Config
 from harness.draws.starts import parse_law
 from harness.support.errors import RequestError, unknown
 
@@ -467,7 +467,7 @@ THROUGH_FLOAT32: dict[str, tuple[str, ...]] = {
 }
 """Value of the convention `constants` -> the numbers that are rounded to float32 before they meet float64 tensors."""
 
-CONSTANTS = ("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator", "leaky_slope", "elu_alpha")
+CONSTANTS = (*OPTIMIZER_KEYS, *dict.fromkeys(key for keys in ACTIVATIONS.values() for key in keys))
 """The conventions that are constants of an optimizer or an activation: an experiment may write them."""
 
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from pydantic import PrivateAttr, StrictStr, ValidationError
 
+from harness.contract import PLAIN_MEMBER_NUMBERS
 from harness.experiment.axes import draw_points, read_axis, read_cases
 from harness.experiment.rules import Settings, faults, legacy_faults, unread
 from harness.experiment.sections import ARRAYS, SECTIONS, Data, Name, Network, Report, Run, Section, Training
@@ -390,7 +391,7 @@ def _check_backends(experiment: Experiment, source: str) -> None:
             raise RequestError(f"{source}: run.backends: {unknown('backend', name, known)}")
 
 
-_PLAIN_NUMBERS = ("learning_rate", "l2", "l1", "epochs", "momentum", "beta_1", "beta_2", "rho", "epsilon")
+_PLAIN_NUMBERS = (*PLAIN_MEMBER_NUMBERS, "epochs")
 
 
 def _check_rules(experiment: Experiment, source: str) -> None:

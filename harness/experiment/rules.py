@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, TASKS, constants_of
+from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, OPTIMIZER_KEYS, TASKS, constants_of
 from harness.draws.recipe import SCHEDULES
 from harness.experiment.sections import Data, Network, Training
-from harness.network import CLIPPINGS
+from harness.network import CLIPPINGS, LOSSES, BatchNorm
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ READ: dict[tuple[str, str], tuple[_Reader, str]] = {
             lambda s, constant=constant: constant in constants(s),  # type: ignore[misc]
             "it is read by: " + ", ".join(name for name, read in OPTIMIZER_CONSTANTS.items() if constant in read),
         )
-        for constant in dict.fromkeys(constant for read in OPTIMIZER_CONSTANTS.values() for constant in read)
+        for constant in OPTIMIZER_KEYS
     },
     **{
         ("network", constant): (
@@ -56,19 +56,28 @@ READ: dict[tuple[str, str], tuple[_Reader, str]] = {
         for constant in read
     },
     **{
+        ("training", constant.key): (
+            lambda s, name=name: s.training.loss == name,  # type: ignore[misc]
+            f'it is read by loss = "{name}"',
+        )
+        for name, loss in LOSSES.items()
+        for constant in loss.constants()
+    },
+    **{
+        ("network", constant.key): (lambda s: s.network.batch_norm, "it is read with batch_norm = true")
+        for constant in BatchNorm.constants()
+    },
+    **{
         ("training", constant): (
             lambda s, constant=constant: constant in SCHEDULES[s.training.schedule],  # type: ignore[misc]
             "it is read by schedule: " + ", ".join(name for name, read in SCHEDULES.items() if constant in read),
         )
         for constant in dict.fromkeys(constant for read in SCHEDULES.values() for constant in read)
     },
-    ("network", "batch_norm_momentum"): (lambda s: s.network.batch_norm, "it is read with batch_norm = true"),
-    ("network", "batch_norm_epsilon"): (lambda s: s.network.batch_norm, "it is read with batch_norm = true"),
     ("network", "activation"): (lambda s: bool(s.network.hidden), "there is no hidden layer"),
     ("network", "bias"): (lambda s: not s.network.init.endswith(".npz"), "biases come from the file of init"),
     ("network", "dropout"): (lambda s: bool(s.network.hidden), "there is no hidden layer to drop units of"),
     ("network", "batch_norm"): (lambda s: bool(s.network.hidden), "there is no hidden layer to normalise"),
-    ("training", "huber_delta"): (lambda s: s.training.loss == "huber", 'it is read by loss = "huber"'),
     ("training", "min_delta"): (lambda s: s.training.patience is not None, "it is read with patience"),
     ("training", "last_batch"): (lambda s: s.training.n_batches is None, "a number of batches leaves no rest"),
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract import Config, constants_of
 from harness.draws.recipe import SCHEDULES, Recipe
+from harness.network import BatchNorm
 
 if TYPE_CHECKING:
     from harness.training.trial import EarlyStopping
@@ -73,8 +74,7 @@ def settings_of(config: Config, recipe: Recipe, stopping: "EarlyStopping | None"
     }
     if config.task == "regression":
         settings["output_activation"] = config.output_activation
-    if config.loss.name == "huber":
-        settings["huber_delta"] = config.huber_delta
+    settings |= config.loss.numbers()
     constants = (*constants_of(config.optimizer.name, config.activation), "dtype")
     if mode == "controlled":
         return settings | {key: config.value(key) for key in constants} | _conventions(config, recipe, stopping)
@@ -94,7 +94,7 @@ def _beyond_native(config: Config, recipe: Recipe, stopping: "EarlyStopping | No
     """The parts in use that no framework is handed in native mode: a trial that has one is unsupported there."""
     parts: dict[str, Any] = {key: config.value(key) for key in config.regularisation}
     if config.batch_norm:
-        parts |= {key: config.value(key) for key in ("batch_norm_momentum", "batch_norm_epsilon")}
+        parts |= {each.key: config.value(each.key) for each in BatchNorm.constants()}
     if recipe.schedule != "constant":
         parts |= {"schedule": recipe.schedule}
         parts |= {key: getattr(recipe, key) for key in SCHEDULES[recipe.schedule]}

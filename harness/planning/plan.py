@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import KEYS, Batches, Config, Weights, constants_of, vary
+from harness.contract import KEYS, PLAIN_MEMBER_NUMBERS, Batches, Config, Weights, constants_of, vary
 from harness.data.prepared import Dataset, Datasets, Prepared, prepare, task_of
 from harness.draws.recipe import SCHEDULES, Recipe
 from harness.draws.sources import DRAWS
@@ -22,10 +22,6 @@ from harness.planning.identity import SPLIT, canonical, data_text, digest, setti
 from harness.support.errors import RequestError, short
 from harness.support.limits import check_size, few, size
 from harness.training.trial import EarlyStopping
-
-_ALWAYS = ("learning_rate", "l2", "l1")  # numbers that every training reads
-_NUMBERS = (*_ALWAYS, "momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator")
-"""Keys that no rule looks at: cells that differ in these alone are checked once for all."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +136,9 @@ def plan(experiment: Experiment, datasets: Datasets) -> list[Trial]:
     cells = []
     for position, cell in enumerate(experiment.cells()):
         values = experiment.values(cell)
-        numbers = {key: value for key, value in values.items() if key in _NUMBERS}
-        others = (*numbers, *((key, value) for key, value in values.items() if key not in _NUMBERS))
+        # which no rule looks at: cells that differ in these alone are checked once for all
+        numbers = {key: value for key, value in values.items() if key in PLAIN_MEMBER_NUMBERS}
+        others = (*numbers, *((key, value) for key, value in values.items() if key not in numbers))
         if others not in shared:
             settings = experiment.at(cell)
             key = settings.data.key
@@ -153,9 +150,7 @@ def plan(experiment: Experiment, datasets: Datasets) -> list[Trial]:
                 "n_rows": len(datasets[key].y),
                 **_training(experiment, settings, datasets[key], counted[settings.data]),
             }
-        config = shared[others]["config"]
-        read = (*_ALWAYS, *constants_of(config.optimizer.name, config.activation))
-        config = vary(config, **{key: value for key, value in numbers.items() if key in read})
+        config = vary(shared[others]["config"], **numbers)
         cells.append((position, cell, config, shared[others]))
     return [
         Trial(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Weights
-from harness.conventions.table import Row
+from harness.conventions.table import CONSTANTS, Row
 from harness.network import Dense, Network
 from harness.network.activations import Activation, Softplus
 from harness.reference.activations import activate, derivative
@@ -80,19 +80,9 @@ def effective(weights: Weights, row: Row) -> Weights:
 
 PER_MEMBER = frozenset(
     {
-        *(
-            "learning_rate",
-            "init",
-            "bias",
-            "reduction",
-            "outputs",
-            "l2_factor",
-            "l2_divisor",
-            "l2_tensors",
-            "constants",
-        ),
-        *("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator", "leaky_slope", "elu_alpha"),
-        *("bias_unit", "accuracy", "auc", "metric_rows"),
+        *CONSTANTS,
+        *("learning_rate", "init", "bias", "reduction", "outputs", "l2_factor", "l2_divisor", "l2_tensors"),
+        *("constants", "bias_unit", "accuracy", "auc", "metric_rows"),
     }
 )
 """The conventions that members of one stack may differ in. One that is missing here costs speed, and no truth."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from harness.experiment.sections import Network, Training
 from harness.storage.staleness import Staleness, told_version
 from harness.storage.store import METRICS, Store
 from harness.support.errors import RequestError, unknown
@@ -36,13 +37,24 @@ NUMBERS = (*_FLOATS, "seed", "epochs_run", "stack_size")
 _EPOCHS_TO = ("train_epochs_to_95", "validation_epochs_to_95", "test_epochs_to_95")
 _BESIDE = ["verdict", "chance", "numpy_version", "finished_at", "stale"]
 
-HYPERPARAMETERS = (
+_OF_0_1 = (
     *("dataset", "task", "scale", "fold", "case", "point"),
     *("hidden", "activation", "leaky_slope", "elu_alpha", "output_activation", "init", "bias"),
     *("loss", "huber_delta", "optimizer", "learning_rate", "schedule", "decay_rate", "decay_steps", "final_factor"),
     *("l2", "l1", "dropout", "batch_norm", "batch_norm_momentum", "batch_norm_epsilon", "clip_norm", "clip_value"),
     *("momentum", "beta_1", "beta_2", "rho", "epsilon", "initial_accumulator"),
     *("batch_size", "n_batches", "batches", "last_batch", "epochs", "patience", "min_delta", "reduction", "dtype"),
+)
+"""The columns of version 0.1, in the order that files written since have; every key that came later stands behind."""
+
+HYPERPARAMETERS = (
+    *_OF_0_1,
+    *(
+        key
+        for section in (Network, Training)
+        for key in section.model_fields
+        if key not in (*_OF_0_1, "input_dropout")  # which is the first number of the column `dropout`
+    ),
 )
 """A column each, empty where a trial does not read it."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import ACTIVATIONS
+from harness.contract import ACTIVATIONS, DECAYS
 from harness.conventions.table import CONVENTIONS, GIVEN, activations_under
 from harness.tracing.phases import Gradient, Stage
 from harness.tracing.walk import Hypothesis
@@ -43,7 +43,6 @@ _GRIDS: dict[str, tuple[float, ...]] = {
     "initial_accumulator": (0.0, 1e-4, 1e-2, 0.1, 1.0),
 }
 _THRESHOLDS = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0)
-_BELOW_1 = ("momentum", "beta_1", "beta_2", "rho")
 _POSITIVE = ("epsilon", "initial_accumulator", "clip_norm", "clip_value", "elu_alpha")
 _LINEAR = ("learning_rate", "l2")  # in what a step takes off: one step of least squares finds them
 
@@ -156,7 +155,7 @@ def rounded_between(low: float, high: float) -> float:
 
 def to_free(name: str, value: float) -> float:
     """A number as least squares moves it: without bounds."""
-    if name in _BELOW_1:
+    if name in DECAYS:
         return float(np.log1p(-min(value, 1 - 1e-9)))
     if name in _POSITIVE:
         return float(np.log(max(value, 1e-14)))
@@ -165,7 +164,7 @@ def to_free(name: str, value: float) -> float:
 
 def from_free(name: str, free: float) -> float:
     """Back from `to_free`."""
-    if name in _BELOW_1:
+    if name in DECAYS:
         return float(np.clip(-np.expm1(free), 0.0, 1 - 1e-9))
     if name in _POSITIVE:
         return float(np.exp(np.clip(free, -40, 40)))

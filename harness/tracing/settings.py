@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import ACTIVATIONS, KEYS, OPTIMIZER_CONSTANTS, REDUCTIONS, TASKS, Config, vary
+from harness.contract import ACTIVATIONS, DECAYS, KEYS, OPTIMIZER_CONSTANTS, REDUCTIONS, TASKS, Config, vary
 from harness.conventions.table import CONSTANTS, Row
 from harness.conventions.translation import controlled_row
 from harness.draws.recipe import Recipe
@@ -120,7 +120,6 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "dtype": ("float64", "float32"),
     "output_activation": ("softmax", *ACTIVATIONS),
 }
-_BELOW_1 = ("momentum", "beta_1", "beta_2", "rho")
 
 
 UNKNOWN_RATE = 0.01
@@ -151,7 +150,7 @@ def _setting(where: str, key: str, value: Any) -> Any:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise RequestError(f"{where}: settings: {key} = {short(value)}: must be a number, at least 0")
-    if key in _BELOW_1 and value >= 1:
+    if key in DECAYS and value >= 1:
         raise RequestError(f"{where}: settings: {key} = {short(value)}: must be below 1")
     if key in ("clip_norm", "clip_value") and not value:
         raise RequestError(f"{where}: settings: {key} = {short(value)}: must be above 0, or null for none")
