@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import Parameter, Signature
 from numbers import Integral
 from typing import Any, Self
 
@@ -30,18 +31,41 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from harness import registry
 from harness.contract import OPTIMIZER_CONSTANTS, Config, Trainer, Weights
 from harness.data.prepared import Dataset
+from harness.draws.recipe import SCHEDULES
 from harness.experiment.file import as_written, parse
-from harness.experiment.sections import ARRAYS
+from harness.experiment.sections import ARRAYS, Network, Training
 from harness.manifest import Backend
+from harness.network import LOSSES
 from harness.planning.plan import Trial, plan
 from harness.registry import BY_DEFAULT
 from harness.support.errors import NotInstalled, RequestError, unknown
 from harness.support.packages import check_not_shadowed
 from harness.training.trial import train_controlled
 
-_NETWORK = ("hidden", "init")
-_OF_HIDDEN_LAYERS = ("activation", "dropout", "batch_norm")
-_TRAINING = ("optimizer", "learning_rate", "l2", "l1", "clip_norm", "reduction", "batch_size", "epochs", "dtype")
+_NOT_HERE = {
+    *("loss", *(constant.key for loss in LOSSES.values() for constant in loss.constants()), "output_activation"),
+    *("schedule", *(key for keys in SCHEDULES.values() for key in keys)),
+    *("n_batches", "batches", "last_batch", "patience", "min_delta"),
+}
+"""Keys of an experiment that an estimator has no argument for."""
+
+_DEFAULTS: dict[str, Any] = {"hidden": (50,), "activation": "relu", "optimizer": "adam", "learning_rate": 0.01}
+_DEFAULTS |= {"batch_size": 32, "epochs": 50}
+"""Defaults of an estimator that are not those of an experiment file, or that a file has to give."""
+
+
+def _parameters() -> Iterator[Parameter]:
+    """The arguments of an estimator: its backend, the keys of `[network]` and `[training]`, and what it draws from."""
+    yield Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
+    yield Parameter("backend", Parameter.POSITIONAL_OR_KEYWORD, default=BY_DEFAULT[0])
+    for section in (Network, Training):
+        for key, info in section.model_fields.items():
+            if key not in _NOT_HERE:
+                yield Parameter(key, Parameter.KEYWORD_ONLY, default=_DEFAULTS.get(key, info.default))
+    yield Parameter("random_state", Parameter.KEYWORD_ONLY, default=0)
+
+
+_SIGNATURE = Signature(list(_parameters()))
 
 
 class _Network(BaseEstimator):  # type: ignore[misc]
@@ -50,52 +74,17 @@ class _Network(BaseEstimator):  # type: ignore[misc]
     weights_: Weights
     config_: Config
 
-    def __init__(
-        self,
-        backend: str = BY_DEFAULT[0],
-        *,
-        hidden: Any = (50,),
-        activation: Any = "relu",
-        init: str = "glorot_uniform",
-        dropout: Any = 0.0,
-        batch_norm: bool = False,
-        optimizer: str = "adam",
-        learning_rate: float = 0.01,
-        momentum: float = 0.9,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        rho: float = 0.9,
-        epsilon: float = 1e-8,
-        l2: float = 0.0,
-        l1: float = 0.0,
-        clip_norm: float | None = None,
-        reduction: str = "mean",
-        batch_size: int | str = 32,
-        epochs: int = 50,
-        dtype: str = "float64",
-        random_state: Any = 0,
-    ) -> None:
-        self.backend = backend
-        self.hidden = hidden
-        self.activation = activation
-        self.init = init
-        self.dropout = dropout
-        self.batch_norm = batch_norm
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.rho = rho
-        self.epsilon = epsilon
-        self.l2 = l2
-        self.l1 = l1
-        self.clip_norm = clip_norm
-        self.reduction = reduction
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.dtype = dtype
-        self.random_state = random_state
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        try:
+            given = _SIGNATURE.bind(self, *arguments, **settings)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}: {error}") from None
+        given.apply_defaults()
+        for name, value in given.arguments.items():
+            if name != "self":
+                setattr(self, name, value)
+
+    __init__.__signature__ = _SIGNATURE  # type: ignore[attr-defined] # where scikit-learn looks for the settings
 
     @property
     def coefs_(self) -> list[np.ndarray]:
@@ -137,17 +126,17 @@ class _Network(BaseEstimator):  # type: ignore[misc]
             raise RequestError(f"{self._name}: {unknown('optimizer', given['optimizer'], OPTIMIZER_CONSTANTS)}")
         if isinstance(given["batch_size"], int):
             given["batch_size"] = min(given["batch_size"], len(dataset.y))
-        # what a training does not read is no mistake here: a search varies the optimizer, and leaves its constants
-        network = _NETWORK + (_OF_HIDDEN_LAYERS if given["hidden"] else ())
-        training = _TRAINING + tuple(name for name in OPTIMIZER_CONSTANTS[given["optimizer"]] if name in given)
+        if not given["hidden"]:
+            del given["activation"], given["dropout"]  # which may be lists for the layers of another network
         table = {
             "name": "estimator",
             "data": {"name": ARRAYS, "test_fraction": 0.0},
-            "network": {key: given[key] for key in network},
-            "training": {key: given[key] for key in training},
+            "network": {key: given[key] for key in Network.model_fields if key in given},
+            "training": {key: given[key] for key in Training.model_fields if given.get(key) is not None},
             "run": {"backends": [self._backend().name], "seed": self._seed(), "curves": True},
         }
-        return plan(parse(table, self._name), {ARRAYS: dataset})[0]
+        # what a training does not read is no mistake here: a search varies the optimizer, and leaves its constants
+        return plan(parse(table, self._name, all_read=False), {ARRAYS: dataset})[0]
 
     def _seed(self) -> int:
         if self.random_state is None:
@@ -219,22 +208,28 @@ class NetworkClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
         Units of each hidden layer; `()` for none.
     activation : str or sequence of str
         "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "softplus" or "identity": one, or one a hidden layer.
+    leaky_slope, elu_alpha : float
+        Constants of the activations that are called so.
     init : str
         How the weights are drawn: "glorot_uniform", "he_normal", "normal(0.1)", …, or an NPZ file of them.
+    bias : float or str
+        Where biases start: a number, or a law, as in an experiment file.
     dropout : float or sequence of float
         The rate at which hidden units are dropped in training: one, or one a hidden layer.
+    input_dropout : float
+        The rate at which inputs are dropped.
     batch_norm : bool
-        Whether hidden layers are normalised by batch.
+        Whether hidden layers are normalised by batch; `batch_norm_momentum` and `batch_norm_epsilon` are its constants.
     optimizer : str
         "sgd", "momentum", "nesterov", "adagrad", "adagrad_momentum", "rmsprop" or "adam".
     learning_rate : float
         The learning rate, the same in all epochs.
-    momentum, beta_1, beta_2, rho, epsilon : float
+    momentum, beta_1, beta_2, rho, epsilon, initial_accumulator : float
         Constants of the optimizers; each reads its own and takes no notice of the others.
     l2, l1 : float
         `(l2 / 2) * sum(W**2) + l1 * sum(abs(W))` is added to the loss of a batch.
-    clip_norm : float or None
-        The largest norm of a gradient, over all weights and biases together.
+    clip_norm, clip_value : float or None
+        The largest norm of a gradient, over all weights and biases together, or the largest of its elements.
     reduction : str
         Whether the loss of a batch is the "mean" or the "sum" over its rows.
     batch_size : int or "full"

@@ -165,8 +165,11 @@ def load(experiment: str | Path) -> Experiment:
     return parse(table, str(path))
 
 
-def parse(table: Mapping[str, Any], source: str = "experiment") -> Experiment:
-    """Check a parsed experiment file. `source` is what error lines call it; files that it names lie beside it."""
+def parse(table: Mapping[str, Any], source: str = "experiment", all_read: bool = True) -> Experiment:
+    """Check a parsed experiment file. `source` is what error lines call it; files that it names lie beside it.
+
+    With `all_read` a key that no cell reads is a mistake, too.
+    """
     _check_numbers(table, source)
     table = _beside(table, source)
     axes = _axes(table, source)
@@ -198,7 +201,7 @@ def parse(table: Mapping[str, Any], source: str = "experiment") -> Experiment:
     )
     experiment._source = source
     _check_backends(experiment, source)
-    _check_rules(experiment, source)
+    _check_rules(experiment, source, all_read)
     return experiment
 
 
@@ -394,7 +397,7 @@ def _check_backends(experiment: Experiment, source: str) -> None:
 _PLAIN_NUMBERS = (*PLAIN_MEMBER_NUMBERS, "epochs")
 
 
-def _check_rules(experiment: Experiment, source: str) -> None:
+def _check_rules(experiment: Experiment, source: str, all_read: bool) -> None:
     """What must hold between keys, in the first 20,000 cells that differ in more than a plain number.
 
     Those of a larger experiment are checked one by one when it is planned.
@@ -409,6 +412,8 @@ def _check_rules(experiment: Experiment, source: str) -> None:
     for settings in cells:
         for fault in itertools.chain(faults(settings), legacy_faults(settings) if legacy else ()):
             raise RequestError(f"{source}: {fault}")
+    if not all_read:
+        return
     sections = {"data": experiment.data, "network": experiment.network, "training": experiment.training}
     swept = [key for key in experiment.sweep if key in _SWEEPABLE]
     swept += [key for keys in (*experiment.cases.values(), *experiment.points[:1]) for key in keys]
