@@ -216,7 +216,9 @@ def test_no_output_of_a_run_holds_the_password(postgres, capfd, tmp_path, monkey
 # -- stores that are no good
 
 
-@pytest.mark.parametrize("name", ["", "  ", "sqlite://", ":memory:", "sqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "name", ["", "  ", "sqlite://", ":memory:", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"]
+)
 def test_a_store_that_would_be_lost_is_refused(name, capfd, tmp_path):
     first = str(Path(__file__).with_name("stores") / "first/folds.toml")
     assert invoke(["run", first, "--store", name, "--out", str(tmp_path)]) == 2

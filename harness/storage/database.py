@@ -169,7 +169,7 @@ def connect(text: str) -> Database:
     name = shown(url)
     try:
         parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite" and (parsed.database or ":memory:") == ":memory:":
+        if parsed.get_backend_name() == "sqlite" and _is_no_file(parsed):
             raise RequestError(f"store {text!r}: names no file, and all would be lost at the end; write FILE.db")
         return Database(parsed, name)
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
@@ -199,6 +199,12 @@ def shown(url: str) -> str:
     return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", text)  # an @ in a password ends it too early
 
 
+def _is_no_file(url: URL) -> bool:
+    """Whether SQLite is not told the name of a file: what it calls a URI may be memory by any of several words."""
+    name = url.database or ":memory:"
+    return name == ":memory:" or ("uri" in url.query and name.startswith("file:"))
+
+
 def _is_clash(error: SQLAlchemyError) -> bool:
     """Whether another transaction was in the way, one that has ended since."""
     return isinstance(error, IntegrityError) or (
@@ -207,6 +213,7 @@ def _is_clash(error: SQLAlchemyError) -> bool:
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.text_factory = _text
     connection.isolation_level = None  # transactions begin where we say so, also before a table is made
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {1000 * _LOCK_SECONDS:.0f}")
@@ -218,6 +225,14 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
             raise
     finally:
         cursor.close()
+
+
+def _text(value: bytes) -> str | bytes:
+    """A text of the file; bytes that are none stay such, for whoever reads them to name their row."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def _begin_sqlite(connection: Connection) -> None:

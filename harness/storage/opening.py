@@ -61,7 +61,13 @@ def revision_of(connection: Connection, shown: str) -> str | None:
     """
     inspector = inspect(connection)
     names = set(inspector.get_table_names())
-    told = connection.scalar(select(schema.version.c.version_num)) if schema.version.name in names else None
+    has_version = schema.version.name in names
+    told = connection.scalar(select(schema.version.c.version_num)) if has_version else None
+    if has_version and told is None:
+        raise RequestError(
+            f"store {shown}: its table {schema.version.name!r} has no row, which says the schema of the others; "
+            "give another store, or a copy of this one from before"
+        )
     if told is not None and told not in schema.REVISIONS:
         raise RequestError(
             f"store {shown}: written by a later harness (schema {told}; this one knows {schema.HEAD}); "
