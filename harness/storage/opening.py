@@ -25,6 +25,10 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 _TABLES = ("experiments", "planned", "trials", "references", "artefacts")
 
 
+class EmptyStore(RequestError):
+    """There is a database, and nothing of the harness in it."""
+
+
 def open_database(store: str, must_exist: bool = False, upgrade: bool = True) -> Database:
     """The database of a store, its tables as this harness knows them; with `upgrade` false as they are.
 
@@ -36,7 +40,7 @@ def open_database(store: str, must_exist: bool = False, upgrade: bool = True) ->
     found = _look(database)
     if found is None:
         if must_exist:
-            raise RequestError(f"store {database.name}: holds no results of the harness; harness run fills it")
+            raise EmptyStore(f"store {database.name}: holds no results of the harness; harness run fills it")
         database.write(_make)
     elif found != schema.HEAD and upgrade:
         _bring_up_to_date(database, found, must_exist)

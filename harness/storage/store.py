@@ -154,7 +154,7 @@ class Store:
         columns = (planned.c.settings, planned.c.cell)
         texts, rows = _plain(columns), Rows(self.url, *columns, planned.c.trial_id)
         query = select(*texts, func.min(planned.c.trial_id)).where(planned.c.experiment == name)
-        for row in self._database.read_rows(query.group_by(*texts)):
+        for row in self._database.read_rows(query.group_by(*texts).order_by(func.min(planned.c.trial_id))):
             rows.check(row)
             yield rows.parsed(row, "settings"), rows.parsed(row, "cell")
 
