@@ -15,7 +15,7 @@ help:
 	@echo "make conformance  scikit-learn's own checks of the estimators in every backend: some minutes more"
 	@echo "make proofs    what takes longer still: the tutorial's ladders, more planted causes"
 	@echo "make chaos     300 trials while 60 workers and 20 runs are killed (Linux): some minutes more"
-	@echo "make fuzz      some thousands of broken files and command lines, drawn anew"
+	@echo "make fuzz      some thousands of broken files, stores and command lines, drawn anew"
 	@echo "make benchmark our sweep against what people run today, into docs/benchmarks.md: half an hour"
 	@echo "make docs      the documentation site, built strictly into site/"
 	@echo "make lint      ruff, mypy and import-linter"
@@ -49,7 +49,7 @@ chaos: install
 	$(BIN)/python -m tests.storm
 
 fuzz: install
-	HARNESS_FUZZ=1 $(BIN)/python -m pytest -n 2 --dist worksteal -rP tests/test_fuzz.py
+	HARNESS_FUZZ=1 $(BIN)/python -m pytest -n 2 --dist worksteal -rP tests/test_fuzz.py tests/test_broken_rows.py
 
 benchmark: install
 	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[benchmark]"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 
-from harness.support.source import required_by, source_of_module
+from harness.support.errors import short
+from harness.support.source import distributions, required_by, source_of_module
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,15 @@ class Backend:
     conventions: str | None = None
     lines: str | None = None
     by_default: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise `TypeError` for a field of another type than its own."""
+        for name in ("name", "trainer", "install", "description", "conventions", "lines"):
+            value, optional = getattr(self, name), name in ("conventions", "lines")
+            if not (isinstance(value, str) or (optional and value is None)):
+                raise TypeError(f"Backend: {name} = {short(value)}: must be a text")
+        if not isinstance(self.requires, tuple) or not all(isinstance(each, str) for each in self.requires):
+            raise TypeError(f"Backend: requires = {short(self.requires)}: must be a tuple of names of packages")
 
     def missing(self) -> str | None:
         """Why the backend cannot run here, with the command that mends it, or None when it can."""
@@ -53,13 +63,8 @@ class Backend:
 
 
 @cache
-def _distributions() -> dict[str, list[str]]:
-    return dict(importlib.metadata.packages_distributions())
-
-
-@cache
 def version_of(package: str) -> str:
     """Version of the distribution that an import name belongs to, read from its metadata without importing it."""
-    for distribution in _distributions().get(package, ()):
+    for distribution in distributions().get(package, ()):
         return importlib.metadata.version(distribution)
     return ""

@@ -5,7 +5,10 @@ Nothing here imports a framework: a backend is a manifest until a worker loads i
 
 import importlib
 import importlib.metadata
-from collections.abc import Mapping
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -50,7 +53,8 @@ class BrokenBackend(Backend):
 
 def _imported(path: str) -> Any:
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+    with redirect_stdout(sys.stderr):  # what a module prints is no result
+        return getattr(importlib.import_module(module), name)
 
 
 check_not_shadowed()
@@ -79,21 +83,42 @@ def taken(name: str) -> str | None:
 def backends() -> dict[str, Backend]:
     """All backends by name: the built-in ones, then those of installed packages.
 
-    Raises `RequestError` where a package gives its backend a name that is taken: no name may stand for two things.
+    No name stands for two things. One that means something else already goes on meaning that, and the package's backend
+    is `PACKAGE:NAME`; where two packages have one name, neither has it. Both can be listed, and cannot run.
     """
     known = {backend.name: backend for backend in BUILT_IN}
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+    for point in _entry_points():
         distribution = point.dist.name if point.dist else point.module
         reason = taken(point.name)
-        if reason is None and point.name in known:
-            reason = f"is also the backend {known[point.name].description}"
         if reason is not None:
-            raise RequestError(
-                f"the package {distribution} has a backend {point.name!r}: {point.name} {reason}; rename it in the "
-                f"package's [project.entry-points.{ENTRY_POINTS!r}], or run: pip uninstall {distribution}"
-            )
-        known[point.name] = _of_package(point, distribution)
+            name = f"{distribution}:{point.name}"
+            known[name] = BrokenBackend(name, point.value, description=_renamed(point.name, distribution, reason))
+        elif point.name in known:
+            reason = f"is also the backend {known[point.name].description}"
+            told = _renamed(point.name, distribution, reason)
+            known[point.name] = BrokenBackend(point.name, point.value, description=told)
+        else:
+            known[point.name] = _of_package(point, distribution)
     return known
+
+
+def _renamed(name: str, distribution: str, reason: str) -> str:
+    return (
+        f"from the package {distribution}: {name} {reason}; rename it in the package's "
+        f"[project.entry-points.{ENTRY_POINTS!r}], or run: pip uninstall {distribution}"
+    )
+
+
+def _entry_points() -> Iterable[importlib.metadata.EntryPoint]:
+    """Those of all packages; a package whose list cannot be read has none."""
+    try:
+        return importlib.metadata.entry_points(group=ENTRY_POINTS)
+    except Exception:  # the metadata of somebody else's package
+        found: list[importlib.metadata.EntryPoint] = []
+        for distribution in importlib.metadata.distributions():
+            with suppress(Exception):
+                found += distribution.entry_points.select(group=ENTRY_POINTS)
+        return found
 
 
 def _of_package(point: importlib.metadata.EntryPoint, distribution: str) -> Backend:
@@ -102,10 +127,10 @@ def _of_package(point: importlib.metadata.EntryPoint, distribution: str) -> Back
     if point.attr != _MANIFEST:
         return Backend(point.name, point.value, description=told)
     try:
-        found = point.load()
+        found = _imported(f"{point.module}:{point.attr}")
         if not isinstance(found, Backend):
             raise TypeError(f"{point.value} must be a harness.Backend, not {type(found).__name__}")
-    except Exception as error:  # whatever somebody else's module raises costs that backend alone
+    except (Exception, SystemExit) as error:  # whatever somebody else's module raises costs that backend alone
         return BrokenBackend(point.name, point.value, description=f"{told}, whose manifest fails: {describe(error)}")
     return replace(found, name=point.name, description=found.description or told)
 
@@ -171,10 +196,12 @@ def declared_by(name: str) -> Mapping[str, Declared]:
 def _declarations(path: str) -> Mapping[str, Declared]:
     try:
         found: Mapping[str, Declared] = _imported(path)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RequestError(f"{path} must be a dict of harness.Declared by convention: {describe(error)}") from None
     if not (isinstance(found, Mapping) and all(isinstance(entry, Declared) for entry in found.values())):
         raise RequestError(f"{path} must be a dict of harness.Declared by convention")
+    if not found:
+        raise RequestError(f"{path} must be a dict of harness.Declared by convention, and is empty")
     for name, entry in found.items():
         if name not in CONVENTIONS:
             raise RequestError(f"{path}: {unknown('convention', name, CONVENTIONS)}")
@@ -186,6 +213,8 @@ def _check_value(path: str, name: str, value: Any) -> None:
     """Raise `RequestError` for a value that the table does not have; a rule is asked for its value when it is used."""
     if callable(value):
         return
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RequestError(f"{path}: {name} = {value}: must be a finite number")
     try:
         Row(**{name: value})
     except RequestError as error:
@@ -234,7 +263,10 @@ def native_row(name: str, config: Config) -> Row:
     """The row that one backend's native way declares for `config`; `RequestError` where it declares none."""
     if not declared_by(name):
         raise RequestError(unknown("backend with declared conventions", name, native_backends()))
-    return row_from(declared_by(name), config)
+    try:
+        return row_from(declared_by(name), config)
+    except RequestError as error:
+        raise RequestError(f"the conventions of backend {name!r}: {error}") from None
 
 
 def row_of(name: str, config: Config, recipe: Recipe) -> Row:

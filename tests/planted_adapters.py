@@ -39,7 +39,7 @@ class DecayingBiases(Reference):
     name = "decaying-biases"
 
     def _update(self, X, y, learning_rate, masks=()):
-        before = [layer["b"] for layer in self._weights]
+        before = [layer["b"].copy() for layer in self._weights]
         super()._update(X, y, learning_rate, masks)
         for layer, b in zip(self._weights, before, strict=True):
             layer["b"] = layer["b"] - learning_rate * self.config.l2 * b

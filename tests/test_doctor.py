@@ -118,6 +118,14 @@ def test_the_store_is_looked_at_and_left_alone(tmp_path):
     assert "not a store" in look_at_store("nosuchdatabase://x.db").fault
 
 
+def test_a_server_is_asked(postgres):
+    place = look_at_store(postgres)
+    assert (place.path, place.exists, place.experiments, place.fault) == (None, True, 0, None)
+    away = look_at_store("postgresql+psycopg://me@127.0.0.1:1/none")
+    assert away.exists is False
+    assert "cannot be opened" in away.fault
+
+
 def test_a_folder_that_cannot_be_written_is_a_fault():
     if not os.path.isdir("/proc"):  # noqa: PTH112
         pytest.skip("this system has no /proc, a folder that nobody can write")

@@ -27,17 +27,17 @@ def trained(config):
 
 def test_the_model_of_a_trainer_that_is_gone_serves_the_next_and_remembers_nothing():
     first = trained(CONFIG)
-    weights, network = first.weights(), first.stack.network
+    weights, network = first.weights(), first.stack.model
     traced = network.train_function
     del first
     gc.collect()
     again = trained(vary(CONFIG, momentum=0.5, l2=0.3))
-    assert again.stack.network is network
+    assert again.stack.model is network
     assert deviation(again.weights(), weights) > 1e-3
     del again
     gc.collect()
     third = trained(CONFIG)
-    assert third.stack.network is network
+    assert third.stack.model is network
     assert network.train_function is traced
     assert deviation(third.weights(), weights) == 0
 

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import io
+import json
 import os
 import re
 import shutil
@@ -196,16 +197,18 @@ def test_no_name_is_suggested_that_is_not_near_or_not_allowed(name, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"),
+    ("name", "listed", "reason"),
     [
-        ("reference", "is a word of the harness's own"),
-        ("controlled", "is a word of the harness's own"),
-        ("course-2024", "is a profile"),
-        ("numpy", "is a backend already"),
-        ("theirs", "is also the backend from the package their-backend"),
+        ("reference", "bad-backend:reference", "is a word of the harness's own"),
+        ("controlled", "bad-backend:controlled", "is a word of the harness's own"),
+        ("course-2024", "bad-backend:course-2024", "is a profile"),
+        ("numpy", "bad-backend:numpy", "is a backend already"),
+        ("theirs", "theirs", "is also the backend from the package their-backend"),
     ],
 )
-def test_a_package_with_a_name_that_is_taken_is_refused_in_one_line(name, reason, tmp_path, monkeypatch, capsys):
+def test_a_package_with_a_name_that_is_taken_costs_that_name_one_line(
+    name, listed, reason, tmp_path, monkeypatch, capsys
+):
     for package, taken in (("their-backend", "theirs"), ("bad-backend", name)):
         folder = tmp_path / f"{package.replace('-', '_')}-1.dist-info"
         folder.mkdir()
@@ -214,14 +217,14 @@ def test_a_package_with_a_name_that_is_taken_is_refused_in_one_line(name, reason
         monkeypatch.syspath_prepend(tmp_path)
     registry.backends.cache_clear()
     try:
-        assert invoke(["check", name]) == 2
+        assert invoke(["list"]) == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert f"{name} {reason}" in told
+        assert "pip uninstall" in told
+        assert registry.backends()["numpy"] in registry.BUILT_IN
+        assert f"{name} {reason}" in registry.backends()[listed].missing()
     finally:
         registry.backends.cache_clear()
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert f"{name!r}: {name} {reason}" in told
-    assert "pip uninstall" in told
-    assert "package bad-backend" in told or name == "theirs"
 
 
 def test_nothing_is_overwritten(package, capsys):
@@ -383,6 +386,7 @@ def changed(source, right, wrong):
 # A package whose manifest, or what it names, is broken: it costs itself one line, and nobody else anything
 
 
+DECLARED = "from harness import Declared\nCONVENTIONS = {"
 GOOD = MANIFEST.replace("autograd_conventions:CONVENTIONS", "broken_conventions:CONVENTIONS")
 
 
@@ -403,8 +407,22 @@ GOOD = MANIFEST.replace("autograd_conventions:CONVENTIONS", "broken_conventions:
             "from harness import Declared\nCONVENTIONS = {'rho': Declared('high', '')}",
             "rho = 'high': must be one of: number",
         ),
+        ("import sys; sys.exit(3)", "", "whose manifest fails: SystemExit: 3"),
+        (GOOD.replace('requires=("autograd",)', "requires=None"), "", "requires = None: must be a tuple of names"),
+        (GOOD.replace('requires=("autograd",)', "requires=(5,)"), "", "requires = (5,): must be a tuple of names"),
+        (GOOD.replace('"autograd_native:NativeAutogradTrainer"', "7"), "", "Backend: trainer = 7: must be a text"),
+        (GOOD, "CONVENTIONS = {}", "must be a dict of harness.Declared by convention, and is empty"),
+        (GOOD, f"{DECLARED}'rho': Declared(0.9, '', says=5)}}", "Declared: says = 5: must be a text"),
+        (GOOD, f"{DECLARED}'momentum': Declared(float('nan'), '')}}", "momentum = nan: must be a finite number"),
+        (GOOD, f"{DECLARED}'rho': Declared(lambda: 1, '')}}", "backend 'broken': the rule of rho fails: TypeError"),
+        (GOOD, f"{DECLARED}'rho': Declared(lambda config: 1 / 0, '')}}", "the rule of rho fails: ZeroDivisionError"),
+        (
+            GOOD,
+            f"{DECLARED}'l2_form': Declared(lambda config: 'no', '')}}",
+            "the conventions of backend 'broken': unknown L2 in the gradient or beside it 'no'",
+        ),
     ],
-    ids=["raises", "lacks a module", "no backend", "conventions raise", "no declarations", "no value of the table"],
+    ids=str,
 )
 def test_a_broken_manifest_costs_itself_one_line(tmp_path, monkeypatch, capsys, manifest, conventions, told):
     (tmp_path / "broken_manifest.py").write_text(manifest)
@@ -422,12 +440,44 @@ def test_a_broken_manifest_costs_itself_one_line(tmp_path, monkeypatch, capsys, 
         assert "numpy" in listed.out
         assert invoke(["conventions", "digits-quick", "broken", "torch"]) == 2
         asked = capsys.readouterr().err
-        assert asked.count("\n") == 1
+        assert asked.count("harness: ") == 1
         assert told in " ".join((listed.out + asked).split()), (listed.out, asked)
     finally:
         forget()
         for name in ("broken_manifest", "broken_conventions"):
             sys.modules.pop(name, None)
+
+
+def test_what_a_manifest_prints_is_no_result(tmp_path, monkeypatch, capsys):
+    (tmp_path / "loud_manifest.py").write_text(f"print('hello')\n{MANIFEST}")
+    info = tmp_path / "loud-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[harness.backends]\nloud = loud_manifest:BACKEND\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    forget()
+    try:
+        assert invoke(["list", "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert "loud" in str(json.loads(out)["result"])
+        assert err == "hello\n"
+    finally:
+        forget()
+        sys.modules.pop("loud_manifest", None)
+
+
+def test_a_package_whose_entry_points_are_no_text_costs_nobody_anything(tmp_path, monkeypatch, capsys):
+    info = tmp_path / "rotten-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rotten\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_bytes(b"[harness.backends]\n\xff\xfe = \x80:B\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    forget()
+    try:
+        assert invoke(["list"]) == 0
+        assert "torch" in capsys.readouterr().out
+    finally:
+        forget()
 
 
 def forget():

@@ -174,3 +174,9 @@ def test_lanes_that_share_a_process_end_no_sooner_than_at_their_common_pace(cloc
         clock[0] = second
         tally.add("numpy", "ok", None)
     assert tally.left == pytest.approx(10)
+
+
+def test_a_name_of_thousands_of_characters_is_not_repeated_whole(capsys):
+    for arguments in (["run", "a" * 5000], ["a" * 5000], ["run", "digits-quick", "--backends", "n" * 5000]):
+        assert invoke(arguments) == 2
+        assert len(capsys.readouterr().err) < 1000

@@ -146,6 +146,15 @@ def test_ctrl_c_waits_for_the_end_of_an_import_and_of_a_finalizer(tmp_path, mome
     assert (done.stdout, done.stderr) == (f"{told}\n", "")
 
 
+def test_ctrl_c_does_not_wait_for_an_import_that_never_ends(tmp_path):
+    (tmp_path / "endless.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(99)\n"
+    )
+    code = AT_A_BAD_MOMENT.format(paths=[str(ROOT), str(tmp_path)], moment="import endless")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("heard None\n", "")
+
+
 def test_nothing_rings_after_the_end(tmp_path):
     # as an interpreter does that ends: it gives the handlers back; an alarm left running would kill it then
     moment = "Finalized()\n    os.kill(os.getpid(), signal.SIGINT)"

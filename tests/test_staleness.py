@@ -173,5 +173,19 @@ def test_status_counts_what_is_stale(package, store, capfd):
     assert dict(zip(header.split(), line.split(), strict=True))["stale"] == "1"
 
 
+def test_so_does_one_beside_an_adapter_that_has_no_package(tmp_path, monkeypatch):
+    for name, text in (("flat_adapter", "import json\nimport flat_parts"), ("flat_parts", "RATE = 1"), ("other", "")):
+        (tmp_path / f"{name}.py").write_text(text + "\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    forget()
+    before = source_of_module("flat_adapter")
+    (tmp_path / "other.py").write_text("RATE = 2\n")
+    forget()
+    assert source_of_module("flat_adapter") == before
+    (tmp_path / "flat_parts.py").write_text("RATE = 2\n")
+    forget()
+    assert source_of_module("flat_adapter") != before
+
+
 def test_every_module_that_an_adapter_imports_counts():
     assert len(source._trees("backends.torch.trainer")) == 3  # and its native way, and its optimizers

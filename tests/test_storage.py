@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 import harness
 from harness.cli import invoke
@@ -24,6 +25,7 @@ from harness.storage.arrays import pack, unpack
 from harness.storage.database import shown
 from harness.storage.store import Planned, Store
 from harness.support.errors import RequestError
+from harness.support.secrets import without_secrets
 from tests.conftest import small_table
 from tests.servers import PASSWORD, sql
 from tests.synthetic import grid, write_store
@@ -108,6 +110,35 @@ def test_a_server_that_stops_costs_a_wait_with_a_line(server, capfd):
     assert "there again, after" in told[1]
 
 
+def test_rows_that_are_being_read_go_on_when_the_server_is_back(server, capfd, monkeypatch):
+    read_rows = databases.Database.read_rows
+    monkeypatch.setattr(databases.Database, "read_rows", lambda self, query: read_rows(self, query, at_a_time=2))
+    with closing(Store(server.database())) as store:
+        save_plan(store, [planned(number) for number in range(9)])
+        reading = store.each_row("small")
+        found = [next(reading)]
+        server.stop()
+        threading.Timer(3, server.start).start()
+        found += reading
+    assert [each["position"] for each in found] == list(range(9))
+    assert "the server does not answer; waiting for it" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("lock", ["LOCK TABLE trials", "SELECT pg_advisory_xact_lock({})"])
+def test_a_lock_of_somebody_else_s_on_a_server_is_waited_for_and_said(server, capfd, monkeypatch, lock):
+    monkeypatch.setattr(databases, "_LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(databases, "_SILENT_SECONDS", 0.5)
+    url = server.database()
+    with closing(Store(url)) as opened, closing(databases.connect(url)) as other:
+        save_plan(opened, [planned(0)])
+        holding = other.engine.connect()
+        holding.execute(text(lock.format(databases._LOCK)))
+        threading.Timer(3, holding.close).start()
+        opened.save_results([(row(0), {})])
+        assert [each["status"] for each in opened.rows("small")] == ["ok"]
+    assert "it is locked by another program; waiting for it" in capfd.readouterr().err
+
+
 def test_a_run_goes_on_when_its_server_was_away(server, capfd):
     url = server.database()
     table = small_table()
@@ -175,6 +206,19 @@ SECRET_URLS = (
     "nosuchdatabase://me:{}@host/none",
     "postgresql+psycopg://me:{}@host:port/none",
     "mysql+pymysql://me:{}@127.0.0.1/none",
+    "postgresql+psycopg:/me:{}@h/db",
+    "postgresql+psycopg:me:{}@h/db",
+    "me:{}@h/db",
+    "host=h dbname=db password={}",
+    "sqlite://me:{}@/x",
+    "sqlite:///no/such/x.db?key={}",
+    "postgresql+psycopg://127.0.0.1:1/none?pass={}",
+    "postgresql+psycopg://127.0.0.1:1/none?PASSWORD={}",
+    "postgresql+psycopg://127.0.0.1:1/none?pasword={}",
+    "postgresql+psycopg://127.0.0.1:1/none?oauth_client_secret={}",
+    "postgresql+psycopg://127.0.0.1:1/none?password=p@{}",
+    "postgresql+psycopg://127.0.0.1:1/none?password=a&{}=b",
+    "postgresql+psycopg://me:{}h/db",
 )
 
 
@@ -194,6 +238,50 @@ def test_no_command_prints_a_password(url, capfd, tmp_path, monkeypatch):
     from harness.execution.doctor import look_at_store
 
     assert PASSWORD not in repr(look_at_store(store))
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+def test_nor_where_it_was_given_as_something_else(url, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = url.format(PASSWORD)
+    commands = (
+        *(
+            ["status", store],
+            ["run", store],
+            ["report", "--experiment", store],
+            ["store", store],
+            ["trace", store, store],
+        ),
+        *(["explain", store], ["conventions", store, "torch", "keras"], ["dump", store], ["export", store], [store]),
+        ["run", "digits-quick", "--out", "out", "--backends", store],
+    )
+    for arguments in commands:
+        assert invoke(arguments) == 2
+        out, err = capfd.readouterr()
+        assert err.count("\n") == 1, err
+        assert PASSWORD not in out + err
+
+
+def test_one_letter_of_a_password_does_not_spoil_a_line(capfd):
+    assert invoke(["status", "--store", "postgresql+psycopg://me:a@127.0.0.1:1/none"]) == 2
+    told = capfd.readouterr().err
+    assert told.count("***") == 1
+    assert "cannot be opened" in told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "store sqlite:////tmp/x.db: locked by another program; waiting for it, up to 60 min",
+        "see https://docs.example.org:8080/a/b.html#c: it says so",
+        "http://127.0.0.1:8000/report.html",
+        "experiment.toml: training.optimizer = 'adm': unknown optimizer 'adm': did you mean 'adam'?",
+        "store postgresql+psycopg://me:***@host:5432/db?sslmode=require: the server does not answer",
+        "12:30 C:\\x.db a.npz and b.npz: weights/0/W (7, 6, 7)",
+    ],
+)
+def test_what_is_no_secret_stays(line):
+    assert without_secrets(line) == line
 
 
 def test_no_output_of_a_run_holds_the_password(postgres, capfd, tmp_path, monkeypatch):
@@ -216,7 +304,9 @@ def test_no_output_of_a_run_holds_the_password(postgres, capfd, tmp_path, monkey
 # -- stores that are no good
 
 
-@pytest.mark.parametrize("name", ["", "  ", "sqlite://", ":memory:", "sqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "name", ["", "  ", "sqlite://", ":memory:", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"]
+)
 def test_a_store_that_would_be_lost_is_refused(name, capfd, tmp_path):
     first = str(Path(__file__).with_name("stores") / "first/folds.toml")
     assert invoke(["run", first, "--store", name, "--out", str(tmp_path)]) == 2

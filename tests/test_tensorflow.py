@@ -42,6 +42,6 @@ def test_one_trace_serves_every_number_of_members_and_of_epochs():
 
 def test_who_leaves_is_cut_out_of_every_variable():
     trainer = train_stack(vary(SMALL, optimizer="adam", epochs=3), 6, one_leaves_each_epoch)
-    variables = tf.nest.flatten([trainer.layers, trainer.slots])
+    variables = tf.nest.flatten([trainer.owners, trainer.slots])
     assert {variable.read_value().shape[0] for variable in variables} == {3}
     assert [len(number) for number in trainer.numbers.values()] == [3] * len(trainer.numbers)

@@ -232,6 +232,11 @@ def optimizer_of(config: Config) -> str:
 
 
 def _our_activation(config: Config, name: str) -> str:
-    """Those that the adapter writes out are made by its `activation_of`."""
-    own = name in ("sigmoid", "leaky_relu", "elu", "selu")
-    return f"activation_of({code(name)}, config)" if own else code({"identity": "linear"}.get(name, name))
+    """Those that the adapter writes out are its own functions."""
+    own = {
+        "sigmoid": "sigmoid",
+        "leaky_relu": f"lambda z: ops.where(z > 0, z, rounded({config.value('leaky_slope')!r}, z) * z)",
+        "elu": f"lambda z: elu(z, {config.value('elu_alpha')!r})",
+        "selu": "lambda z: elu(z, network.SELU_ALPHA, network.SELU_SCALE)",
+    }
+    return own.get(name) or code({"identity": "linear"}.get(name, name))

@@ -72,9 +72,8 @@ def step_factors(
         l2, l1 = ((rate * exact[name]).astype(dtype) for name in ("l2", "l1"))
         return (rate / divisors)[..., None].astype(dtype), l2, l1, repeat(None), repeat(None)
     epsilon: Columns = repeat(constants.epsilon)
-    if (
-        config.optimizer.name == "adam"
-    ):  # m_hat / (sqrt(v_hat) + eps) = m * root / (1 - beta_1**t) / (sqrt(v) + eps * root)
+    if config.optimizer.name == "adam":
+        # m_hat / (sqrt(v_hat) + eps) = m * root / (1 - beta_1**t) / (sqrt(v) + eps * root)
         steps = np.arange(t + 1, t + 1 + len(lengths))[:, None, None]
         root = np.sqrt(1 - exact["beta_2"] ** steps)
         rate, epsilon = rate * root / (1 - exact["beta_1"] ** steps), (exact["epsilon"] * root).astype(dtype)

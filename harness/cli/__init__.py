@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 from harness.support.errors import RequestError, Told, unknown
 from harness.support.interrupts import INTERRUPTED, hear, hear_no_more
 from harness.support.packages import check_not_shadowed
+from harness.support.secrets import without_secrets
 
 if TYPE_CHECKING:
     import typer
@@ -170,5 +171,6 @@ def _examples(commands: Iterable[str]) -> str:
 
 def _refuse(message: str) -> int:
     # typer has its choices checked by pydantic, which puts its own word before the reason
-    print("harness: " + " ".join(message.replace("Value error, ", "").split()), file=sys.stderr)
+    line = " ".join(message.replace("Value error, ", "").split())
+    print("harness: " + without_secrets(line), file=sys.stderr)
     return 2

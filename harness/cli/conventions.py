@@ -34,7 +34,6 @@ EXAMPLES = (
     "harness conventions --format markdown -o conventions.md",
 )
 
-ROWS = (*native_backends(), *PROFILES, CONTROLLED)
 _WIDTH = 100
 _OWN = ("optimizer", "momentum", "nesterov")  # what an experiment asks for
 
@@ -113,16 +112,16 @@ def command(
 
 def _asked(what: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
     """The names of rows, none or two, and the experiment, which stands first, or last."""
-    rows, source = [*what], None
+    rows, source, known = [*what], None, (*native_backends(), *PROFILES, CONTROLLED)
     for place in (0, -1):
         # some profiles have a suite of their name: of two names with such a one both are rows
-        if rows and source is None and _is_experiment(rows[place]) and (rows[place] not in ROWS or len(rows) != 2):
+        if rows and source is None and _is_experiment(rows[place]) and (rows[place] not in known or len(rows) != 2):
             source = rows.pop(place)
     for name in rows:
-        if name not in ROWS:
+        if name not in known:
             if name in backends():
                 check_row(name)
-            raise RequestError(unknown("backend, profile or suite", name, dict.fromkeys((*ROWS, *suites()))))
+            raise RequestError(unknown("backend, profile or suite", name, dict.fromkeys((*known, *suites()))))
     if len(rows) not in (0, 2):
         raise RequestError(f"{' '.join(what)!r}: give two backends or profiles to compare, or none")
     return tuple(rows), source

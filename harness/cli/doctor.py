@@ -75,6 +75,6 @@ def _store_line(place: "StorePlace") -> str:
     if place.fault:
         return place.fault
     if place.path is None:
-        return f"{place.url}: no file, so not looked at"
+        return f"{place.url}: the server answers; {place.experiments} experiments"
     state = f"{place.experiments} experiments" if place.exists else "not there yet, the first run makes it"
     return f"{place.path}: {state}; writable, {(place.free_bytes or 0) / 1e9:.0f} GB free"

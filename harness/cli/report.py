@@ -124,6 +124,8 @@ def _compare(
         )
     try:
         compared = comparison.compare(*(side.study() for side in sides))
+    except RequestError:  # of a row that is broken
+        raise
     except ValueError as error:
         raise RequestError(f"--compare {old} {new}: {error}; run the same experiment file into both") from None
     code = int(comparison.worse(compared))

@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.contract import Config
 from harness.conventions.table import CONSTANTS, Row, family
+from harness.support.errors import RequestError, describe, short
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,12 @@ class Declared:
     value: Any
     source: str
     says: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise `TypeError` for what is no text."""
+        for name, text in (("source", self.source), ("says", self.says)):
+            if not isinstance(text, str):
+                raise TypeError(f"Declared: {name} = {short(text)}: must be a text")
 
     def at(self, config: Config) -> Any:
         """The value for one config."""
@@ -60,12 +67,20 @@ METRICS = {
 """What the harness measures of every backend alike."""
 
 
+def _value(name: str, entry: Declared, config: Config) -> Any:
+    try:
+        return entry.at(config)
+    except Exception as error:  # of somebody else's rule
+        raise RequestError(f"the rule of {name} fails: {describe(error)}") from None
+
+
 def row_from(declared: Mapping[str, Declared], config: Config) -> Row:
     """The row that these declarations make for `config`.
 
-    A constant that the experiment writes is handed over, and so stands in for the framework's own default.
+    A constant that the experiment writes is handed over, and so stands in for the framework's own default. Raises
+    `RequestError` for a rule that fails, and for a word that is none.
     """
-    values = {name: entry.at(config) for name, entry in declared.items()}
+    values = {name: _value(name, entry, config) for name, entry in declared.items()}
     written = {name: config.value(name) for name in (*CONSTANTS, "dtype") if name in config.written}
     if config.optimizer.name == "sgd":
         written.pop("momentum", None)  # plain SGD reads none, and none is handed over

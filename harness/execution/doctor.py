@@ -19,6 +19,7 @@ from harness.contract import vary
 from harness.execution.executor import LocalExecutor
 from harness.manifest import Backend
 from harness.registry import load_trainer
+from harness.storage.opening import EmptyStore
 from harness.storage.store import Store, shown, store_url
 from harness.support.environment import harness_version, machine, numpy_version
 from harness.support.errors import NotInstalled, RequestError, describe
@@ -41,7 +42,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class StorePlace:
-    """Where results go, and why they cannot (`fault`). Of a store that is no file nothing is known but its URL."""
+    """Where results go, and why they cannot (`fault`). A server has no path."""
 
     url: str
     path: Path | None
@@ -112,27 +113,31 @@ def _verdict(future: Future[CheckResult], backend: Backend, seconds: float) -> t
 
 def look_at_store(url: str) -> StorePlace:
     """Whether results can be kept at this URL, or in this file. Nothing is made that is not there."""
-    url = store_url(url)
+    try:
+        url = store_url(url)
+    except RequestError as error:
+        return StorePlace("…", None, False, 0, None, str(error))
     try:
         parsed = make_url(url)
         parsed.get_dialect()
     except (ArgumentError, NoSuchModuleError, ValueError):
         parsed = None
-    if parsed is None:
-        return StorePlace(shown(url), None, False, 0, None, _experiments(url)[1])
-    if parsed.get_backend_name() != "sqlite":
-        return StorePlace(shown(url), None, False, 0, None, None)
+    if parsed is None or parsed.get_backend_name() != "sqlite":
+        count, fault = _experiments(url)
+        return StorePlace(shown(url), None, fault is None, count, None, fault)
     path = Path(parsed.database or "").absolute()
     folder = next(place for place in path.parents if place.is_dir())  # the default's folder is made by `harness run`
     free = shutil.disk_usage(folder).free
     count, fault = _experiments(url) if path.exists() else (0, None)
-    return StorePlace(url, path, path.exists(), count, free, fault or _not_writable(path, folder))
+    return StorePlace(shown(url), path, path.exists(), count, free, fault or _not_writable(path, folder))
 
 
 def _experiments(url: str) -> tuple[int, str | None]:
     """How many the store holds, and why it cannot be opened."""
     try:
         opened = Store(url, must_exist=True, upgrade=False)
+    except EmptyStore as error:
+        return 0, str(error) if make_url(url).get_backend_name() == "sqlite" else None
     except RequestError as error:
         return 0, str(error)
     try:

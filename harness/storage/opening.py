@@ -25,6 +25,10 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 _TABLES = ("experiments", "planned", "trials", "references", "artefacts")
 
 
+class EmptyStore(RequestError):
+    """There is a database, and nothing of the harness in it."""
+
+
 def open_database(store: str, must_exist: bool = False, upgrade: bool = True) -> Database:
     """The database of a store, its tables as this harness knows them; with `upgrade` false as they are.
 
@@ -36,7 +40,7 @@ def open_database(store: str, must_exist: bool = False, upgrade: bool = True) ->
     found = _look(database)
     if found is None:
         if must_exist:
-            raise RequestError(f"store {database.name}: holds no results of the harness; harness run fills it")
+            raise EmptyStore(f"store {database.name}: holds no results of the harness; harness run fills it")
         database.write(_make)
     elif found != schema.HEAD and upgrade:
         _bring_up_to_date(database, found, must_exist)
@@ -61,7 +65,13 @@ def revision_of(connection: Connection, shown: str) -> str | None:
     """
     inspector = inspect(connection)
     names = set(inspector.get_table_names())
-    told = connection.scalar(select(schema.version.c.version_num)) if schema.version.name in names else None
+    has_version = schema.version.name in names
+    told = connection.scalar(select(schema.version.c.version_num)) if has_version else None
+    if has_version and told is None:
+        raise RequestError(
+            f"store {shown}: its table {schema.version.name!r} has no row, which says the schema of the others; "
+            "give another store, or a copy of this one from before"
+        )
     if told is not None and told not in schema.REVISIONS:
         raise RequestError(
             f"store {shown}: written by a later harness (schema {told}; this one knows {schema.HEAD}); "

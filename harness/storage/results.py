@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from harness.experiment.sections import Network, Training
+from harness.storage.sound import broken, fault_of_settings
 from harness.storage.staleness import Staleness, told_version
 from harness.storage.store import METRICS, Store
-from harness.support.errors import RequestError, unknown
+from harness.support.errors import RequestError, short, unknown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -194,6 +195,7 @@ class Results:
         """The rows in the shape that `reports` reads."""
         from reports import Study
 
+        self._check_places()
         facts = self.experiment["facts"]
         rows, axes = self.frame(), self.axes
         rows["backend_version"] = [told_version(row["backend_version"], row["versions"]) for row in self._rows]
@@ -215,6 +217,25 @@ class Results:
             artefacts=self._store.artefacts,
             calls=self._calls(),
         )
+
+    def _check_places(self) -> None:
+        """Raises `RequestError` for a trial whose settings are no such, or that has no place on the axes."""
+        if not self._rows:
+            raise RequestError(
+                f"store {self.store_url}: table planned: no trial of experiment {self.name!r}; harness run plans them"
+            )
+        stray = next((axis for axis in self.axes if axis not in HYPERPARAMETERS), None)
+        if stray is not None:
+            raise broken(self.store_url, "experiments", self.name, "axes", f"{stray!r} is no hyperparameter")
+        for row in {(id(row["settings"]), id(row["cell"])): row for row in self._rows}.values():  # which rows share
+            fault = fault_of_settings(row["settings"])
+            if fault is not None:
+                raise broken(self.store_url, "planned", row["trial_id"], "settings", fault)
+            given = {**row["settings"], **row["cell"]}
+            for axis, values in self.axes.items():
+                if given.get(axis) not in values:
+                    told = f"{axis} = {short(given.get(axis))} is no value of the axis"
+                    raise broken(self.store_url, "planned", row["trial_id"], "cell", told)
 
     def _calls(self) -> Callable[[dict[str, Any]], list[str]]:
         """What gives the lines of code behind a row of the study, see `harness.calls.stored`."""

@@ -3,22 +3,32 @@
 A row is written in one transaction when its trial is finished, never before: what is not finished is not in it.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Select, Text, delete, exists, func, insert, select, type_coerce
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    type_coerce,
+)
 
-from harness.network.weights import unflatten
 from harness.storage.arrays import pack, unpack
 from harness.storage.database import shown, store_url
 from harness.storage.opening import DEFAULT_STORE, open_database
-from harness.storage.schema import artefacts, experiments, from_json, planned, references, trials
+from harness.storage.schema import JsonText, artefacts, experiments, planned, references, trials
+from harness.storage.sound import Rows, arrays_of, weights_of
 from harness.storage.staleness import MADE_BY, Made
-from harness.support.errors import RequestError, short
 from harness.training import metrics
 
 __all__ = ["DEFAULT_STORE", "METRICS", "Store", "pack", "shown", "store_url", "unpack"]
@@ -27,13 +37,9 @@ METRICS = tuple(f"{part}_{metric}" for metric in metrics.METRICS for part in ("t
 """The metrics of a row, in the order of their columns."""
 
 _ROWS_AT_A_TIME = 5000  # of a plan, which may have 100,000
-_MOST_SHARED = 5000  # texts whose JSON is kept to be used again
 _JSON = ("cell", "settings", "machine")  # the same in many rows
-_TEXT = (*_JSON, "metrics", "versions")
-_NUMBERS = (
-    *("deviation", "deviation_first_epoch", "floor", "epochs_run", "stack_size"),
-    *("build_seconds", "train_seconds", "predict_seconds"),
-)
+_RESULT = tuple(column for column in trials.c if column.name != "trial_id")
+_MADE_BY = tuple(trials.c[name] for name in MADE_BY)
 _KEY = (planned.c.backend, planned.c.mode, planned.c.seed, planned.c.position)
 _ORDER = (planned.c.seed, planned.c.position, planned.c.mode, planned.c.backend)
 
@@ -103,19 +109,13 @@ class Store:
     def experiment_names(self) -> list[str]:
         """The experiments that this store knows, in alphabetical order."""
         query = select(experiments.c.name).order_by(experiments.c.name)
-        return self._database.read(lambda connection: list(connection.scalars(query)))
+        return [name for (name,) in self._checked(query, experiments.c.name)[1]]
 
     def experiment(self, name: str) -> dict[str, Any]:
         """Title, axes and facts of an experiment."""
-        query = select(
-            experiments.c.name,
-            experiments.c.title,
-            experiments.c.definition,
-            type_coerce(experiments.c.axes, Text).label("axes"),
-            type_coerce(experiments.c.facts, Text).label("facts"),
-        ).where(experiments.c.name == name)
-        row = self._database.read(lambda connection: dict(connection.execute(query).mappings().one()))
-        return row | {key: self._parsed(row[key], f"experiment {name}", key) for key in ("axes", "facts")}
+        query = select(*_plain(experiments.c)).where(experiments.c.name == name)
+        rows, (row,) = self._checked(query, *experiments.c)
+        return dict(row._mapping) | {key: rows.parsed(row, key) for key in ("axes", "facts")}
 
     def facts(self, name: str) -> dict[str, Any]:
         """The facts of an experiment, none where the store does not know it."""
@@ -130,34 +130,33 @@ class Store:
 
     def each_row(self, name: str) -> Iterator[dict[str, Any]]:
         """The same one after the other, for experiments that memory should not have to hold."""
-        query = _with_results(name).order_by(*_ORDER)
-        columns = query.selected_columns.keys()
-        parsed: dict[str | None, Any] = {None: None}
+        columns = (*planned.c, *_RESULT)
+        query = (
+            select(*_plain(columns))
+            .join_from(planned, trials, planned.c.trial_id == trials.c.trial_id, isouter=True)
+            .where(planned.c.experiment == name)
+            .order_by(*_ORDER)
+        )
+        names, rows = query.selected_columns.keys(), Rows(self.url, *columns)
         nothing: dict[str, Any] = dict.fromkeys(METRICS)
         for found in self._database.read_rows(query):
-            row = nothing | dict(zip(columns, found, strict=True))
+            rows.check(found)
+            row = nothing | rows.metrics(found) | dict(zip(names, found, strict=True))
             for key in _JSON:
-                text = row[key]
-                if text not in parsed:
-                    if len(parsed) > _MOST_SHARED:
-                        parsed = {None: None}
-                    parsed[text] = self._parsed(text, f"trial {row['trial_id']}", key)
-                row[key] = parsed[text]
-            for key in _NUMBERS:
-                if row[key].__class__ is str:
-                    self._refuse_text(row[key], f"trial {row['trial_id']}", key)
-            if (measured := row.pop("metrics")) is not None:
-                row |= self._metrics(str(measured), row["trial_id"])
+                row[key] = rows.parsed(found, key)
+            rows.parsed(found, "versions")  # which stay a text
             row["status"] = row["status"] or "pending"
+            del row["metrics"]
             yield row
 
     def settings(self, name: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Every combination of settings and cell that is planned."""
-        texts = [type_coerce(column, Text).label(column.name) for column in (planned.c.settings, planned.c.cell)]
-        query = select(*texts, func.min(planned.c.trial_id).label("trial_id")).where(planned.c.experiment == name)
-        for row in self._database.read_rows(query.group_by(*texts)):
-            where = f"trial {row.trial_id}"
-            yield self._parsed(row.settings, where, "settings"), self._parsed(row.cell, where, "cell")
+        columns = (planned.c.settings, planned.c.cell)
+        texts, rows = _plain(columns), Rows(self.url, *columns, planned.c.trial_id)
+        query = select(*texts, func.min(planned.c.trial_id)).where(planned.c.experiment == name)
+        for row in self._database.read_rows(query.group_by(*texts).order_by(func.min(planned.c.trial_id))):
+            rows.check(row)
+            yield rows.parsed(row, "settings"), rows.parsed(row, "cell")
 
     def counts(self) -> list[dict[str, Any]]:
         """How many trials there are of each experiment, backend, mode, status and version of what made them.
@@ -167,48 +166,56 @@ class Store:
         place = func.row_number().over(partition_by=planned.c.experiment, order_by=_ORDER).label("place")
         key = (planned.c.experiment, planned.c.backend, planned.c.mode)
         numbered = select(*key, planned.c.trial_id, place).subquery()
-        by = [numbered.c[column.name] for column in key]
-        by += [trials.c.status, *(type_coerce(trials.c[name], Text).label(name) for name in MADE_BY)]
+        by: list[ColumnElement[Any]] = [numbered.c[column.name] for column in key]
+        by += _plain((trials.c.status, *_MADE_BY))
         first = func.min(numbered.c.place)
         query = (
-            select(*by, func.count().label("trials"))
+            select(*by, func.min(numbered.c.trial_id).label("trial_id"), func.count().label("trials"))
             .join_from(numbered, trials, numbered.c.trial_id == trials.c.trial_id, isouter=True)
             .group_by(*by)
             .order_by(numbered.c.experiment, first)
         )
-        return [row._asdict() | {"status": row.status or "pending"} for row in self._all(query)]
+        rows, found = self._checked(query, *key, trials.c.status, *_MADE_BY, planned.c.trial_id)
+        for row in found:
+            rows.parsed(row, "versions")
+        return [row._asdict() | {"status": row.status or "pending"} for row in found]
 
     # -- results
 
     def scored(self, name: str) -> list[dict[str, Any]]:
         """What the best cell is chosen by: id, status, verdict and metrics of the experiment's finished trials."""
-        columns = (trials.c.status, trials.c.verdict, type_coerce(trials.c.metrics, Text).label("metrics"))
+        columns = (planned.c.trial_id, trials.c.status, trials.c.verdict, trials.c.metrics)
         query = (
-            select(planned.c.trial_id, *columns)
+            select(*_plain(columns))
             .join_from(planned, trials, planned.c.trial_id == trials.c.trial_id)
             .where(planned.c.experiment == name)
             .order_by(*_ORDER)
         )
+        rows, found = self._checked(query, *columns)
         return [
-            {"trial_id": trial_id, "status": status, "verdict": verdict} | self._metrics(text, trial_id)
-            for trial_id, status, verdict, text in self._all(query)
+            {"trial_id": row.trial_id, "status": row.status, "verdict": row.verdict} | rows.metrics(row)
+            for row in found
         ]
 
     def finished(self, name: str) -> dict[str, Finished]:
         """Trial id -> status, verdict and versions, of every planned trial of the experiment that is stored."""
-        made_by = (type_coerce(trials.c[name], Text) for name in MADE_BY)
+        columns = (trials.c.trial_id, trials.c.status, trials.c.verdict, *_MADE_BY)
         query = (
-            select(trials.c.trial_id, trials.c.status, trials.c.verdict, *made_by)
+            select(*_plain(columns))
             .join_from(planned, trials, planned.c.trial_id == trials.c.trial_id)
             .where(planned.c.experiment == name)
         )
         shared: dict[Made, Made] = {}
+        rows = Rows(self.url, *columns)
 
         def read(connection: Connection) -> dict[str, Finished]:
-            return {
-                trial_id: Finished(status, verdict, shared.setdefault(tuple(made), tuple(made)))
-                for trial_id, status, verdict, *made in connection.execute(query)
-            }
+            found = {}
+            for row in connection.execute(query):
+                rows.check(row)
+                rows.parsed(row, "versions")
+                trial_id, status, verdict, *made = row
+                found[trial_id] = Finished(status, verdict, shared.setdefault(tuple(made), tuple(made)))
+            return found
 
         return self._database.read(read)
 
@@ -259,8 +266,8 @@ class Store:
                 .where(artefacts.c.kind == kind, artefacts.c.trial_id.in_(some))
                 .order_by(artefacts.c.trial_id)
             )
-            for trial_id, payload in self._all(query):
-                found[trial_id] = self._unpacked(payload, f"trial {trial_id}", kind)
+            for trial_id, payload in self._checked(query, artefacts.c.trial_id)[1]:
+                found[trial_id] = arrays_of(self.url, "artefacts", trial_id, kind, payload)
         return found
 
     # -- references
@@ -299,59 +306,26 @@ class Store:
             for name in ("weights", "first_epoch_weights"):
                 payload = reference[name]
                 if payload is not None:
-                    reference[name] = unflatten(self._unpacked(payload, f"reference {key}", name))
+                    reference[name] = weights_of(self.url, key, name, payload)
             reference["checkpoints"] = checkpoints.get(key, {})
         return found
 
     def _of_references(self, reference_ids: Iterable[str], *columns: Any) -> Iterator[Any]:
         wanted = iter(dict.fromkeys(reference_ids))
         while some := list(islice(wanted, _ROWS_AT_A_TIME)):
-            yield from self._all(select(*columns).where(references.c.reference_id.in_(some)))
+            yield from self._checked(select(*columns).where(references.c.reference_id.in_(some)), *columns)[1]
 
-    def _all(self, query: Select[Any]) -> Sequence[Any]:
-        return self._database.read(lambda connection: connection.execute(query).all())
-
-    # -- what is broken is named
-
-    def _unpacked(self, payload: bytes, where: str, kind: str) -> dict[str, np.ndarray]:
-        try:
-            return unpack(payload)
-        except (ValueError, TypeError) as error:
-            raise self._broken(where, kind, str(error)) from None
-
-    def _parsed(self, text: Any, where: str, key: str) -> Any:
-        try:
-            return from_json(text)
-        except (ValueError, TypeError):
-            raise self._broken(where, key, f"{short(text)} is no JSON") from None
-
-    def _metrics(self, text: Any, trial_id: str) -> dict[str, float]:
-        try:
-            measured: dict[str, float] = json.loads(text)
-            if '": "' in text:  # "inf" and "nan" are told so
-                measured = {name: float(value) for name, value in measured.items()}
-        except (ValueError, TypeError, AttributeError) as error:
-            raise self._broken(f"trial {trial_id}", "metrics", f"{short(text)}: {error}") from None
-        return measured
-
-    def _refuse_text(self, value: Any, where: str, key: str) -> None:
-        raise self._broken(where, key, f"{short(value)} is no number")
-
-    def _broken(self, where: str, key: str, told: str) -> RequestError:
-        return RequestError(
-            f"store {self.url}: {where}: its {key} cannot be read: {told}; delete that row of the store, and "
-            "harness run trains it again"
-        )
+    def _checked(self, query: Select[Any], *columns: Column[Any]) -> tuple[Rows, Sequence[Any]]:
+        """All rows of a query, whose first columns are these of the schema. Raises `RequestError` for a broken one."""
+        rows, found = Rows(self.url, *columns), self._database.read(lambda each: each.execute(query).all())
+        for row in found:
+            rows.check(row)
+        return rows, found
 
 
-def _with_results(name: str) -> Select[Any]:
-    """Every planned trial of an experiment beside its result; JSON as text."""
-    columns = [*planned.c, *(column for column in trials.c if column.name != "trial_id")]
-    return (
-        select(*(type_coerce(each, Text).label(each.name) if each.name in _TEXT else each for each in columns))
-        .join_from(planned, trials, planned.c.trial_id == trials.c.trial_id, isouter=True)
-        .where(planned.c.experiment == name)
-    )
+def _plain(columns: Iterable[Column[Any]]) -> list[ColumnElement[Any]]:
+    """The columns as a query names them: JSON as text."""
+    return [type_coerce(each, Text).label(each.name) if isinstance(each.type, JsonText) else each for each in columns]
 
 
 def _planned_row(name: str, trial: Planned) -> dict[str, Any]:

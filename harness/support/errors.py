@@ -19,18 +19,21 @@ class Told(Exception):
     """What happened in another process. The text says all of it, without this exception's own name or place."""
 
 
+_LONGEST = 80  # characters of a value that are shown
+
+
 def unknown(kind: str, given: object, allowed: Iterable[str]) -> str:
     """`unknown optimizer 'adm': did you mean 'adam'? (allowed: sgd, momentum, nesterov, adam)`."""
     allowed = list(allowed)
-    near = difflib.get_close_matches(str(given).lower(), allowed, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(given).lower()[:_LONGEST], allowed, n=1, cutoff=0.5)
     hint = f": did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {given!r}{hint} (allowed: {', '.join(allowed)})"
+    return f"unknown {kind} {short(given)}{hint} (allowed: {', '.join(allowed)})"
 
 
 def short(value: Any) -> str:
     """A value for an error line: whole, unless it is very long."""
     text = repr(value)
-    return text if len(text) <= 80 else f"{text[:60]}…"
+    return text if len(text) <= _LONGEST else f"{text[:60]}…"
 
 
 def plain_text(value: object, most: int = 500) -> str:

@@ -14,6 +14,7 @@ _ENDING = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := geta
 
 _PATIENCE = 5.0  # seconds that a command has to end in good order; a signal after them ends it at once
 _LATER = 0.02  # seconds
+_LONGEST_IMPORT = 3.0  # seconds that an interrupt waits for the end of an import: some never end
 
 # what is raised in a finalizer or a callback is only printed, and what is raised in an import may leave half a module
 _UNTOUCHABLE = (
@@ -46,17 +47,20 @@ def hear_no_more() -> None:
 class _Handler:
     def __init__(self) -> None:
         self.first: float | None = None
+        self.heard: float | None = None  # when it was put off for the first time
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.first is not None:
             if number != getattr(signal, "SIGALRM", None) and time.monotonic() - self.first > _PATIENCE:
                 os._exit(INTERRUPTED)
             return
-        if hasattr(signal, "setitimer") and _is_untouchable(frame):
+        now = time.monotonic()
+        self.heard = now if self.heard is None else self.heard
+        if hasattr(signal, "setitimer") and now - self.heard < _LONGEST_IMPORT and _is_untouchable(frame):
             signal.signal(signal.SIGALRM, self)
             signal.setitimer(signal.ITIMER_REAL, _LATER)
             return
-        self.first = time.monotonic()
+        self.first = now
         _forget_the_later_one()
         raise KeyboardInterrupt
 

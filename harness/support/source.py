@@ -9,10 +9,17 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.machinery import PathFinder
+from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@cache
+def distributions() -> dict[str, list[str]]:
+    """The distributions that each top-level module or package was installed by."""
+    return dict(packages_distributions())
 
 
 @cache
@@ -50,7 +57,10 @@ def source_of_function(path: Path, name: str, modules: tuple[str, ...]) -> str |
 
 @cache
 def _trees(module: str) -> list[ast.Module]:
-    """A module and all that it imports from its own package; nothing where the source of one cannot be read."""
+    """A module and all that it imports from its own package, or, without one, from beside it.
+
+    Nothing where the source of one cannot be read.
+    """
     files: dict[str, ast.Module] = {}
     waiting = [module]
     while waiting:
@@ -62,6 +72,8 @@ def _trees(module: str) -> list[ast.Module]:
             return []
         files[name] = tree
         waiting += _siblings(tree, name, is_package=path.name == "__init__.py")
+        if "." not in name and path.name != "__init__.py":
+            waiting += _beside(tree, name, path)
     return list(files.values()) if module in files else []
 
 
@@ -107,6 +119,23 @@ def _siblings(tree: ast.Module, module: str, is_package: bool) -> Iterator[str]:
             if origin.partition(".")[0] == top:
                 yield origin
                 yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def _beside(tree: ast.Module, module: str, path: Path) -> Iterator[str]:
+    """The modules without a package that a module without one imports from its own folder.
+
+    Where all installed packages share that folder they must have come with it.
+    """
+    for node in ast.walk(tree):
+        imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            imported.append(node.module)
+        for name in imported:
+            there = _path(name) if "." not in name else None
+            if there is not None and there.parent == path.parent and there.name != "__init__.py":
+                shared = path.parent.name in ("site-packages", "dist-packages")
+                if not shared or distributions().get(name) == distributions().get(module):
+                    yield name
 
 
 def _mentioned(tree: ast.Module, name: str) -> list[ast.stmt]:

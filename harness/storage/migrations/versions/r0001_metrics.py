@@ -79,7 +79,10 @@ def _moved(connection: Connection) -> Iterator[list[dict[str, Any]]]:
             {
                 **{name: row[name] for name in _SAME},
                 "machine": row["machine"],
-                "metrics": json.dumps({name: _value(row[name]) for name in METRICS if row[name] is not None}),
+                "metrics": json.dumps(
+                    {name: _value(row[name]) for name in METRICS if row[name] is not None},
+                    default=str,  # of a broken value, which is told when it is read
+                ),
                 "versions": None,
                 "source": None,
             }
