@@ -237,8 +237,8 @@ class Config:
         """The parts beyond L2 that are in use: of "l1", "dropout", "batch_norm", "clip_norm" and "clip_value"."""
         in_use = {
             "l1": self.penalty.l1 > 0,
-            "dropout": bool(self.dropout_layers),
-            "batch_norm": self.batch_norm,
+            "dropout": bool(self.network.dropouts),
+            "batch_norm": any(isinstance(layer, BatchNorm) for layer in self.network.layers),
             **{name: self.clipping is not None and self.clipping.name == name for name in CLIPPINGS},
         }
         return tuple(name for name, used in in_use.items() if used)

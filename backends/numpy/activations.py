@@ -1,11 +1,11 @@
 """Activations for the NumPy backend, each with its way back, in place on arrays `(members, units, rows)`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from harness.contract import Config
-from harness.network import SELU_ALPHA, SELU_SCALE
+from harness import network
 
 # An activation and what it does to the error on the way back, both in place. The way back may spend `a`.
 Forward = Callable[[np.ndarray], object]
@@ -91,19 +91,19 @@ def softmax(z: np.ndarray) -> None:
     z /= np.add.reduce(z, axis=1, keepdims=True)
 
 
-ACTIVATION: dict[str, Callable[[Config], tuple[Forward, Back]]] = {
-    "identity": lambda config: (lambda z: None, lambda delta, a: None),
-    "sigmoid": lambda config: (sigmoid, sigmoid_back),
-    "tanh": lambda config: (lambda z: np.tanh(z, out=z), tanh_back),
-    "relu": lambda config: (
+ACTIVATION: dict[type[network.Layer], Callable[[Any], tuple[Forward, Back]]] = {
+    network.Identity: lambda it: (lambda z: None, lambda delta, a: None),
+    network.Sigmoid: lambda it: (sigmoid, sigmoid_back),
+    network.Tanh: lambda it: (lambda z: np.tanh(z, out=z), tanh_back),
+    network.ReLU: lambda it: (
         lambda z: np.maximum(z, 0, out=z),
         lambda delta, a: np.multiply(delta, a > 0, out=delta),
     ),
-    "leaky_relu": lambda config: leaky_relu(config.leaky_slope),
-    "elu": lambda config: elu(config.elu_alpha),
-    "selu": lambda config: elu(SELU_ALPHA, SELU_SCALE),
-    "softplus": lambda config: (softplus, lambda delta, a: np.multiply(delta, -np.expm1(-a), out=delta)),
+    network.LeakyReLU: lambda it: leaky_relu(it.slope),
+    network.ELU: lambda it: elu(it.alpha),
+    network.SELU: lambda it: elu(network.SELU_ALPHA, network.SELU_SCALE),
+    network.Softplus: lambda it: (softplus, lambda delta, a: np.multiply(delta, -np.expm1(-a), out=delta)),
     # two outputs whose losses know the way back
-    "softmax": lambda config: (softmax, lambda delta, a: None),
-    "heaviside": lambda config: (lambda z: np.heaviside(z, 0, out=z), lambda delta, a: None),
+    network.Softmax: lambda it: (softmax, lambda delta, a: None),
+    network.Heaviside: lambda it: (lambda z: np.heaviside(z, 0, out=z), lambda delta, a: None),
 }

@@ -31,7 +31,7 @@ class Constants:
         self.momentum, self.rho, self.new_rho = map(rounded, (exact("momentum"), exact("rho"), 1 - exact("rho")))
         self.beta_1, self.new_1 = rounded(exact("beta_1")), rounded(1 - exact("beta_1"))
         self.beta_2, self.new_2 = rounded(exact("beta_2")), rounded(1 - exact("beta_2"))
-        rates = np.array([[config.dropout[k] for k in config.dropout_layers] for config in configs])
+        rates = np.array([[layer.rate for layer in config.network.dropouts] for config in configs])
         self.dropout_factors = rounded(1 / (1 - rates.T))[..., None, None]  # `(masks, members, 1, 1)`
 
 
@@ -50,7 +50,7 @@ class State:
 
 def is_plain(config: Config) -> bool:
     """Whether the step is the gradient times the learning rate, which can then be in the error from the start."""
-    return config.optimizer.name in ("sgd", "perceptron") and config.clip_norm is None and config.clip_value is None
+    return config.optimizer.name in ("sgd", "perceptron") and config.clipping is None
 
 
 Columns = Iterable[np.ndarray | None]
@@ -66,7 +66,7 @@ def step_factors(
     those of the batches, and `t` counts the steps before.
     """
     dtype, exact, rate = config.dtype, constants.exact, learning_rate.T[:, :, None]
-    outputs = 1 if config.task == "multiclass" else config.n_outputs
+    outputs = 1 if config.task == "multiclass" else config.network.n_outputs
     divisors = outputs * (lengths if config.reduction == "mean" else np.ones_like(lengths))[:, None, None]
     if is_plain(config):
         l2, l1 = ((rate * exact[name]).astype(dtype) for name in ("l2", "l1"))

@@ -92,10 +92,10 @@ class DrawnBatches:
 
     def _masks(self, epoch: int, steps: int, batch: int) -> tuple[np.ndarray, ...]:
         """Which inputs and units are kept in one epoch, in the form of `Epoch.masks`."""
-        layers = self.config.dropout_layers
-        shapes = tuple((k, (steps, batch, self.config.layers[k])) for k in layers)
+        dropped = tuple(self.config.network.drawn())
+        shapes = tuple((key, (steps, batch, *shape)) for key, _, shape in dropped)
         drawn = _uniform_once(shapes, self.seed, self.repeat, epoch)
-        return tuple(u >= self.config.dropout[k] for k, u in zip(layers, drawn, strict=True))
+        return tuple(u >= layer.rate for (_, layer, _), u in zip(dropped, drawn, strict=True))
 
 
 # The cells of one repeat share their rows, and what their masks are cut from: each is drawn once for all of them.
@@ -106,9 +106,9 @@ def _drawn_once(law: str, n: int, sizes: tuple[int, ...], seed: int, repeat: int
 
 @lru_cache(maxsize=1)  # large, and the members of a stack ask for one epoch after the other
 def _uniform_once(
-    shapes: tuple[tuple[int, tuple[int, ...]], ...], seed: int, repeat: int, epoch: int
+    shapes: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...], seed: int, repeat: int, epoch: int
 ) -> list[np.ndarray]:
-    return [generator(seed, "dropout", repeat, epoch, k).random(shape) for k, shape in shapes]
+    return [generator(seed, "dropout", repeat, epoch, *key).random(shape) for key, shape in shapes]
 
 
 def padded(drawn: Sequence[np.ndarray]) -> np.ndarray:

@@ -20,5 +20,7 @@ ENTRIES: tuple[type[Entry], ...] = (
 CONSTANTS: dict[str, Constant] = {each.key: each for entry in ENTRIES for each in entry.constants()}
 """Every constant by its key. Entries that share one agree on its default and its range."""
 
-DEFAULTS: dict[str, float] = {key: each.default for key, each in CONSTANTS.items() if each.default is not None}
-"""What a constant is where nothing is said."""
+DEFAULTS: dict[str, float] = {
+    key: each.default for key, each in CONSTANTS.items() if each.default is not None and key != "dropout"
+}
+"""What a constant is where nothing is said; where nothing is dropped there is no layer that could say it."""

@@ -32,6 +32,19 @@ class Network:
             if parameters := layer.parameters(before):
                 yield layer, parameters
 
+    def drawn(self) -> Iterator[tuple[tuple[int, ...], Dropout, Shape]]:
+        """Each layer that drops units, with the shape before it and the key of its masks.
+
+        That is the number of dense layers before it; where several have the same, the further ones are counted.
+        """
+        dense = again = 0
+        for layer, before, _ in self.shapes():
+            if isinstance(layer, Dense):
+                dense, again = dense + 1, 0
+            elif isinstance(layer, Dropout):
+                yield (dense, again) if again else (dense,), layer, before
+                again += 1
+
     @property
     def dropouts(self) -> tuple[Dropout, ...]:
         """The layers that drop units, in the order of `Epoch.masks`."""

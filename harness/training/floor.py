@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.contract import Batches, Config, Weights
 from harness.data.prepared import Part
+from harness.network import Dropout
 from harness.reference.trainer import Reference
 from harness.training.checkpoints import Checkpoints, Path, distance, flat
 from harness.training.metrics import loss
@@ -50,7 +51,7 @@ def train_reference(
     nudged.train(Reference(config, start, nudged=True), batches, train, validation)
     turned.train(
         Reference(config, reverse_inputs(start)),
-        ReversedInputs(batches, drops_inputs=0 in config.dropout_layers),
+        ReversedInputs(batches, drops_inputs=isinstance(config.network.layers[0], Dropout)),
         _turned(train),
         None if validation is None else _turned(validation),
     )
