@@ -272,6 +272,7 @@ def test_one_letter_of_a_password_does_not_spoil_a_line(capfd):
 @pytest.mark.parametrize(
     "line",
     [
+        "store sqlite:///x.db: there is no such file",
         "store sqlite:////tmp/x.db: locked by another program; waiting for it, up to 60 min",
         "see https://docs.example.org:8080/a/b.html#c: it says so",
         "http://127.0.0.1:8000/report.html",

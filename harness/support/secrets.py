@@ -4,7 +4,7 @@ import re
 from urllib.parse import quote
 
 _SCHEME = r"\b[A-Za-z][A-Za-z0-9+.-]+:"
-_END = r"[^\s'\"]*"  # up to where a word of an error line ends
+_END = r"[^\s'\"]+"  # up to where a word of an error line ends
 _PORT = r"\*\*\*|…|\d{1,5}(?:[/\s'\"?…]|$)"
 
 _LEAKS = (
