@@ -10,7 +10,7 @@ Shapes: weights are `(n_in, n_out)`, biases `(n_out,)`, inputs `(n, n_inputs)`. 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -31,6 +31,7 @@ from harness.network.config import Config as Config
 from harness.network.config import constants_of as constants_of
 from harness.network.config import structure_of as structure_of
 from harness.network.config import vary as vary
+from harness.network.vocabulary import Entry
 from harness.network.weights import Weights as Weights
 from harness.network.weights import member as member
 from harness.network.weights import stacked as stacked
@@ -103,6 +104,10 @@ class Trainer(ABC):
     function. That shows that the result depends on them, not that it depends on nothing else. They must be looked up
     when they are called (`blas.dgemm(…)`, not a `dgemm` that was imported by name).
 
+    `vocabulary` are the classes of layers that it has (`harness.network`), such as the keys of the table by which it
+    builds them; a layer of somebody else's package may bring its part along (`Layer.parts`). One that says none is
+    handed networks of `config.network.dense` alone: dense layers in a row.
+
     A trainer leaves the process as it is: the states of `random` and `numpy.random`, NumPy's `seterr`, `os.environ`.
 
     `Weights` are one dict for each layer of `config.network` that owns any array, in their order: a dense layer has
@@ -113,6 +118,21 @@ class Trainer(ABC):
     name: ClassVar[str]
     requires: ClassVar[tuple[str, ...]] = ()
     arithmetic: ClassVar[tuple[str, ...]] = ()
+    vocabulary: ClassVar[Collection[type[Entry]]] = ()
+
+    @classmethod
+    def refuses(cls, config: Config) -> str | None:
+        """The reason why the harness does not hand it `config`: its own, or a part of the network that it lacks."""
+        network = config.network
+        if not cls.vocabulary and not network.dense:
+            return f"{cls.name} has no list of layers: it trains what hidden and activation can write"
+        own = cls.unsupported(config)
+        if own is not None or not cls.vocabulary:
+            return own
+        lacking = [
+            each.name for each in network.layers if type(each) not in cls.vocabulary and cls.name not in each.parts
+        ]
+        return f"{cls.name} has no {', '.join(dict.fromkeys(lacking))}" if lacking else None
 
     @classmethod
     def unsupported(cls, config: Config) -> str | None:

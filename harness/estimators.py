@@ -33,6 +33,7 @@ from harness.contract import OPTIMIZER_CONSTANTS, Config, Trainer, Weights
 from harness.data.prepared import Dataset
 from harness.draws.recipe import SCHEDULES
 from harness.experiment.file import as_written, parse
+from harness.experiment.rules import SHORT
 from harness.experiment.sections import ARRAYS, Network, Training
 from harness.manifest import Backend
 from harness.network import LOSSES
@@ -126,12 +127,14 @@ class _Network(BaseEstimator):  # type: ignore[misc]
             raise RequestError(f"{self._name}: {unknown('optimizer', given['optimizer'], OPTIMIZER_CONSTANTS)}")
         if isinstance(given["batch_size"], int):
             given["batch_size"] = min(given["batch_size"], len(dataset.y))
-        if not given["hidden"]:
+        if given["layers"] is not None:
+            given = {key: value for key, value in given.items() if key not in SHORT}
+        elif not given["hidden"]:
             del given["activation"], given["dropout"]  # which may be lists for the layers of another network
         table = {
             "name": "estimator",
             "data": {"name": ARRAYS, "test_fraction": 0.0},
-            "network": {key: given[key] for key in Network.model_fields if key in given},
+            "network": {key: given[key] for key in Network.model_fields if given.get(key) is not None},
             "training": {key: given[key] for key in Training.model_fields if given.get(key) is not None},
             "run": {"backends": [self._backend().name], "seed": self._seed(), "curves": True},
         }
@@ -167,7 +170,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
                 trainer = registry.load_trainer(backend.trainer)
             except NotInstalled as error:
                 raise RequestError(f"{where}: {error}") from None
-            reason = trainer.unsupported(config)
+            reason = trainer.refuses(config)
             if reason:
                 raise RequestError(f"{where} cannot train this network: {reason}")
             yield trainer
@@ -206,6 +209,9 @@ class NetworkClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
         Who trains and predicts: "numpy", "sklearn", "tensorflow", "keras", "torch", or any that `harness list` shows.
     hidden : sequence of int
         Units of each hidden layer; `()` for none.
+    layers : list of str and dict, or None
+        The layers one by one, as an experiment file writes them: `[{"dense": 50}, "relu", {"dropout": 0.2}]`. They
+        stand in place of `hidden`, `activation`, `dropout`, `input_dropout` and `batch_norm`, which then say nothing.
     activation : str or sequence of str
         "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "softplus" or "identity": one, or one a hidden layer.
     leaky_slope, elu_alpha : float

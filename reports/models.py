@@ -28,8 +28,8 @@ class Model:
 
     @property
     def hidden(self) -> list[int]:
-        """The units of each hidden layer."""
-        return list(self.row["hidden"])
+        """The units of each hidden layer; of a network that was written as layers none is known."""
+        return [] if style.missing(self.row["hidden"]) else list(self.row["hidden"])
 
     @property
     def activation(self) -> list[str]:

@@ -159,11 +159,11 @@ class Fit:
     def floor(self) -> float:
         """How far the replay parts from itself where only roundings change."""
         member = self.member(self.row)
-        turned = replace(member, start=reverse_inputs(member.start), X=member.X[:, ::-1].copy())
+        turned = replace(member, start=reverse_inputs(member.config.network, member.start), X=member.X[:, ::-1].copy())
         own, rows, inputs = (
             result.weights for result in replay([member, replace(member, batches=ReversedRows(member.batches)), turned])
         )
-        return max(distance(rows, own), distance(inputs and reverse_inputs(inputs), own))
+        return max(distance(rows, own), distance(inputs and reverse_inputs(member.config.network, inputs), own))
 
     @cached_property
     def tolerance(self) -> float:

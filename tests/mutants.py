@@ -136,7 +136,7 @@ class SharedState(Correct):
     def train(self, X, y, batches, after_epoch):
         latest = SharedState.latest
         Correct.train(latest, X.astype(latest.config.dtype), y, batches, after_epoch)
-        if latest is not self and latest.config.layers != self.config.layers:
+        if latest is not self and latest.config.network.units != self.config.network.units:
             return
 
 

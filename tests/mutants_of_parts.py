@@ -1,14 +1,15 @@
 """Adapters with one fault each in a part beyond the plain training, named after the check that must reject it."""
 
+from itertools import pairwise
 from unittest import mock
 
 import numpy as np
 
 from harness.contract import vary
-from harness.network import ELU, MAE, SELU, Heaviside, LeakyReLU, ReLU, RMSprop, Softmax, Softplus
+from harness.network import ELU, MAE, SELU, Dropout, Heaviside, LeakyReLU, ReLU, RMSprop, Softmax, Softplus
 from harness.reference import trainer as reference
 from harness.reference.activations import FUNCTIONS, Function
-from harness.reference.layers import forward, passes
+from harness.reference.layers import ActivationPass, BatchNormPass, forward, passes
 from harness.reference.losses import BY_OUTPUT, output
 from harness.reference.optimizers import RULES
 from harness.reference.trainer import clip, logits_of
@@ -139,21 +140,21 @@ class DropoutNotInverted(Correct):
     """Does not divide what it keeps by 1 - rate."""
 
     def _update(self, X, y, learning_rate, masks=()):
-        rates = [self.config.dropout[k] for k in self.config.dropout_layers]
+        rates = [layer.rate for layer in self.config.network.dropouts]
         super()._update(X, y, learning_rate, tuple(m * (1 - r) for m, r in zip(masks, rates, strict=True)))
 
 
 class DropsInInference(Correct):
     def logits(self, X):
         logits = super().logits(X)
-        return logits * 0.5 if self.config.dropout_layers else logits
+        return logits * 0.5 if self.config.network.dropouts else logits
 
 
 class KeepsAllInputs(Correct):
     """Ignores the mask of the inputs."""
 
     def _update(self, X, y, learning_rate, masks=()):
-        if 0 in self.config.dropout_layers:
+        if isinstance(self.config.network.layers[0], Dropout):
             masks = (np.full_like(masks[0], 1 - self.config.dropout[0], dtype=X.dtype), *masks[1:])
         super()._update(X, y, learning_rate, masks)
 
@@ -239,7 +240,7 @@ class ForgetsL1BesideDropout(Correct):
     """Right alone, wrong together."""
 
     def __init__(self, config, start):
-        super().__init__(vary(config, l1=0.0 if config.dropout_layers else config.l1), start)
+        super().__init__(vary(config, l1=0.0 if config.network.dropouts else config.l1), start)
 
 
 class StepIsOneAtZero(Otherwise):
@@ -384,7 +385,26 @@ class HardlyAnyDropout(Correct):
 
 
 # mutant -> the check that must reject it
+class NormalisesBeforeTheActivation(Correct):
+    """Batch normalisation stands before an activation wherever the list has it behind one."""
+
+    def __init__(self, config, start):
+        super().__init__(config, start)
+        for k, (first, second) in enumerate(pairwise(self.layers)):
+            if isinstance(first, ActivationPass) and isinstance(second, BatchNormPass):
+                self.layers[k : k + 2] = second, first
+
+
+class OneMaskForAll(Correct):
+    """Layers that drop units one after the other drop the same."""
+
+    def _update(self, X, y, learning_rate, masks=()):
+        super()._update(X, y, learning_rate, [masks[0] if masks[0].shape == m.shape else m for m in masks])
+
+
 MUTANTS_OF_PARTS = {
+    NormalisesBeforeTheActivation: "layers_in_any_order",
+    OneMaskForAll: "layers_in_any_order",
     NeverSure: "zero_residual",
     BendsEarly: "far_out",
     Overflows: "far_out",

@@ -26,6 +26,7 @@ class CorrectStack(StackTrainer):
 
     name = "mutant"
     requires = ("numpy",)
+    vocabulary = Reference.vocabulary
 
     def build_stack(self, configs, start):
         self.members = [Reference(config, member(start, i)) for i, config in enumerate(configs)]

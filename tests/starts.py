@@ -21,7 +21,7 @@ LAWS: dict[str, tuple[str, Callable[[int, int], float]]] = {
 
 def start_case(watched: Fit) -> Case:
     """The start, tensor by tensor, from the framework's own generator under the same seed."""
-    recording, layers = watched.recording, watched.config.layers
+    recording, layers = watched.recording, watched.config.network.units
 
     def off(row: Row) -> float:
         draw, (kind, scale) = UNIT_DRAWS[watched.backend](recording.dtype), LAWS[row.init]

@@ -345,7 +345,18 @@ def test_a_chaotic_trial_cannot_become_the_best(store):
 
 
 def network(epochs, hidden=(2,), dtype="float64", **changes):
-    return Config.of(3, 2, hidden, ("tanh",) * len(hidden), "sgd", 0.1, 4, epochs, dtype=dtype, **changes)
+    return Config.of(
+        3,
+        2,
+        hidden,
+        ("tanh",) * len(hidden),
+        optimizer="sgd",
+        learning_rate=0.1,
+        batch_size=4,
+        epochs=epochs,
+        dtype=dtype,
+        **changes,
+    )
 
 
 def test_epochs_are_kept_at_1_2_3_and_5_of_every_power_of_ten():
@@ -374,7 +385,7 @@ def flat(weights):
 
 def after(trainer_class, trial, prepared, epochs, turned=False, nudged=False, batches=None):
     """The weights after some epochs, trained for so many and no more, or None where they are not finite."""
-    start = reverse_inputs(trial.start()) if turned else trial.start()
+    start = reverse_inputs(trial.config.network, trial.start()) if turned else trial.start()
     trainer = trainer_class(trial.config, start, **({"nudged": True} if nudged else {}))
     drawn = trial.batches(len(prepared.train.y)) if batches is None else batches
     X = prepared.train.X[:, ::-1].copy() if turned else prepared.train.X
@@ -382,7 +393,7 @@ def after(trainer_class, trial, prepared, epochs, turned=False, nudged=False, ba
         trainer.train(X, prepared.train.y, drawn, lambda epoch: epoch == epochs)
     except Diverged:
         return None
-    weights = reverse_inputs(trainer.weights()) if turned else trainer.weights()
+    weights = reverse_inputs(trial.config.network, trainer.weights()) if turned else trainer.weights()
     return flat(weights) if np.isfinite(flat(weights)).all() else None
 
 

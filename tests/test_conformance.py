@@ -27,6 +27,7 @@ SKLEARN = {
     **dict.fromkeys(("clip_norm", "clip_value"), "clip"),
     **{name: "solvers" for name in CHECKS if name.startswith(("five_epochs[adagrad", "five_epochs[rmsprop"))},
     "activation_constants": "activations",
+    "layers_in_any_order": "hidden and activation",
     "l1": "L1",
     "all_regularisers": "MLPClassifier has no",
     **{name: "one network at a time" for name in CHECKS if name.startswith("stack_")},

@@ -307,7 +307,9 @@ def test_in_an_experiment_it_shows_what_applies_and_what_each_framework_is_given
     assert "rho" not in text  # the experiment trains by SGD
     assert "leaky_slope" not in text
     assert "\nreduction:" not in text  # which is the same in both
-    config = Config.of(64, 10, (50,), ("sigmoid",), "sgd", 0.1, 100, 20, l2=0.001)
+    config = Config.of(
+        64, 10, (50,), ("sigmoid",), optimizer="sgd", learning_rate=0.1, batch_size=100, epochs=20, l2=0.001
+    )
     for backend in ("keras", "torch"):
         for lines in (native_call(backend, config), controlled_call(backend, config)):
             assert "\n".join(f"    {line}" for line in lines) in text

@@ -216,7 +216,7 @@ def test_biases_are_zero_a_constant_or_normal():
 def test_biases_may_keep_what_pytorch_draws_whatever_the_law_of_the_weights():
     config = vary(SMALL, hidden=(400,))
     start = draw_start(config, Recipe(init="normal(2)", bias="torch_uniform"), 0, 0)
-    for (n_in, _), layer in zip(pairwise(config.layers), start, strict=True):
+    for (n_in, _), layer in zip(pairwise(config.network.units), start, strict=True):
         assert np.abs(layer["b"]).max() <= n_in**-0.5
     assert np.abs(start[0]["b"]).max() > 0.99 * config.n_inputs**-0.5
     assert start[0]["W"].std() == pytest.approx(2, rel=0.1)

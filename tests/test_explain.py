@@ -266,7 +266,7 @@ def test_a_cell_has_to_be_single():
 
 # -- rows between two rows
 
-CONFIG = Config.of(5, 4, (7,), ("tanh",), "sgd", 0.1, 6, 2, l2=0.01)
+CONFIG = Config.of(5, 4, (7,), ("tanh",), optimizer="sgd", learning_rate=0.1, batch_size=6, epochs=2, l2=0.01)
 
 
 class Known:

@@ -357,7 +357,19 @@ def test_the_parts_of_the_data_have_matrices_of_their_own():
 
 def config(task, outputs):
     loss, activation = {"multiclass": ("cross_entropy", "softmax")}.get(task, ("binary_cross_entropy", "sigmoid"))
-    return Config.of(2, outputs, (), (), "sgd", 0.1, 4, 1, task=task, loss=loss, output_activation=activation)
+    return Config.of(
+        2,
+        outputs,
+        (),
+        (),
+        optimizer="sgd",
+        learning_rate=0.1,
+        batch_size=4,
+        epochs=1,
+        task=task,
+        loss=loss,
+        output_activation=activation,
+    )
 
 
 @pytest.mark.parametrize(("task", "outputs"), [("multiclass", 4), ("binary", 1), ("multilabel", 3)])
@@ -502,7 +514,17 @@ def test_the_formulas_are_those_of_the_reference(name, parameter):
     function = ACTIVATIONS[name]
     given = function.usual if parameter is None else parameter
     options = {"leaky_relu": "leaky_slope", "elu": "elu_alpha"}
-    own = Config.of(1, 1, (1,), (name,), "sgd", 0.1, 1, 1, **({options[name]: given} if name in options else {}))
+    own = Config.of(
+        1,
+        1,
+        (1,),
+        (name,),
+        optimizer="sgd",
+        learning_rate=0.1,
+        batch_size=1,
+        epochs=1,
+        **({options[name]: given} if name in options else {}),
+    )
     (it,) = own.network.layers[1:2]
     a = activate(it, INPUTS)
     assert np.abs(function.value(INPUTS, given) - a).max() <= 1e-15 * max(1, np.abs(a).max())

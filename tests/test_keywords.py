@@ -117,8 +117,8 @@ def test_the_controlled_lines_are_the_adapter_to_rounding(backend, name):
 
 def regression(**changes):
     return Config.of(
-        64, 3, (8,), ("tanh",), "sgd", 0.01, 50, 2, task="regression", loss="mse", output_activation="identity",
-        l2=0.01, **changes,
+        64, 3, (8,), ("tanh",), optimizer="sgd", learning_rate=0.01, batch_size=50, epochs=2,
+        task="regression", loss="mse", output_activation="identity", l2=0.01, **changes,
     )  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def test_what_scikit_learn_lacks_is_what_its_adapter_does_not_support():
     cases += [*OTHER_TASKS.values(), vary(regression(), loss="mae"), vary(settings(), n_outputs=2)]
     cases += [settings(l1=0.1), settings(dropout=(0.0, 0.5)), settings(batch_norm=True), settings(clip_norm=1.0)]
     for config in cases:
-        assert (lacks(config) is None) == (trainer.unsupported(config) is None), config
+        assert (lacks(config) is None) == (trainer.refuses(config) is None), config
 
 
 def test_what_has_no_native_form_is_a_comment_with_the_reason():
@@ -238,7 +238,7 @@ def sklearn_step(config, arguments):
         hidden_layer_sizes=config.hidden, activation="logistic", solver="sgd", shuffle=False, **arguments
     )
     model.know(np.arange(10))
-    model.build(config.layers, draw_start(config, Recipe(), 0, 0))
+    model.build(config.network.units, draw_start(config, Recipe(), 0, 0))
     for first in (0, 100):
         model.partial_fit(digits().X[first : first + 100], y[first : first + 100])
     return tuple({"W": W, "b": b} for W, b in zip(model.coefs_, model.intercepts_, strict=True))

@@ -132,7 +132,9 @@ def test_every_layer_that_drops_units_has_draws_of_its_own():
 
 
 def test_a_network_says_what_it_owns():
-    config = Config.of(5, 3, (4,), ("relu",), "sgd", 0.1, 8, 2, batch_norm=True)
+    config = Config.of(
+        5, 3, (4,), ("relu",), optimizer="sgd", learning_rate=0.1, batch_size=8, epochs=2, batch_norm=True
+    )
     owned = [{key: parameter.shape for key, parameter in each.items()} for _, each in config.network.owners()]
     norm = dict.fromkeys(("gamma", "beta", "mean", "variance"), (4,))
     assert owned == [{"W": (5, 4)}, norm, {"W": (4, 3), "b": (3,)}]
@@ -164,7 +166,9 @@ def test_batch_normalisation_is_found_where_it_stood_before():
 
 @pytest.mark.parametrize("prefix", ["", "start/"])
 def test_a_start_of_before_is_read(tmp_path, prefix):
-    config = Config.of(5, 3, (4, 6), ("tanh", "relu"), "sgd", 0.1, 8, 2, batch_norm=True)
+    config = Config.of(
+        5, 3, (4, 6), ("tanh", "relu"), optimizer="sgd", learning_rate=0.1, batch_size=8, epochs=2, batch_norm=True
+    )
     read = []
     for name, arrays in (("old", of_0_1()), ("new", renumbered(of_0_1()))):
         np.savez(tmp_path / f"{name}.npz", **{prefix + key: value for key, value in arrays.items()})

@@ -76,9 +76,9 @@ def test_reversed_inputs_are_the_same_network():
     X, _ = problem()
     start = start_of(SMALL)
     forwards = Reference(SMALL, start).logits(X)
-    backwards = Reference(SMALL, reverse_inputs(start)).logits(X[:, ::-1])
+    backwards = Reference(SMALL, reverse_inputs(SMALL.network, start)).logits(X[:, ::-1])
     assert backwards == pytest.approx(forwards, abs=1e-14)
-    assert deviation(reverse_inputs(reverse_inputs(start)), start) == 0
+    assert deviation(reverse_inputs(SMALL.network, reverse_inputs(SMALL.network, start)), start) == 0
 
 
 def test_at_batch_size_one_the_floor_comes_from_the_reversed_inputs():
@@ -121,7 +121,7 @@ def test_masks_go_with_their_rows_and_their_columns():
     for mask, other in zip(drawn.step_masks(last), reversed_rows.step_masks(last), strict=True):
         assert mask.shape[0] == 5
         assert np.array_equal(mask[::-1], other)
-    turned = ReversedInputs(batches_of(config), drops_inputs=True)[1]
+    turned = ReversedInputs(batches_of(config), masks=1)[1]
     assert np.array_equal(turned.masks[0], drawn.masks[0][:, :, ::-1])
     assert np.array_equal(turned.masks[1], drawn.masks[1])
 

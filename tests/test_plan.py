@@ -190,7 +190,10 @@ def test_weights_from_a_file_are_known_by_their_values(tmp_path):
         ({**weights, "1/W": np.zeros((3, 4))}, r"1/W has shape \(3, 4\), expected numbers of shape \(4, 3\)"),
         ({**weights, "0/W": np.full((4, 4), np.nan)}, "finite numbers"),
         ({"1/W": weights["1/W"]}, "holds no weights"),
-        ({**weights, "2/W": np.ones((3, 3))}, "2/W do not belong to a network"),
+        (
+            {**weights, "2/W": np.ones((3, 3))},
+            r"2/W do not belong to a network of input\(4\), dense\(4\), sigm",
+        ),
         ({"0/W": weights["0/W"]}, "has no array 1/W"),
     ):
         with pytest.raises(RequestError, match=message):

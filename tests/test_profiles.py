@@ -329,9 +329,9 @@ def test_a_profile_in_mode_controlled_is_unsupported(tmp_path):
 
 def test_what_a_code_has_no_form_of_is_unsupported_by_its_profile():
     regression = vary(CONFIG, **TASKS["regression"])
-    assert profile_trainer("course-2024").unsupported(regression) is None
-    assert "classes only" in profile_trainer("course-2018-numpy").unsupported(regression)
-    assert "has no 'nesterov'" in profile_trainer("course-2024").unsupported(vary(CONFIG, optimizer="nesterov"))
+    assert profile_trainer("course-2024").refuses(regression) is None
+    assert "classes only" in profile_trainer("course-2018-numpy").refuses(regression)
+    assert "has no 'nesterov'" in profile_trainer("course-2024").refuses(vary(CONFIG, optimizer="nesterov"))
 
 
 def test_a_profile_is_a_backend_in_native_mode_only():

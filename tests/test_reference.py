@@ -72,7 +72,7 @@ def test_gradients_agree_with_central_differences(base, network, activation, dro
     weights = start_of(config)
     X = rng.normal(size=(n, config.n_inputs))
     y = rng.integers(config.n_outputs, size=n) if config.task == "multiclass" else rng.random((n, config.n_outputs))
-    masks = tuple(rng.random((n, config.layers[k])) > rates[k] for k in config.dropout_layers)
+    masks = tuple(rng.random((n, *shape)) > layer.rate for _, layer, shape in config.network.drawn())
     assume(not near_a_kink(config, weights, X, y, masks))
     exact, h = gradients(config, weights, X, y, masks), 1e-6
     for layer, grad in zip(weights, exact, strict=True):

@@ -38,7 +38,7 @@ def trials_of(name):
 def train(backend, trial, prepared):
     """Train one trial in this process, as a worker would."""
     trainer_class = load_trainer(backend.trainer)
-    assert trainer_class.unsupported(trial.config) is None
+    assert trainer_class.refuses(trial.config) is None
     batches = trial.batches(len(prepared.train.y))
     return train_controlled(trainer_class, trial.config, trial.start(), batches, prepared, trial.curves, trial.stopping)
 
@@ -121,8 +121,8 @@ def test_eight_tanh_units_learn_every_gate(backend, gate):
 @pytest.mark.parametrize("number", range(7))
 def test_every_optimizer_reaches_least_squares_on_the_polynomial(backend, number):
     trial, prepared = trials_of("polynomial")[number]
-    if load_trainer(backend.trainer).unsupported(trial.config):
-        pytest.skip(f"{backend.name}: {load_trainer(backend.trainer).unsupported(trial.config)}")
+    if load_trainer(backend.trainer).refuses(trial.config):
+        pytest.skip(f"{backend.name}: {load_trainer(backend.trainer).refuses(trial.config)}")
     X, y = prepared.train.X, prepared.train.y
     design = np.column_stack([X, np.ones(len(X))])
     expected = design @ np.linalg.lstsq(design, y, rcond=None)[0]

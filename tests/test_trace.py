@@ -242,7 +242,7 @@ def test_the_walk_finds_what_the_rows_differ_in_from_what_they_do(a, b, training
 @pytest.mark.parametrize("init", [init for init in INITS if "(" not in init] + ["normal(0.3)", "uniform(0.2)"])
 @pytest.mark.parametrize("bias", [0.0, 0.1, "as_weights", "torch_uniform"])
 def test_the_law_of_a_start_is_told_from_its_draws(init, bias):
-    config = Config.of(30, 5, (40,), ("tanh",), "sgd", 0.1, 10, 1)
+    config = Config.of(30, 5, (40,), ("tanh",), optimizer="sgd", learning_rate=0.1, batch_size=10, epochs=1)
     if init == "zeros" and bias == "as_weights":
         bias = 0.0
     if init == bias:
@@ -266,7 +266,7 @@ def test_a_start_that_is_not_finite_has_no_law(value):
 def test_the_law_of_batches_is_told_from_their_rows(batches, last_batch):
     from harness.replay.training import Member
 
-    config = Config.of(3, 2, (4,), ("tanh",), "sgd", 0.1, 12, 3)
+    config = Config.of(3, 2, (4,), ("tanh",), optimizer="sgd", learning_rate=0.1, batch_size=12, epochs=3)
     if batches == "skipping" and last_batch == "merge":
         last_batch = "keep"
     recipe = Recipe(batches=batches, last_batch=last_batch)

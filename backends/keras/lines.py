@@ -40,7 +40,7 @@ class KerasLines(BackendLines):
             lines += [f"keras.config.set_floatx({dtype})", f"keras.config.set_dtype_policy({dtype})"]
         lines += [f"keras.utils.set_random_seed({seed})", "model = keras.Sequential(["]
         lines += [f"    keras.Input(({config.n_inputs},)),"]
-        for units, name in zip(config.layers[1:], (*config.activation, None), strict=True):
+        for units, name in zip(config.network.units[1:], (*config.activation, None), strict=True):
             activation = [] if name is None else [f"activation={activation_of(config, name)}"]
             lines += call("    keras.layers.Dense(", [str(units), *activation, regularizer], "),")
         if config.task == "regression" and config.output_activation != "identity":
@@ -66,7 +66,7 @@ class KerasLines(BackendLines):
             loss = loss.removeprefix("keras.losses.")
         kind, _, arguments = loss.partition("(")
         layers: list[str] = []
-        for units, activation in zip(config.layers[1:], (*config.activation, None), strict=True):
+        for units, activation in zip(config.network.units[1:], (*config.activation, None), strict=True):
             shown = [] if activation is None else [f"activation={_our_activation(config, activation)}"]
             penalty = f"kernel_regularizer=Penalty({config.l2!r}, {config.l1!r})"
             layers += call("    keras.layers.Dense(", [str(units), *shown, penalty], "),")

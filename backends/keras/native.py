@@ -66,7 +66,7 @@ class NativeKeras:
             activations = [native_activation(name, config) for name in (*config.activation, "identity")]
             layers = [
                 keras.layers.Dense(units, activation, kernel_regularizer=keras.regularizers.L2(config.l2))
-                for units, activation in zip(config.layers[1:], activations, strict=True)
+                for units, activation in zip(config.network.units[1:], activations, strict=True)
             ]
             self.network = model = keras.Sequential([keras.Input((config.n_inputs,)), *layers])
             if config.task == "regression" and config.output_activation != "identity":

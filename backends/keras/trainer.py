@@ -21,7 +21,6 @@ import os
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # read once, when keras is imported
 
@@ -30,6 +29,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from backends.keras.layers import LAYER, StackedDropout, activation, layer_of, sigmoid
 from backends.keras.native import NativeKeras, loss_of, precision
 from backends.keras.optimizers import EpochTable, paper_optimizer, reset, rounded
 from harness import network
@@ -55,50 +55,6 @@ NUMBERS = tuple(name for name in MEMBER_NUMBERS if name not in ("learning_rate",
 """The numbers of a member that the graph reads; learning rates and masks come with the batches."""
 
 
-@ops.custom_gradient
-def sigmoid(z):
-    """`1 / (1 + exp(-z))`, with the gradient `a * (1 - a)` that `keras.activations.sigmoid` has too.
-
-    TensorFlow's kernel divides `exp(z)` by `1 + exp(z)`. That is as exact, but near 1 it rounds to other numbers, so
-    `1 - a`, all that is left of the gradient of a saturated unit, can be twice as large, or 0.
-    """
-    a = 1 / (1 + ops.exp(-z))
-    return a, lambda upstream: upstream * a * (1 - a)
-
-
-def elu(z, alpha: float, scale: float = 1.0):
-    """`scale * z` above 0, else `scale * alpha * (exp(z) - 1)`, with a derivative of `a + scale * alpha` there.
-
-    TensorFlow's SELU has the right-hand derivative at 0, and its ELU no alpha.
-    """
-
-    @ops.custom_gradient
-    def activate(z):
-        a = rounded(scale, z) * ops.where(z > 0, z, rounded(alpha, z) * ops.expm1(ops.minimum(z, 0)))
-        return a, lambda upstream: upstream * ops.where(z > 0, rounded(scale, z), a + rounded(scale * alpha, z))
-
-    return activate(z)
-
-
-ACTIVATION: dict[type[network.Layer], Callable[[Any], str | Callable]] = {
-    network.Identity: lambda it: "linear",
-    network.Sigmoid: lambda it: sigmoid,
-    network.Tanh: lambda it: "tanh",
-    network.ReLU: lambda it: "relu",
-    # the slope of TensorFlow's own is a float32
-    network.LeakyReLU: lambda it: lambda z: ops.where(z > 0, z, rounded(it.slope, z) * z),
-    network.ELU: lambda it: lambda z: elu(z, it.alpha),
-    network.SELU: lambda it: lambda z: elu(z, network.SELU_ALPHA, network.SELU_SCALE),
-    network.Softplus: lambda it: "softplus",
-}
-"""A hidden layer's activation, or the output's; the derivative at a kink is the left one."""
-
-
-def activation(it: network.Activation) -> keras.layers.Layer:
-    """The layer of an activation."""
-    return keras.layers.Activation(ACTIVATION[type(it)](it))
-
-
 class Penalty(keras.regularizers.Regularizer):
     """`(l2/2) * sum(W**2) + l1 * sum(abs(W))`; `keras.regularizers.L2` has no half, and a constant in float32."""
 
@@ -108,68 +64,6 @@ class Penalty(keras.regularizers.Regularizer):
     def __call__(self, W):
         penalty = ops.sum(rounded(self.l2 / 2, W) * ops.square(W))
         return penalty if self.l1 is None else penalty + ops.sum(rounded(self.l1, W) * ops.abs(W))
-
-
-class StackedDense(keras.layers.Layer):
-    """A `Dense` layer for each member of a stack.
-
-    Inputs are `(members, rows, n_in)`, or `(rows, n_in)` where all members have the same; without a bias for `None`.
-    """
-
-    def __init__(self, members: int, n_in: int, n_out: int, penalty: Penalty, use_bias: bool) -> None:
-        super().__init__()
-        self.kernel = self.add_weight((members, n_in, n_out), "zeros", regularizer=penalty, name="W")
-        self.bias = self.add_weight((members, 1, n_out), "zeros", name="b") if use_bias else None
-        self.built = True
-
-    def call(self, a):
-        z = ops.matmul(a, self.kernel)
-        return z if self.bias is None else ops.add(z, self.bias)
-
-
-class StackedBatchNormalization(keras.layers.Layer):
-    """`gamma * (z - mean) / sqrt(variance + epsilon) + beta`; the moments of the batch also move the running ones.
-
-    `keras.layers.BatchNormalization` has the same definition, but TensorFlow computes it as `z*s + (beta - mean*s)`,
-    which cancels: in a batch of one row, where `z - mean` is 0, something of the size of its rounding, times
-    `1 / sqrt(epsilon)`, would stay.
-    """
-
-    def __init__(self, members: int, units: int, momentum: float, epsilon: float) -> None:
-        super().__init__()
-        self.momentum, self.epsilon = momentum, epsilon
-        self.gamma, self.beta = (self.add_weight((members, 1, units), "zeros", name=n) for n in ("gamma", "beta"))
-        self.moving_mean, self.moving_variance = (
-            self.add_weight((members, 1, units), "zeros", trainable=False, name=n) for n in ("mean", "variance")
-        )
-        self.built = True
-
-    def call(self, z, training=None):
-        mean, variance = ops.convert_to_tensor(self.moving_mean), ops.convert_to_tensor(self.moving_variance)
-        if training:
-            mean, variance = ops.moments(z, axes=[1], keepdims=True)
-            old, fresh = rounded(self.momentum, z), rounded(1 - self.momentum, z)
-            self.moving_mean.assign(old * self.moving_mean + fresh * mean)
-            self.moving_variance.assign(old * self.moving_variance + fresh * variance)
-        return self.gamma * ((z - mean) / ops.sqrt(variance + rounded(self.epsilon, z))) + self.beta
-
-
-class StackedDropout(keras.layers.Layer):
-    """Multiplies by what it is handed for the step: 0, or `1 / (1 - rate)`. In inference nothing is handed over."""
-
-    def call(self, a, kept=None):
-        return a if kept is None else ops.multiply(a, kept)
-
-
-LAYER: dict[type[network.Layer], Callable[[Any, int, network.Shape, Penalty], keras.layers.Layer]] = {
-    network.Dense: lambda it, members, shape, penalty: StackedDense(members, shape[-1], it.units, penalty, it.use_bias),
-    network.BatchNorm: lambda it, members, shape, penalty: StackedBatchNormalization(
-        members, shape[-1], it.momentum, it.epsilon
-    ),
-    network.Dropout: lambda it, members, shape, penalty: StackedDropout(),
-    **dict.fromkeys(ACTIVATION, lambda it, members, shape, penalty: activation(it)),
-}
-"""Layer -> its Keras layer for a number of members, from the shape of a row before it."""
 
 
 class StackedNetwork(keras.Model):
@@ -182,7 +76,7 @@ class StackedNetwork(keras.Model):
         super().__init__()
         penalty = Penalty(numbers["l2"], numbers["l1"] if structure.penalty.l1 else None)
         shapes = structure.network.shapes()
-        self.stacked = [LAYER[type(layer)](layer, members, before, penalty) for layer, before, _ in shapes]
+        self.stacked = [layer_of(layer, members, before, penalty) for layer, before, _ in shapes]
         self.drops = bool(structure.network.dropouts)
         output = structure.loss.output if structure.task == "regression" else network.Identity()
         self.output_activation = activation(output)
@@ -303,6 +197,7 @@ class KerasTrainer(StackTrainer):
 
     name = "keras"
     requires = ("keras", "tensorflow")
+    vocabulary = tuple(LAYER)
     arithmetic = (
         "keras.ops.matmul",
         "keras.src.ops.sparse_categorical_crossentropy",
@@ -371,19 +266,19 @@ class KerasTrainer(StackTrainer):
     def stack_weights(self) -> Weights:
         return tuple(
             {
-                key: variable.numpy()[self.here] if key == "W" else variable.numpy()[self.here, 0]
+                key: variable.numpy()[self.here] if len(owned[key].shape) > 1 else variable.numpy()[self.here, 0]
                 for key, variable in layer.items()
             }
-            for layer in self.stack.model.named()
+            for layer, (_, owned) in zip(self.stack.model.named(), self.configs[0].network.owners(), strict=True)
         )
 
     def set_stack_weights(self, weights: Weights) -> None:
-        if len(weights[0]["W"]) == len(self.here):
+        if len(next(iter(weights[0].values()))) == len(self.here):
             self.here[:] = True
         for layer, given in zip(self.stack.model.named(), weights, strict=True):
             for key, variable in layer.items():
                 value = variable.numpy().copy()
-                value[self.here] = given[key] if key == "W" else given[key][:, None]
+                value[self.here] = given[key] if given[key].ndim > 2 else given[key][:, None]
                 variable.assign(value)
 
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:

@@ -1,5 +1,7 @@
 """The layers of the NumPy backend at work, for all members of a stack at once: `(members, units, rows)`.
 
+The inputs of the network, which all members share, are `(units, rows)`, and so is what no layer has parted yet.
+
 What a layer writes into is allocated once for each batch size, and wherever the mathematics allows it, it works in
 place. `weights` and `gradients` are views of the matrices that the optimizer changes.
 """
@@ -12,6 +14,7 @@ import numpy as np
 
 from backends.numpy.activations import ACTIVATION
 from harness import network
+from harness.network.installed import part_of
 
 Arrays = dict[str, np.ndarray]
 
@@ -39,6 +42,10 @@ class Pass:
     def empty(self, units: int, n: int) -> np.ndarray:
         """An array for a batch of n rows."""
         return np.empty((self.members, units, n), self.dtype)
+
+    def apart(self, a: np.ndarray) -> np.ndarray:
+        """The inputs of each member, where all have the same, `(units, rows)`."""
+        return np.repeat(a[None], self.members, axis=0) if a.ndim == 2 else a
 
     def allocate(self, n: int) -> None:
         """Make what the layer writes into for batches of n rows."""
@@ -103,6 +110,7 @@ class BatchNormPass(Pass):
 
     def forward(self, a: np.ndarray, n: int) -> np.ndarray:
         """With the batch's own moments; the running ones follow."""
+        a = self.apart(a)
         mean = a.mean(axis=2, keepdims=True)
         a -= mean
         variance = np.square(a).mean(axis=2, keepdims=True)
@@ -118,6 +126,7 @@ class BatchNormPass(Pass):
         return a
 
     def infer(self, a: np.ndarray) -> np.ndarray:
+        a = self.apart(a)
         a -= self.weights["mean"]
         a /= np.sqrt(self.weights["variance"] + self.layer.epsilon)
         a *= self.weights["gamma"]
@@ -204,7 +213,8 @@ def passes(
     made: list[Pass] = []
     for layer, shape, _ in net.shapes():
         owned = next(owners) if layer.parameters(shape) else ({}, {})
-        made.append(PASSES[type(layer)](layer, shape, *owned, members, dtype))
+        part = PASSES.get(type(layer)) or part_of(layer, "numpy")
+        made.append(part(layer, shape, *owned, members, dtype))
     for each, following in pairwise(made):
         if isinstance(each, ActivationPass):
             each.keeps = following.in_place

@@ -48,8 +48,10 @@ class NeuralNetwork:
         self.config = config
         self.X, self.targets = X.astype(config.dtype), targets.astype(config.dtype)
         self.rng = np.random.default_rng(seed)
-        self.weights = [self.rng.standard_normal(shape).astype(config.dtype) for shape in pairwise(config.layers)]
-        self.biases = [np.full(n_out, 0.01, config.dtype) for n_out in config.layers[1:]]
+        self.weights = [
+            self.rng.standard_normal(shape).astype(config.dtype) for shape in pairwise(config.network.units)
+        ]
+        self.biases = [np.full(n_out, 0.01, config.dtype) for n_out in config.network.units[1:]]
         self.m = [np.zeros_like(w) for w in self.weights + self.biases]  # velocity, or first moment
         first = config.initial_accumulator if config.optimizer.name.startswith("adagrad") else 0.0
         self.v = [np.full_like(w, first) for w in self.weights + self.biases]  # sum, or mean, of the squares

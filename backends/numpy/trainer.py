@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from backends.numpy.activations import ACTIVATION
-from backends.numpy.layers import Arrays, DensePass, DropoutPass, passes, transposed
+from backends.numpy.layers import PASSES, Arrays, DensePass, DropoutPass, passes, transposed
 from backends.numpy.native import LECTURE, NeuralNetwork
 from backends.numpy.optimizers import RULES, Constants, State, is_plain, plain, step_factors
 from harness import network
@@ -46,6 +46,7 @@ class NumpyTrainer(StackTrainer):
 
     name = "numpy"
     requires = ("numpy",)
+    vocabulary = tuple(PASSES)
     arithmetic = ("numpy.matmul",)
 
     def build_stack(self, configs: Sequence[Config], start: Weights) -> None:
@@ -94,9 +95,10 @@ class NumpyTrainer(StackTrainer):
         self._lay_out(self._members[kept])
         self._t = t
         self._state.take_over(state, kept)
-        for arrays, before in zip(self._owners, owners, strict=True):
-            for key in arrays.keys() & {"mean", "variance"}:
-                arrays[key][...] = before[key][kept]
+        for arrays, before, (_, parameters) in zip(self._owners, owners, self.config.network.owners(), strict=True):
+            for key in arrays:
+                if not parameters[key].trainable:  # the others are the state's
+                    arrays[key][...] = before[key][kept]
 
     def train_stack(self, X: np.ndarray, y: np.ndarray, batches: Batches, after_epoch: AfterStackedEpoch) -> None:
         config, outputs = self.config, self.config.network.n_outputs
@@ -200,16 +202,16 @@ class NumpyTrainer(StackTrainer):
 
     def stack_weights(self) -> Weights:
         return tuple(
-            {key: (value if key == "W" else value[..., 0]).copy() for key, value in owned.items()}
-            for owned in self._owners
+            {key: value.reshape(len(value), *parameters[key].shape).copy() for key, value in owned.items()}
+            for owned, (_, parameters) in zip(self._owners, self.config.network.owners(), strict=True)
         )
 
     def set_stack_weights(self, weights: Weights) -> None:
-        if len(weights[0]["W"]) != len(self._members):  # members that have left are back
+        if len(next(iter(weights[0].values()))) != len(self._members):  # members that have left are back
             self._lay_out(np.arange(len(self._configs)))
         for owned, given in zip(self._owners, weights, strict=True):
             for key, value in owned.items():
-                value[...] = given[key] if key == "W" else given[key][..., None]
+                value[...] = given[key].reshape(value.shape)
 
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         unwritten = {name: value for name, value in LECTURE.items() if name not in self.config.written}

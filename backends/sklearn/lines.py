@@ -82,7 +82,7 @@ class SklearnLines(BackendLines):
             "from backends.sklearn.trainer import checked_targets, every_class, gradient_scale",
             *call(f"model = {name}(", arguments),
             *([] if regression else ["model.know(every_class(config))"]),
-            f"model.build({config.layers}, start)",
+            f"model.build({config.network.units}, start)",
             *call(f"model._optimizer = {optimizer}(", ["model.coefs_ + model.intercepts_", *constants]),
             "y = checked_targets(config, y)",
             "for e in range(len(batches)):",

@@ -89,7 +89,7 @@ def given_model(config: Config, start: Weights) -> Classifier | Regressor:
     else:
         model = Classifier(**network(config), **options)
         model.know(every_class(config))
-    model.build(config.layers, start)
+    model.build(config.network.units, start)
     return model
 
 

@@ -37,7 +37,7 @@ class TensorFlowLines(BackendLines):
             f"tf.random.set_seed({seed})",
             f"rng = np.random.default_rng({seed})",
             "layers = []",
-            f"for shape in {list(pairwise(config.layers))}:",
+            f"for shape in {list(pairwise(config.network.units))}:",
             f"    W = tf.Variable(tf.random.truncated_normal(shape, stddev=0.1, dtype=tf.{dtype}))",
             f"    layers.append((W, tf.Variable(tf.constant(0.1, tf.{dtype}, shape=shape[1:]))))",
             "variables = [variable for layer in layers for variable in layer]",

@@ -45,7 +45,7 @@ class NativeNetwork:
         tf.random.set_seed(seed)
         rng = np.random.default_rng(seed)
 
-        for n_in, n_out in pairwise(config.layers):
+        for n_in, n_out in pairwise(config.network.units):
             W = tf.Variable(tf.random.truncated_normal([n_in, n_out], stddev=0.1, dtype=dtype))
             layers.append({"W": W, "b": tf.Variable(tf.constant(0.1, dtype, shape=[n_out]))})
         variables = [value for layer in layers for value in layer.values()]

@@ -19,15 +19,15 @@ The native mode is in `backends/tensorflow/native.py`.
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # `tf.keras`, used by the native optimizers, reads it at import
 
 import numpy as np
 import tensorflow as tf
 
+from backends.tensorflow.layers import ACTIVATION, LAYER, Owned, Step, forward, sigmoid
 from backends.tensorflow.native import NativeNetwork, quiet
 from harness import network
 from harness.contract import (
@@ -42,34 +42,7 @@ from harness.contract import (
     structure_of,
 )
 
-Activation = Callable[[tf.Tensor], tf.Tensor]
-Owned = dict[str, tf.Variable]
 Constants = dict[str, tf.Tensor]
-
-
-@tf.custom_gradient
-def sigmoid(z: tf.Tensor):
-    """`1 / (1 + exp(-z))`, with the gradient `a * (1 - a)` that `tf.nn.sigmoid` has too.
-
-    The kernel of `tf.nn.sigmoid` divides `exp(z)` by `1 + exp(z)`. That is as exact, but near 1 it rounds to other
-    numbers, so `1 - a`, all that is left of the gradient of a saturated unit, can be twice as large, or 0.
-    """
-    a = 1 / (1 + tf.exp(-z))
-    return a, lambda upstream: tf.raw_ops.SigmoidGrad(y=a, dy=upstream)
-
-
-def elu(z: tf.Tensor, alpha: float, scale: float = 1.0) -> tf.Tensor:
-    """`scale * z` above 0, else `scale * alpha * (exp(z) - 1)`, with a derivative of `a + scale * alpha` there.
-
-    `tf.nn.elu` has no alpha, and `tf.nn.selu` has the right-hand derivative at 0.
-    """
-
-    @tf.custom_gradient
-    def activate(z):
-        a = scale * tf.where(z > 0, z, alpha * tf.math.expm1(tf.minimum(z, 0)))
-        return a, lambda upstream: upstream * tf.where(z > 0, tf.constant(scale, z.dtype), a + scale * alpha)
-
-    return activate(z)
 
 
 @tf.custom_gradient
@@ -78,86 +51,6 @@ def binary_cross_entropy(z: tf.Tensor, y: tf.Tensor):
     three terms is but for the rounding of a saturated output."""
     losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.broadcast_to(y, tf.shape(z)), logits=z)
     return losses, lambda upstream: (upstream * (sigmoid(z) - y), None)
-
-
-ACTIVATION: dict[type[network.Layer], Callable[[Any], Activation]] = {
-    network.Identity: lambda it: tf.identity,
-    network.Sigmoid: lambda it: sigmoid,
-    network.Tanh: lambda it: tf.nn.tanh,
-    network.ReLU: lambda it: tf.nn.relu,
-    # the slope of `tf.nn.leaky_relu` is a float32
-    network.LeakyReLU: lambda it: lambda z: tf.where(z > 0, z, it.slope * z),
-    network.ELU: lambda it: lambda z: elu(z, it.alpha),
-    network.SELU: lambda it: lambda z: elu(z, network.SELU_ALPHA, network.SELU_SCALE),
-    network.Softplus: lambda it: tf.nn.softplus,
-}
-"""A hidden layer's activation, or the output's; the derivative at a kink is the left one."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a forward pass in training knows beside its inputs: the masks of dropout and `1 - rate`, and `valid`,
-    `(rows,)`, 0 where a row is padding, else 1."""
-
-    dropped: Iterator[tuple[tf.Tensor, tf.Tensor]]
-    valid: tf.Tensor
-
-
-def dense(it: network.Dense, owned: Owned, a: tf.Tensor, step: Step | None) -> tf.Tensor:
-    """`W a + b`."""
-    z = matmul(owned["W"], a)
-    return z + owned["b"] if it.use_bias else z
-
-
-def dropout(it: network.Dropout, owned: Owned, a: tf.Tensor, step: Step | None) -> tf.Tensor:
-    """`a * mask / (1 - rate)` in training; inputs that all members share, `(rows, n_in)`, become those of each."""
-    if step is None:
-        return a
-    mask, kept = next(step.dropped)
-    return (tf.transpose(a) if a.shape.rank == 2 else a) * tf.cast(mask, a.dtype) / kept
-
-
-def batch_norm(it: network.BatchNorm, owned: Owned, z: tf.Tensor, step: Step | None) -> tf.Tensor:
-    """`gamma * (z - mean) / sqrt(variance + epsilon) + beta`; in training the moments of the batch, which also move
-    the running ones."""
-    mean, variance = owned["mean"], owned["variance"]
-    if step is not None:
-        kept, valid, n = it.momentum, step.valid, tf.reduce_sum(step.valid)
-        mean = tf.reduce_sum(z * valid, axis=2, keepdims=True) / n
-        variance = tf.reduce_sum(tf.math.squared_difference(z, mean) * valid, axis=2, keepdims=True) / n
-        for running, value in ((owned["mean"], mean), (owned["variance"], variance)):
-            running.assign(kept * running + (1 - kept) * value)
-    return owned["gamma"] * ((z - mean) / tf.sqrt(variance + it.epsilon)) + owned["beta"]
-
-
-LAYER: dict[type[network.Layer], Callable[[Any, Owned, tf.Tensor, Step | None], tf.Tensor]] = {
-    network.Dense: dense,
-    network.Dropout: dropout,
-    network.BatchNorm: batch_norm,
-    **{kind: lambda it, owned, a, step, make=make: make(it)(a) for kind, make in ACTIVATION.items()},
-}
-
-
-def forward(config: Config, owners: Sequence[Owned], X: tf.Tensor, step: Step | None = None) -> tf.Tensor:
-    """The logits `(members, rows, n_outputs)` of inputs `(rows, n_inputs)` that all members share.
-
-    In inference without `step`.
-    """
-    weights = iter(owners)
-    a = X
-    for layer, before, _ in config.network.shapes():
-        owned = next(weights) if layer.parameters(before) else {}
-        a = LAYER[type(layer)](layer, owned, a, step)
-    return tf.linalg.matrix_transpose(a)
-
-
-def matmul(W: tf.Variable, a: tf.Tensor) -> tf.Tensor:
-    """`W a` for every member, `(members, n_out, rows)`; inputs that they share, `(rows, n_in)`, make it one product."""
-    if a.shape.rank == 3:
-        return tf.matmul(W, a)
-    _, n_out, n_in = W.shape
-    z = tf.matmul(tf.reshape(W, [-1, n_in]), a, transpose_b=True)
-    return tf.reshape(z, [-1, n_out, tf.shape(a)[0]])
 
 
 def losses_of_rows(config: Config, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
@@ -292,7 +185,7 @@ def epoch_traced_once(config: Config):
 
     @tf.function(reduce_retracing=True)
     def run_epoch(owners, slots, X, y, rows, valid, masks, by_step, constants):
-        variables = trained(owners)
+        variables = trained(config, owners)
         for step in tf.range(tf.shape(rows)[0]):
             c = constants | {name: values[step] for name, values in by_step.items()}
             dropped = [(mask[step], c[f"1 - dropout[{k}]"]) for k, mask in enumerate(masks)]
@@ -302,26 +195,34 @@ def epoch_traced_once(config: Config):
             weight = valid[step] / tf.reduce_sum(valid[step]) if config.reduction == "mean" else valid[step]
             gradients = tape.gradient(losses, [w for _, w in variables], tf.broadcast_to(weight, tf.shape(losses)))
             pairs = zip(variables, gradients, strict=True)
-            gradients = clipped(config, c, [penalised(config, c, w, g) if key == "W" else g for (key, w), g in pairs])
+            gradients = clipped(
+                config, c, [penalised(config, c, w, g) if each.penalised else g for (each, w), g in pairs]
+            )
             for (_, w), g, own in zip(variables, gradients, slots, strict=True):
                 update(w, g, own, c)
 
     return run_epoch
 
 
-def trained(owners: Sequence[Owned]) -> list[tuple[str, tf.Variable]]:
+def trained(config: Config, owners: Sequence[Owned]) -> list[tuple[network.Parameter, tf.Variable]]:
     """The variables that have a gradient, and what they are: all but the running moments of batch normalisation."""
-    return [(key, value) for owned in owners for key, value in owned.items() if key not in ("mean", "variance")]
+    pairs = zip(config.network.owners(), owners, strict=True)
+    return [
+        (parameters[key], w)
+        for (_, parameters), owned in pairs
+        for key, w in owned.items()
+        if parameters[key].trainable
+    ]
 
 
-def rows_last(key: str, value: np.ndarray) -> np.ndarray:
-    """A tensor of the contract as it is kept here."""
-    return value.swapaxes(1, 2) if key == "W" else value[..., None]
+def rows_last(value: np.ndarray) -> np.ndarray:
+    """A tensor of the contract as it is kept here: a matrix of every member turned, a vector as a column."""
+    return value.swapaxes(1, 2) if value.ndim == 3 else value[..., None]
 
 
-def of_contract(key: str, value: np.ndarray) -> np.ndarray:
+def of_contract(parameter: network.Parameter, value: np.ndarray) -> np.ndarray:
     """The inverse of `rows_last`, always a copy."""
-    return np.array(value.swapaxes(1, 2) if key == "W" else value[..., 0], order="C")
+    return np.array(value.swapaxes(1, 2) if len(parameter.shape) == 2 else value[..., 0], order="C")
 
 
 class TensorFlowTrainer(StackTrainer):
@@ -332,6 +233,7 @@ class TensorFlowTrainer(StackTrainer):
 
     name = "tensorflow"
     requires = ("tensorflow",)
+    vocabulary = tuple(LAYER)
     arithmetic = (
         "tensorflow.matmul",
         "tensorflow.nn.sparse_softmax_cross_entropy_with_logits",
@@ -348,10 +250,10 @@ class TensorFlowTrainer(StackTrainer):
         self.structure = replace(structure_of(configs[0]), batch_size=0, epochs=0)  # which no trace depends on
         self.members = np.arange(len(configs))  # those that are still there
         self.numbers = numbers_of(configs)
-        self.owners = [{key: self._variable(rows_last(key, value)) for key, value in layer.items()} for layer in start]
+        self.owners = [{key: self._variable(rows_last(value)) for key, value in layer.items()} for layer in start]
         _, slots = UPDATES[self.structure.optimizer.name]
         first = {"G": _of_members([member.initial_accumulator for member in configs])}
-        zeros = [np.zeros_like(w) for _, w in trained(self.owners)]
+        zeros = [np.zeros_like(w) for _, w in trained(self.structure, self.owners)]
         self.slots = [[self._variable(zero + first.get(slot, 0)) for slot in slots] for zero in zeros]
         self.t = 0  # steps taken
 
@@ -397,12 +299,16 @@ class TensorFlowTrainer(StackTrainer):
         return forward(self.structure, self.owners, tf.constant(X, self.structure.dtype)).numpy()
 
     def stack_weights(self) -> Weights:
-        return tuple({key: of_contract(key, w.numpy()) for key, w in layer.items()} for layer in self.owners)
+        pairs = zip(self.structure.network.owners(), self.owners, strict=True)
+        return tuple(
+            {key: of_contract(parameters[key], w.numpy()) for key, w in layer.items()}
+            for (_, parameters), layer in pairs
+        )
 
     def set_stack_weights(self, weights: Weights) -> None:
         for layer, given in zip(self.owners, weights, strict=True):
             for key, variable in layer.items():
-                variable.assign(rows_last(key, given[key].astype(self.structure.dtype)))
+                variable.assign(rows_last(given[key].astype(self.structure.dtype)))
 
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         self.native = NativeNetwork(self.config)

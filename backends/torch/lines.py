@@ -165,7 +165,7 @@ def _model(config: Config, dtype: str, activation: Callable[[Config, str], str])
     """`model = nn.Sequential(…)`, the last layer without activation."""
     precision = "" if dtype == "float32" else f", dtype=torch.{dtype}"
     modules = []
-    for k, (n_in, n_out) in enumerate(pairwise(config.layers)):
+    for k, (n_in, n_out) in enumerate(pairwise(config.network.units)):
         modules.append(f"nn.Linear({n_in}, {n_out}{precision})")
         modules += [activation(config, config.activation[k])] if k < len(config.hidden) else []
     return call("model = nn.Sequential(", modules)

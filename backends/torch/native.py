@@ -83,7 +83,7 @@ def own_tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
 def build(config: Config, dtype: torch.dtype) -> nn.Sequential:
     """Linear layers with an activation between each two; the last gives the logits."""
     modules: list[nn.Module] = []
-    for k, (n_in, n_out) in enumerate(pairwise(config.layers)):
+    for k, (n_in, n_out) in enumerate(pairwise(config.network.units)):
         modules.append(nn.Linear(n_in, n_out, dtype=dtype))
         if k < len(config.hidden):
             modules.append(activation(config, config.activation[k]))

@@ -11,17 +11,15 @@ have a helper each below: dropout does not draw its masks, the running variance 
 what it is above 20. PyTorch's own idiom is `backends/torch/native.py`.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
+from backends.torch.layers import LAYER, Dropout, activation, build, inward, named_tensors, outward
 from backends.torch.native import NativeNetwork, own_tensor
-from backends.torch.optimizers import column, optimizer_of
-from harness import network
+from backends.torch.optimizers import optimizer_of
 from harness.contract import AfterStackedEpoch, Batches, Config, NativeFit, StackTrainer, Weights
 
 _ROWS = 512  # at once in inference, so that a wide stack stays within the cache
@@ -32,6 +30,7 @@ class TorchTrainer(StackTrainer):
 
     name = "torch"
     requires = ("torch",)
+    vocabulary = tuple(LAYER)
     arithmetic = ("torch.addmm", "torch.baddbmm", "torch.nn.functional.cross_entropy")
 
     native: NativeNetwork | None = None
@@ -47,7 +46,9 @@ class TorchTrainer(StackTrainer):
         self.model = build(configs, self.dtype)
         self.set_stack_weights(start)
         self.parameters = list(self.model.parameters())
-        matrices = {module.weight for module in self.model if isinstance(module, Linear)}
+        self.owners = [parameters for _, parameters in self.config.network.owners()]
+        pairs = list(zip(named_tensors(self.model), self.owners, strict=True))
+        matrices = {tensors[key] for tensors, owned in pairs for key in owned if owned[key].penalised}
         self.optimizer = optimizer_of(configs, self.parameters, matrices)
         self.present = np.arange(len(configs))
 
@@ -108,15 +109,15 @@ class TorchTrainer(StackTrainer):
     @torch.no_grad()
     def stack_weights(self) -> Weights:
         return tuple(
-            {key: outward(key, tensor).numpy().copy() for key, tensor in layer.items()}
-            for layer in named_tensors(self.model)
+            {key: outward(tensor, owned[key]).numpy().copy() for key, tensor in layer.items()}
+            for layer, owned in zip(named_tensors(self.model), self.owners, strict=True)
         )
 
     @torch.no_grad()
     def set_stack_weights(self, weights: Weights) -> None:
         for layer, given in zip(named_tensors(self.model), weights, strict=True):
             for key, tensor in layer.items():
-                tensor.data = inward(key, own_tensor(given[key], tensor.dtype))
+                tensor.data = inward(own_tensor(given[key], tensor.dtype))
 
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         self.native = NativeNetwork(self.config)
@@ -127,149 +128,6 @@ class TorchTrainer(StackTrainer):
 
     def weights(self) -> Weights:
         return self.native.weights() if self.native else super().weights()
-
-
-class Linear(nn.Module):
-    """`nn.Linear` for every member: `W x + b`."""
-
-    def __init__(self, members: int, n_in: int, n_out: int, bias: bool, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(members, n_out, n_in, dtype=dtype))
-        self.bias = nn.Parameter(torch.empty(members, n_out, 1, dtype=dtype)) if bias else None
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`(members, n_out, rows)` from `(members, n_in, rows)`, or from the `(n_in, rows)` that all members share."""
-        return product(self.weight, x, self.bias)
-
-
-def product(weight: torch.Tensor, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """`W x + b` of every member, in one product where all members share `x`, `(n_in, rows)`."""
-    if x.ndim == 3:
-        return torch.bmm(weight, x) if bias is None else torch.baddbmm(bias, weight, x)
-    members, n_out, n_in = weight.shape
-    wide = weight.view(members * n_out, n_in)
-    z = torch.mm(wide, x) if bias is None else torch.addmm(bias.view(-1, 1), wide, x)
-    return z.view(members, n_out, x.shape[1])
-
-
-class Dropout(nn.Module):
-    """`nn.Dropout` with a mask that is set before each step, not drawn, and a rate for every member."""
-
-    def __init__(self, rates: Sequence[float], dtype: torch.dtype) -> None:
-        super().__init__()
-        self.register_buffer("kept", 1 - column(rates, torch.float64))
-        self.dtype = dtype
-
-    def set_mask(self, mask: np.ndarray) -> None:
-        """`mask` is `(members, rows, units)`."""
-        self.mask = (own_tensor(mask, self.dtype).transpose(1, 2) / self.kept.to(self.dtype)).contiguous()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`x * mask / (1 - rate)` in training, else `x`."""
-        return x * self.mask if self.training else x
-
-
-class BatchNorm(nn.Module):
-    """`nn.BatchNorm1d` for every member, with the biased variance in the running one, too, and for one row."""
-
-    def __init__(self, members: int, units: int, momentum: float, eps: float, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.new, self.eps = 1 - momentum, eps  # PyTorch's `momentum` is the share of what is new
-        for name in ("weight", "bias"):
-            self.register_parameter(name, nn.Parameter(torch.empty(members, units, 1, dtype=dtype)))
-        for name in ("running_mean", "running_var"):
-            self.register_buffer(name, torch.empty(members, units, 1, dtype=dtype))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise by the batch's own moments in training, else by the running ones."""
-        if self.training:
-            x, mean, variance = centred(x)
-            self.follow(mean, variance)
-            moments = (None, None)
-        else:
-            moments = (self.running_mean.view(-1), self.running_var.view(-1))
-        channels = x.reshape(1, -1, x.shape[2])  # a unit of a member is a channel
-        scale, shift = self.weight.view(-1), self.bias.view(-1)
-        # what `F.batch_norm` calls once it has refused a batch of one row
-        result = torch.batch_norm(channels, scale, shift, *moments, self.training, 0.0, self.eps, False)
-        return result.view_as(x)
-
-    @torch.no_grad()
-    def follow(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
-        """`running = momentum * running + (1 - momentum) * batch`."""
-        self.running_mean.lerp_(mean, self.new)
-        self.running_var.lerp_(variance, self.new)
-
-
-def centred(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """`x` less its mean over the rows, that mean, and the biased variance.
-
-    `torch.batch_norm` computes `x * scale + (beta - mean * scale)`, whose rounding a small variance enlarges: it is
-    given what has been centred before.
-    """
-    mean = x.mean(dim=2, keepdim=True)
-    x = x - mean
-    return x, mean, x.detach().square().mean(dim=2, keepdim=True)
-
-
-# `Softplus` turns linear above its threshold, by default 20, where it is still 2e-9 away from that; from 37 on the two
-# are the same number. Much higher its `exp` would overflow.
-ACTIVATION: dict[type[network.Layer], Callable[[Any], nn.Module]] = {
-    network.Identity: lambda it: nn.Identity(),
-    network.Sigmoid: lambda it: nn.Sigmoid(),
-    network.Tanh: lambda it: nn.Tanh(),
-    network.ReLU: lambda it: nn.ReLU(),
-    network.LeakyReLU: lambda it: nn.LeakyReLU(it.slope),
-    network.ELU: lambda it: nn.ELU(it.alpha),
-    network.SELU: lambda it: nn.SELU(),
-    network.Softplus: lambda it: nn.Softplus(threshold=40),
-}
-"""Activation -> its module, with every constant handed over."""
-
-LAYER: dict[type[network.Layer], Callable[[Sequence[Any], network.Shape, torch.dtype], nn.Module]] = {
-    network.Dense: lambda same, shape, dtype: Linear(len(same), shape[-1], same[0].units, same[0].use_bias, dtype),
-    network.BatchNorm: lambda same, shape, dtype: BatchNorm(
-        len(same), shape[-1], same[0].momentum, same[0].epsilon, dtype
-    ),
-    network.Dropout: lambda same, shape, dtype: Dropout([layer.rate for layer in same], dtype),
-    **{kind: lambda same, shape, dtype, make=make: make(same[0]) for kind, make in ACTIVATION.items()},
-}
-"""Layer -> its module, from that layer of every member and the shape of a row before it."""
-
-
-def activation(layer: network.Activation) -> nn.Module:
-    """The module of an activation."""
-    return ACTIVATION[type(layer)](layer)
-
-
-def build(configs: Sequence[Config], dtype: torch.dtype) -> nn.Sequential:
-    """One module a layer; the last gives the logits."""
-    shapes = [before for _, before, _ in configs[0].network.shapes()]
-    members = zip(*(config.network.layers for config in configs), strict=True)
-    pairs = zip(members, shapes, strict=True)
-    return nn.Sequential(*(LAYER[type(same[0])](same, shape, dtype) for same, shape in pairs))
-
-
-def named_tensors(model: nn.Sequential) -> list[dict[str, torch.Tensor]]:
-    """The model's own tensors, owner by owner, under the contract's names."""
-    owners: list[dict[str, torch.Tensor]] = []
-    for module in model:
-        if isinstance(module, Linear):
-            owners.append({"W": module.weight} | ({"b": module.bias} if module.bias is not None else {}))
-        elif isinstance(module, BatchNorm):
-            running = {"mean": module.running_mean, "variance": module.running_var}
-            owners.append({"gamma": module.weight, "beta": module.bias, **running})
-    return owners
-
-
-def outward(key: str, tensor: torch.Tensor) -> torch.Tensor:
-    """In the contract's shape: `(members, n_in, n_out)` or `(members, n_out)`."""
-    return tensor.transpose(1, 2).contiguous() if key == "W" else tensor.squeeze(2)
-
-
-def inward(key: str, tensor: torch.Tensor) -> torch.Tensor:
-    """In the model's shape: `(members, n_out, n_in)` or `(members, n_out, 1)`."""
-    return tensor.transpose(1, 2).contiguous() if key == "W" else tensor.unsqueeze(2)
 
 
 def batch_loss(config: Config, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from backends.torch.trainer import BatchNorm, Dropout, Linear, TorchTrainer, activation, centred
+from backends.torch.layers import BatchNorm, Dropout, Linear, activation, apart, centred
+from backends.torch.trainer import TorchTrainer
 from harness.contract import Config, Trainer
 from harness.network import SELU_ALPHA, SELU_SCALE
 
@@ -29,10 +30,14 @@ class TorchManualTrainer(TorchTrainer):
             x, a = a, module(a)
             passed.append((module, x, a))
         delta = output_error(self.config, a, y)
-        first = int(isinstance(self.model[0], Dropout))  # what stands before has no weights
+        first = next(k for k, module in enumerate(self.model) if hasattr(module, "tensors"))
         for module, x, a in passed[:first:-1]:
             delta = BACK[type(module)](module, delta, x, a)
-        linear_gradients(*passed[first][:2], delta)
+        module, x, a = passed[first]
+        if isinstance(module, Linear):  # nothing before it has weights
+            linear_gradients(module, x, delta)
+        else:
+            BACK[type(module)](module, delta, x, a)
 
 
 def output_error(config: Config, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -78,7 +83,7 @@ def linear_back(layer: Linear, delta: torch.Tensor, x: torch.Tensor, z: torch.Te
 
 def batch_norm_back(layer: BatchNorm, delta: torch.Tensor, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     """The batch's moments depend on every row, so each row's error spreads."""
-    x, _, variance = centred(x)
+    x, _, variance = centred(apart(x, len(layer.weight)))
     deviation = (variance + layer.eps).sqrt_()
     normalised = x / deviation
     layer.weight.grad = (delta * normalised).sum(dim=2, keepdim=True)

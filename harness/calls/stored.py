@@ -9,6 +9,8 @@ from harness.calls.keywords import controlled_call, native_call
 from harness.contract import KEYS, Config, constants_of
 from harness.draws.generators import native_seed
 from harness.network import DEFAULTS
+from harness.network.installed import layers
+from harness.network.written import layer_of, read
 from harness.registry import find, native_backends
 
 _NOT_RUN = ("pending", "unsupported", "not_installed")
@@ -25,6 +27,8 @@ def stored_call(row: Mapping[str, Any], base_seed: int) -> list[str]:
     if row["status"] in _NOT_RUN or known is None or known.lines is None:
         return []
     if not controlled and backend not in native_backends():
+        return []
+    if "network" in row["settings"]:  # which lines of code name by what the short form says
         return []
     settings = json.dumps(row["settings"], sort_keys=True)
     return list(_lines(backend, settings, None if controlled else native_seed(base_seed, row["seed"])))
@@ -43,11 +47,23 @@ def config_of(settings: Mapping[str, Any], native: bool) -> Config:
     Native settings hold a constant only where the experiment writes it, but for momentum, which all of them hold: there
     one that is at its default counts as unwritten.
     """
-    n_inputs, *hidden, n_outputs = settings["layers"]
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     values = {name: value for name, value in given.items() if name in KEYS}
-    written = {*constants_of(settings["optimizer"], given["activation"]), "dtype"} & values.keys() if native else set()
+    shape, activation = _network(settings)
+    written = {*constants_of(settings["optimizer"], activation), "dtype"} & values.keys() if native else set()
     if values.get("momentum") == DEFAULTS["momentum"]:
         written -= {"momentum"}
-    shape: dict[str, Any] = {"n_inputs": n_inputs, "hidden": tuple(hidden), "n_outputs": n_outputs}
     return Config.of(**{**values, **shape, "written": frozenset(written)})
+
+
+def _network(settings: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The arguments of `Config.of` that say the network, and the activations that the short form has."""
+    if "network" in settings:
+        first, *texts = settings["network"]
+        made = [layer_of(text, layers()) for text in texts]
+        n_inputs, n_outputs = read(first)[1][0][1], read(texts[-1])[1][0][1]
+        return {"n_inputs": n_inputs, "layers": tuple(made[:-1]), "n_outputs": n_outputs}, ()
+    n_inputs, *hidden, n_outputs = settings["layers"]
+    activation = tuple(settings["activation"])
+    short = {"n_inputs": n_inputs, "hidden": tuple(hidden), "activation": activation, "n_outputs": n_outputs}
+    return {**short, "layers": None}, activation

@@ -10,7 +10,7 @@ from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-from harness.checks import arithmetic, contract, parts, stacks
+from harness.checks import arithmetic, contract, layers, parts, stacks
 from harness.checks.problem import CheckFailed, TrainerClass, Unsupported
 from harness.support.errors import describe
 
@@ -40,6 +40,8 @@ CHECKS: dict[str, Callable[[TrainerClass], str]] = {
     **_checks_of(arithmetic),
     **_checks_of(parts),
     **parts.PARTS,
+    **_checks_of(layers),
+    **layers.LAYER_CHECKS,
     **_checks_of(stacks),
     **arithmetic.FIVE_EPOCHS,
 }

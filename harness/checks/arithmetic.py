@@ -93,7 +93,7 @@ def check_larger(trainer_class: TrainerClass) -> str:
     What is right on a few rows can take another path on many: other kernels, blocks, buffers.
     """
     config = vary(SMALL, n_inputs=130, hidden=(12,), optimizer="adam", learning_rate=0.01, batch_size=150, epochs=40)
-    if trainer_class.unsupported(config) is not None:
+    if trainer_class.refuses(config) is not None:
         config = vary(config, optimizer="sgd", learning_rate=0.1)
     expect_logits(build(trainer_class, config), config, start_of(config), n_rows=1200)
     return compare(trainer_class, config, n_rows=1200)

@@ -44,7 +44,7 @@ def check_declaration(trainer_class: TrainerClass) -> str:
     _texts(trainer_class, "arithmetic")
     if missing := sorted(getattr(trainer_class, "__abstractmethods__", ())):
         raise CheckFailed(f"{', '.join(missing)} not implemented")
-    reason = trainer_class.unsupported(SMALL)
+    reason = trainer_class.refuses(SMALL)
     if not (reason is None or (isinstance(reason, str) and reason)):
         raise CheckFailed(f"`unsupported` gave {reason!r}, expected None, or the reason as a text")
     return f"{trainer_class.name}, requires {', '.join(trainer_class.requires)}"
@@ -261,7 +261,7 @@ def check_own_arithmetic(trainer_class: TrainerClass) -> str:
     arithmetic = _texts(trainer_class, "arithmetic")
     if not arithmetic:
         raise CheckFailed("`arithmetic` names no function of the framework")
-    dtypes = [dtype for dtype in DTYPES if trainer_class.unsupported(vary(SMALL, dtype=dtype)) is None]
+    dtypes = [dtype for dtype in DTYPES if trainer_class.refuses(vary(SMALL, dtype=dtype)) is None]
     if not dtypes:
         build(trainer_class, SMALL)  # raises the reason
     used: dict[str, list[str]] = {dtype: [] for dtype in dtypes}

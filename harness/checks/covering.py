@@ -159,7 +159,7 @@ def training_of(case: Case) -> tuple[Config, Recipe, EarlyStopping | None]:
 def measure(case: Case, trainer_class: TrainerClass) -> Measured:
     """Train one case with a backend and with the reference."""
     config, recipe, stopping = training_of(case)
-    reason = trainer_class.unsupported(config)
+    reason = trainer_class.refuses(config)
     if reason is not None:
         return Measured(case, "unchecked", reason=reason)
     prepared = _prepared(config)
@@ -196,7 +196,7 @@ def supported_levels(trainer_class: TrainerClass) -> tuple[dict[str, list[str]],
     reasons: dict[tuple[str, str], str] = {}
     for factor, names in FACTORS.items():
         for level in names:
-            reason = trainer_class.unsupported(training_of({**usual, factor: level})[0])
+            reason = trainer_class.refuses(training_of({**usual, factor: level})[0])
             if reason is None:
                 levels[factor].append(level)
             else:

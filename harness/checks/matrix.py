@@ -59,6 +59,7 @@ _ALONE = {
     "perceptron": "the perceptron rule",
     "mixed_activations": "another activation in each hidden layer",
     "no_hidden_layer": "no hidden layer",
+    "layers_in_any_order": "a list of layers, in any order",
     "batch_of_one": "batches of one row",
     "native": "native mode",
 }

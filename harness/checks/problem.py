@@ -94,7 +94,7 @@ def batches_of(config: Config, recipe: Recipe = _PLAIN, n_rows: int = N_ROWS) ->
 
 def build(trainer_class: TrainerClass, config: Config, start: Weights | None = None) -> Trainer:
     """The trainer on a start (`start_of(config)`); `Unsupported` where the backend says so."""
-    reason = trainer_class.unsupported(config)
+    reason = trainer_class.refuses(config)
     if reason is not None:
         raise Unsupported(reason)
     return trainer_class(config, start or start_of(config))

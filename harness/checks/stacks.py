@@ -80,7 +80,7 @@ class Stack:
         if not issubclass(trainer_class, StackTrainer):
             raise Unsupported(f"{trainer_class.__name__} trains one network at a time: it is no StackTrainer")
         for config in configs:
-            reason = trainer_class.unsupported(config)
+            reason = trainer_class.refuses(config)
             if reason is not None:
                 raise Unsupported(reason)
         self.configs = configs

@@ -140,7 +140,13 @@ def _trial(source: str, cell: str) -> Trial:
             f"in the middle of each axis: --cell {shlex.quote(cell)}; another: --cell AXIS=VALUE,…"
         )
     chosen = pick_cell(experiment, cell)
-    return next(trial for trial in plan(experiment, load_datasets(experiment)) if trial.cell == chosen)
+    trial = next(trial for trial in plan(experiment, load_datasets(experiment)) if trial.cell == chosen)
+    if not trial.config.network.dense:
+        raise RequestError(
+            f"{experiment.source}: network.layers: conventions are those of networks that hidden and activation can "
+            "write; choose another --cell"
+        )
+    return trial
 
 
 def _document(rows: tuple[str, ...], trial: Trial | None) -> dict[str, Any]:
@@ -187,7 +193,9 @@ def _general_value(row: str, name: str) -> str:
         )
     found: dict[str, list[str]] = {}
     for optimizer in ("sgd", "momentum", "adagrad", "rmsprop", "adam"):
-        config = Config.of(64, 10, (50,), ("sigmoid",), optimizer, 0.1, 100, 20)
+        config = Config.of(
+            64, 10, (50,), ("sigmoid",), optimizer=optimizer, learning_rate=0.1, batch_size=100, epochs=20
+        )
         found.setdefault(str(getattr(row_of(row, config, Recipe()), name)), []).append(optimizer)
     if len(found) == 1:
         return next(iter(found))

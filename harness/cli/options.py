@@ -85,8 +85,9 @@ def pick_cell(experiment: "Experiment", text: str) -> "Cell":
     from harness.experiment.cells import single_cell, unknown_axis
 
     wanted: dict[str, str] = {}
-    # a comma parts only where a new KEY= follows: there are some in [8,8], and in the names of cases
-    for item in filter(None, map(str.strip, re.split(r",(?=\s*\w+\s*=)", text))):
+    # a comma parts only where a new KEY= follows, and not within brackets: there are some in [8,8], in the names of
+    # cases, and in batch_norm(0.9, epsilon=0.001)
+    for item in filter(None, map(str.strip, re.split(r",(?=\s*\w+\s*=)(?![^()]*\))", text))):
         key, equals, value = item.partition("=")
         axes = ", ".join(experiment.sweep) or "none: nothing is swept"
         if not equals:

@@ -50,7 +50,7 @@ def _start(generator: np.random.RandomState, config: Config, recipe: Recipe) -> 
             "W": (scale * generator.randn(n_in, n_out)).astype(config.dtype),
             "b": np.full(n_out, recipe.bias, config.dtype),
         }
-        for n_in, n_out in pairwise(config.layers)
+        for n_in, n_out in pairwise(config.network.units)
     )
 
 
@@ -63,7 +63,7 @@ class LegacyBatches(DrawnBatches):
     @cached_property
     def _all(self) -> list[np.ndarray]:
         sizes = tuple(batch_sizes(self.n, self.config.batch_size, self.recipe))
-        return _all_rows(self.n, sizes, len(self), self.config.layers, self.seed + self.repeat)
+        return _all_rows(self.n, sizes, len(self), self.config.network.units, self.seed + self.repeat)
 
 
 @lru_cache(maxsize=4)  # the cells of one repeat share their batches

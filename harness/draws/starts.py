@@ -66,12 +66,13 @@ def draw_start(config: Config, recipe: Recipe, seed: int, repeat: int) -> Weight
     start = []
     for layer, parameters in config.network.owners():
         owned = initial(parameters)
-        if isinstance(layer, Dense):
-            n_in, n_out = parameters["W"].shape
-            owned["W"] = _weights_of(recipe.init, n_in, n_out, rng.random((n_in, n_out)))
-            bias = _biases_of(recipe, n_in, n_out, bias_rng)
-            if "b" in owned:  # drawn all the same, so that the layers behind begin as they would with it
-                owned["b"] = bias
+        for key, each in parameters.items():
+            if each.init == "weights":
+                owned[key] = _weights_of(recipe.init, *each.fans, rng.random(each.shape))
+            elif each.init == "biases":
+                owned[key] = _biases_of(recipe, *each.fans, each.shape, bias_rng)
+        if isinstance(layer, Dense) and not layer.use_bias:  # what follows begins as it would with one
+            _biases_of(recipe, *parameters["W"].fans, (layer.units,), bias_rng)
         start.append(owned)
     return tuple({key: value.astype(config.dtype) for key, value in layer.items()} for layer in start)
 
@@ -98,10 +99,10 @@ def _weights_of(init: str, n_in: int, n_out: int, u: np.ndarray) -> np.ndarray:
     return normal
 
 
-def _biases_of(recipe: Recipe, n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
+def _biases_of(recipe: Recipe, n_in: int, n_out: int, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     bias = recipe.bias
     if isinstance(bias, str) and bias in ("as_weights", "torch_uniform"):
-        return _weights_of(recipe.init if bias == "as_weights" else bias, n_in, n_out, rng.random(n_out))
+        return _weights_of(recipe.init if bias == "as_weights" else bias, n_in, n_out, rng.random(shape))
     if isinstance(bias, str):
-        return rng.normal(0.0, parse_law(bias)[1], n_out)
-    return np.full(n_out, float(bias))
+        return rng.normal(0.0, parse_law(bias)[1], shape)
+    return np.full(shape, float(bias))

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from harness.contract import Config, Weights
 from harness.draws.starts import initial
 from harness.network import Parameter
 from harness.network.weights import renumbered
+from harness.network.written import network_text
 from harness.support.errors import RequestError
 from harness.support.npz import read_arrays
 
@@ -53,10 +55,9 @@ def read_start(name: str, config: Config, source: str) -> GivenStart:
                 raise RequestError(f"{where}: has no array {k}/{key}; expected shape {parameter.shape}")
         layers.append(layer)
     if arrays:
-        normalised = "with" if config.batch_norm else "without"
+        known = shorten(", ".join(network_text(config.network.input_shape, config.network.layers)), 200)
         raise RequestError(
-            f"{where}: {', '.join(sorted(arrays)[:3])} do not belong to a network {config.layers} "
-            f"{normalised} batch normalisation; leave them out"
+            f"{where}: {', '.join(sorted(arrays)[:3])} do not belong to a network of {known}; leave them out"
         )
     digest = hashlib.sha256(b"".join(value.tobytes() for layer in layers for value in layer.values())).hexdigest()
     return GivenStart(tuple(layers), f"file:{digest}")

@@ -22,7 +22,7 @@ from harness.linting.findings import Finding, warn
 from harness.linting.linter import lint_plan
 from harness.planning.plan import Trial, plan, split
 from harness.registry import PROFILES
-from harness.storage.results import Results
+from harness.storage.results import KEYS_OF_0_1, Results
 from harness.storage.store import DEFAULT_STORE, Planned, Store
 from harness.support.errors import RequestError
 from harness.support.packages import check_not_shadowed
@@ -106,12 +106,13 @@ def sweep(
 
     `X` is `(n, n_inputs)`, `y` `(n,)` or `(n, n_targets)`. The store knows the results by `name`; pictures are headed
     by `title`. `settings` are the keys of an experiment file, whatever their table; one that is given a list or an
-    array is an axis (for `hidden` a list of lists or tuples). Batches have 32 rows (a third of all rows, where that is
-    less) and epochs number 20 unless told otherwise. `lint` warns of the same before. Raises `RequestError` for a
-    request that is wrong.
+    array is an axis (for `hidden` and `layers` a list of lists or tuples); with `layers` there is no `hidden`. Batches
+    have 32 rows (a third of all rows, where that is less) and epochs number 20 unless told otherwise. `lint` warns of
+    the same before. Raises `RequestError` for a request that is wrong.
     """
     X, y, names, found, _, column = check_arrays(X, y, task)
-    settings = {"hidden": hidden, "learning_rate": learning_rate, **settings}
+    shape = {"hidden": hidden} if settings.get("layers") is None else {}
+    settings = {**shape, "learning_rate": learning_rate, **settings}
     experiment = parse_arguments(name, len(X), settings if task is None else {**settings, "task": task})
     experiment = experiment.model_copy(update={"title": title})
     dataset = Dataset(ARRAYS, X, y, names, found, column)
@@ -131,6 +132,11 @@ def register(
     run_settings = {"backends", "modes", "seeds", "parity", "curves", "time_limit"}
     hidden = {"title": True, "report": True, "run": run_settings, "data": {"path", "folder"}}
     definition = experiment.model_dump(mode="json", exclude=hidden)  # type: ignore[arg-type]
+    for section in (experiment.network, experiment.training):
+        of = definition[type(section).__name__.lower()]
+        for key, field in type(section).model_fields.items():
+            if key not in KEYS_OF_0_1 and getattr(section, key) == field.default:  # an older store has none of it
+                del of[key]
     fingerprints = {name: dataset.fingerprint for name, dataset in datasets.items()}
     store.save_plan(
         experiment.name,
@@ -172,7 +178,7 @@ def _settings(trial: Trial, dataset: Dataset) -> dict[str, Any]:
     return {
         **settings,
         **init,
-        "hidden": list(trial.config.hidden),
+        **({"hidden": list(trial.config.hidden)} if trial.config.network.dense else {}),
         "dataset": dataset.name,
         "fold": trial.data.fold,
         "scale": trial.data.scale,
@@ -186,7 +192,7 @@ def _of_profile(trial: Trial) -> dict[str, Any]:
         return {}
     config = trial.config
     config = config_under(config, PROFILES[trial.backend].row(config), config.batch_size)
-    lists = {"layers": list(config.layers), "activation": list(config.activation), "hidden": list(config.hidden)}
+    lists = {"layers": list(config.network.units), "activation": list(config.activation), "hidden": list(config.hidden)}
     return {**lists, "optimizer": config.optimizer.name, "epochs": config.epochs}
 
 
@@ -219,9 +225,11 @@ def _facts(experiment: Experiment, datasets: Datasets) -> dict[str, str]:
             facts["task"] = task_of(dataset, experiment.data.task, experiment.source)
     always = {"scale", "hidden", "activation", "optimizer", "batch_size", "epochs", "reduction", "dtype"}
     never = {"name", "path", "folder", "task", "test_fraction", "validation_fraction"}
-    hidden = experiment.network.hidden
-    if not hidden and "hidden" not in swept:
+    network = experiment.network
+    if not network.hidden and "hidden" not in swept:
         never |= {"activation"}
+    if network.layers is not None or "layers" in swept:
+        never |= {"hidden", "activation"}
     for section in (experiment.data, experiment.network, experiment.training):
         for key in type(section).model_fields:
             value = getattr(section, key)

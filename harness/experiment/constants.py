@@ -38,8 +38,8 @@ def _owners(entries: Iterable[type[Entry]]) -> dict[Constant, list[str]]:
     return {first[key]: names if len(names) < len(entries) else [] for key, names in owners.items()}
 
 
-def _field(constant: Constant, owners: Iterable[str]) -> tuple[Any, Any]:
-    """The type of a key, with the range of its constant, and its default; a bound of gradients may be left out."""
+def type_of(constant: Constant) -> Any:
+    """A number within the range of a constant, for a model of pydantic."""
     bounds = Field(
         strict=True,
         allow_inf_nan=False,
@@ -47,7 +47,12 @@ def _field(constant: Constant, owners: Iterable[str]) -> tuple[Any, Any]:
         ge=constant.least if constant.least > -math.inf else None,
         lt=constant.below if constant.below < math.inf else None,
     )
-    kind: Any = Annotated[float, bounds]
+    return Annotated[float, bounds]
+
+
+def _field(constant: Constant, owners: Iterable[str]) -> tuple[Any, Any]:
+    """The type of a key, with the range of its constant, and its default; a bound of gradients may be left out."""
+    kind = type_of(constant)
     names = [f"`{name}`" for name in owners]
     whose = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
     meaning = f"Of {whose}: {constant.says}." if names else f"{constant.says[0].upper()}{constant.says[1:]}."

@@ -229,6 +229,8 @@ def parse_arguments(name: str, n: int, settings: Mapping[str, Any]) -> Experimen
     defaults |= {"batch_size": max(1, min(32, n // 3)), "test_fraction": 0.2, "validation_fraction": 0.2}
     table: dict[str, Any] = {"name": name, "data": {"name": ARRAYS}, "sweep": {}}
     sections: dict[str, type[Section]] = {"data": Data, "network": Network, "training": Training, "run": Run}
+    if settings.get("layers") is not None:
+        del defaults["hidden"]
     for key, value in {**defaults, **settings}.items():
         section = next((name for name, model in sections.items() if key in model.model_fields), None)
         if section is None:
@@ -238,7 +240,7 @@ def parse_arguments(name: str, n: int, settings: Mapping[str, Any]) -> Experimen
         if key in ("backends", "modes") and isinstance(value, str):
             value = [value]
         is_axis = isinstance(value, list) and key in _SWEEPABLE
-        if key == "hidden" and is_axis:  # a list of whole numbers is one network, a list of lists are several
+        if key in ("hidden", "layers") and is_axis:  # a list of numbers or words is one network, of lists several
             is_axis = any(isinstance(item, list) for item in value)
         if is_axis:
             table["sweep"][key] = value

@@ -7,6 +7,7 @@ from harness.contract import ACTIVATIONS, OPTIMIZER_CONSTANTS, OPTIMIZER_KEYS, T
 from harness.draws.recipe import SCHEDULES
 from harness.experiment.sections import Data, Network, Training
 from harness.network import CLIPPINGS, LOSSES, BatchNorm
+from harness.support.errors import short
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,18 @@ class Settings:
     training: Training
 
 
+SHORT = ("hidden", "activation", "dropout", "input_dropout", "batch_norm")
+"""The keys of the short form, none of which stands beside `layers`."""
+
+
 def activations(network: Network) -> tuple[str, ...]:
-    """One activation a hidden layer."""
+    """One activation a hidden layer, in the short form."""
     given = network.activation
     return (given,) * len(network.hidden) if isinstance(given, str) else given
 
 
 def dropout(network: Network) -> tuple[float, ...]:
-    """The rates of the inputs and of each hidden layer; empty where nothing is dropped."""
+    """The rates of the inputs and of each hidden layer, in the short form; empty where nothing is dropped."""
     given = network.dropout
     hidden = (given,) * len(network.hidden) if isinstance(given, float) else given
     rates = (network.input_dropout, *hidden)
@@ -87,6 +92,11 @@ def faults(settings: Settings) -> Iterable[str]:
     """What is wrong in one cell, each as `section.key = value: why`."""
     data, network, training = settings.data, settings.network, settings.training
     n = len(network.hidden)
+    written = [key for key in SHORT if key in network.model_fields_set]
+    if network.layers is None and "hidden" not in written:
+        yield "network.hidden is required (there, or as an axis under [sweep]), or network.layers"
+    if network.layers is not None and written:
+        yield f"network.{written[0]}: stands beside layers, which say all layers themselves; keep one of the two"
     if data.name is None and data.path is None:
         yield "data.name is required (see: harness list), or data.path, a file of your own"
     for key, given in (("activation", network.activation), ("dropout", network.dropout)):
@@ -120,9 +130,10 @@ def faults(settings: Settings) -> Iterable[str]:
 
 
 def _perceptron_faults(network: Network, training: Training) -> Iterable[str]:
-    if network.hidden:
+    if network.hidden or network.layers:
+        given = f"layers = {short(list(network.layers))}" if network.layers else f"hidden = {list(network.hidden)!r}"
         yield (
-            f"network.hidden = {list(network.hidden)!r}: the perceptron rule trains one layer, for its step passes no "
+            f"network.{given}: the perceptron rule trains one layer, for its step passes no "
             "gradient back; set hidden = []"
         )
     if training.loss is not None:
@@ -136,6 +147,7 @@ def legacy_faults(settings: Settings) -> Iterable[str]:
         "data.validation_fraction": data.validation_fraction > 0 and "there are no validation rows",
         "data.folds": data.folds is not None and "there are no validation rows",
         "data.test_fraction": data.test_fraction == 0 and "must be greater than 0",
+        "network.layers": network.layers is not None and "write hidden and activation in its place",
         "network.init": not network.init.startswith("normal") and 'must be "normal(sd)"',
         "network.bias": isinstance(network.bias, str) and "must be a number",
         "network.dropout": bool(dropout(network)) and "there are no masks",

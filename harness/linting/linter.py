@@ -16,12 +16,11 @@ A finding is a warning, never an error: what is trained, and its result, are the
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from harness.contract import TASKS, Config, Epoch, Weights, vary
+from harness.contract import TASKS, Config, Epoch, Weights
 from harness.data.prepared import Dataset, Datasets
 from harness.data.tables import as_array, check_arrays
 from harness.draws.generators import generator
@@ -43,6 +42,7 @@ from harness.linting.findings import (
 )
 from harness.linting.losses import is_known, library_of, loss_of
 from harness.linting.received import made_by, received
+from harness.network import Activation, Dense, Dropout
 from harness.planning.plan import Trial, plan, split
 from harness.reference.trainer import Reference
 from harness.support.errors import RequestError, short, unknown
@@ -257,7 +257,7 @@ def _lint_cells(trials: list[Trial], datasets: Datasets) -> Iterator[Finding]:
     unscaled = [look for look in looks if look.unscaled]
     if unscaled:
         look = unscaled[0]
-        name, (low, high, size) = look.trial.config.activation[0], look.inputs
+        name, (low, high, size) = _first_activation(look.trial.config), look.inputs
         yield Finding(
             "unscaled-features",
             f"{_where(unscaled, looks, cells)}{look.saturated:.0%} of the first hidden layer's {name} units are "
@@ -299,7 +299,7 @@ def _sample(cells: list[Trial]) -> list[Trial]:
 
 
 def _weights(config: Config) -> int:
-    return sum(n_in * n_out for n_in, n_out in pairwise(config.layers))
+    return config.network.size[0]
 
 
 def _by_data(cells: list[Trial]) -> dict[Any, list[Trial]]:
@@ -318,9 +318,11 @@ def _look_at(cells: list[Trial], datasets: Datasets) -> Iterator[_Look]:
     drawn: dict[Any, np.ndarray] = {}
     for cell in cells:
         # without dropout, whose masks for a whole epoch would cost more than the step
-        trial = replace(cell, config=vary(cell.config, dropout=()))
+        network = cell.config.network
+        kept = tuple(layer for layer in network.layers if not isinstance(layer, Dropout))
+        trial = replace(cell, config=replace(cell.config, network=replace(network, layers=kept)))
         config, start = trial.config, trial.start()
-        key = (trial.recipe, config.batch_size, config.layers)
+        key = (trial.recipe, config.batch_size, config.network)
         if key not in drawn:
             drawn[key] = trial.batches(len(train.y))[0].batches()[0]
         X, y = train.X[drawn[key]], train.y[drawn[key]]
@@ -335,7 +337,16 @@ def _look_at(cells: list[Trial], datasets: Datasets) -> Iterator[_Look]:
 
 def _saturated(config: Config, start: Weights, X: np.ndarray) -> float:
     """The share of the first hidden layer's pre-activations at which its activation is all but flat."""
-    if not config.hidden or config.activation[0] not in SATURATED or config.batch_norm:
+    name = _first_activation(config)
+    if name not in SATURATED:
         return 0.0
     z = X @ start[0]["W"] + start[0]["b"]
-    return float(np.mean(~(np.abs(z) <= SATURATED[config.activation[0]])))
+    return float(np.mean(~(np.abs(z) <= SATURATED[name])))
+
+
+def _first_activation(config: Config) -> str:
+    """The activation that directly follows a first dense layer, whose biases it has; an empty text elsewhere."""
+    first, *others = config.network.layers
+    if isinstance(first, Dense) and first.use_bias and others and isinstance(others[0], Activation):
+        return others[0].name
+    return ""

@@ -16,7 +16,7 @@ from harness.network.activations import (
     Softplus,
     Tanh,
 )
-from harness.network.keys import CONSTANTS, DEFAULTS, ENTRIES
+from harness.network.keys import CONSTANTS, DEFAULTS, ENTRIES, LAYERS
 from harness.network.layers import BatchNorm, Dense, Dropout, Layer, Parameter, Shape
 from harness.network.losses import (
     LOSSES,
@@ -52,6 +52,7 @@ __all__ = [
     "DEFAULTS",
     "ELU",
     "ENTRIES",
+    "LAYERS",
     "LOSSES",
     "MAE",
     "MSE",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from harness.network.activations import ACTIVATIONS as BY_NAME
 from harness.network.keys import CONSTANTS, DEFAULTS
-from harness.network.layers import BatchNorm, Dense
+from harness.network.layers import BatchNorm, Dense, Layer
 from harness.network.losses import LOSSES, OUTPUTS, Loss
 from harness.network.network import Network, dense_layers
 from harness.network.optimizers import OPTIMIZERS, Optimizer
@@ -81,13 +81,14 @@ class Config:
         cls,
         n_inputs: int,
         n_outputs: int,
-        hidden: tuple[int, ...],
-        activation: tuple[str, ...],
+        hidden: tuple[int, ...] = (),
+        activation: tuple[str, ...] = (),
+        *,
         optimizer: str,
         learning_rate: float,
         batch_size: int,
         epochs: int,
-        *,
+        layers: tuple[Layer, ...] | None = None,
         task: str = "multiclass",
         loss: str | None = None,
         output_activation: str | None = None,
@@ -100,14 +101,17 @@ class Config:
         written: Iterable[str] = (),
         **constants: float,
     ) -> "Config":
-        """A multilayer perceptron, from the keys of an experiment file.
+        """A network and one way to train it, from the keys of an experiment file.
 
         `activation` is one name for each hidden layer; `dropout` holds the rate at which the inputs and then the units
-        of each hidden layer are dropped, or nothing at all. Constants that nothing reads are left out. Raises
-        `TypeError` for a key that is none.
+        of each hidden layer are dropped, or nothing at all. Or `layers` are those before the last, the dense one that
+        gives the logits; then `hidden`, `activation`, `dropout` and `batch_norm` say nothing. Constants that nothing
+        reads are left out. Raises `TypeError` for a key that is none, and for layers that are said twice.
         """
         if unknown := set(constants) - set(DEFAULTS):
             raise TypeError(f"{', '.join(sorted(unknown))}: no constant of the vocabulary")
+        if layers is not None and (hidden or activation or dropout or batch_norm):
+            raise TypeError("layers: stand in place of hidden, activation, dropout and batch_norm")
         functions = tuple(BY_NAME[name].of(constants) for name in activation)
         norm = BatchNorm.of(constants) if batch_norm and hidden else None
         loss = loss or ("perceptron" if optimizer == "perceptron" else TASKS[task][0])
@@ -119,8 +123,10 @@ class Config:
             clipping = ClipNorm(clip_norm)
         elif clip_value is not None:
             clipping = ClipValue(clip_value)
+        if layers is None:
+            layers = dense_layers(tuple(hidden), functions, tuple(dropout), norm)
         return cls(
-            network=Network((n_inputs,), dense_layers(tuple(hidden), functions, n_outputs, tuple(dropout), norm)),
+            network=Network((n_inputs,), (*layers, Dense(n_outputs))),
             task=task,
             loss=LOSSES[loss].of(constants, **output),
             optimizer=OPTIMIZERS[optimizer].of({**constants, "learning_rate": learning_rate}),
@@ -139,7 +145,7 @@ class Config:
         return {
             "n_inputs": self.network.input_shape[0],
             "n_outputs": self.network.n_outputs,
-            **self.network.dense,
+            **(self.network.dense or {"layers": self.network.layers[:-1]}),
             "optimizer": self.optimizer.name,
             "batch_size": self.batch_size,
             "epochs": self.epochs,
@@ -172,16 +178,6 @@ class Config:
             return self.value(key)
         except KeyError:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {key!r}") from None
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        """Units of every layer, inputs and outputs included: `(64, 50, 10)`."""
-        return (self.n_inputs, *self.hidden, self.n_outputs)
-
-    @property
-    def dropout_layers(self) -> tuple[int, ...]:
-        """Which layers are dropped out, in the order of `Epoch.masks`: 0 are the inputs, 1 the first hidden layer."""
-        return tuple(k for k, rate in enumerate(self.dropout) if rate > 0)
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -1,11 +1,18 @@
 """The constants of all entries, by the keys that an experiment file has for them."""
 
 from harness.network.activations import ACTIVATIONS
-from harness.network.layers import BatchNorm, Dropout
+from harness.network.layers import BatchNorm, Dense, Dropout, Layer
 from harness.network.losses import LOSSES
 from harness.network.optimizers import OPTIMIZERS
 from harness.network.penalties import CLIPPINGS, Penalty
 from harness.network.vocabulary import Constant, Entry
+
+_HIDDEN = [each for each in ACTIVATIONS.values() if each.hidden]
+
+_OWN: list[type[Layer]] = [Dense, *_HIDDEN, Dropout, BatchNorm]
+
+LAYERS: dict[str, type[Layer]] = {layer.name: layer for layer in _OWN}
+"""The layers of the harness's own, by name."""
 
 ENTRIES: tuple[type[Entry], ...] = (
     *ACTIVATIONS.values(),

@@ -1,6 +1,8 @@
 """Layers: each says the shape of its output, and what it owns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from harness.network.vocabulary import Entry, number
 
@@ -12,19 +14,34 @@ Shape = tuple[int, ...]
 class Parameter:
     """An array that a layer owns: its shape, its start, whether penalties count it, and whether it is trained.
 
-    `init` is a number, or "weights" or "biases": the law that the experiment has for these.
+    `init` is a number, or "weights" or "biases": the law that the experiment has for these. `fans` are how many numbers
+    go into one unit and come out for one input, which laws divide by: `(n_in, n_out)`. `inputs` is the axis along which
+    the inputs of the layer lie, None where the array has none.
     """
 
     shape: Shape
     init: float | str = 0.0
     penalised: bool = False
     trainable: bool = True
+    fans: tuple[int, int] = (1, 1)
+    inputs: int | None = None
 
 
 class Layer(Entry):
-    """A layer of a network. What it is not told otherwise it leaves as it comes, and it owns nothing."""
+    """A layer of a network. What it is not told otherwise it leaves as it comes, and it owns nothing.
+
+    `mixes` says that each output depends on all inputs: where these stand is not seen behind it. `parts` says where the
+    backends, and the reference, find their parts of a layer that is not the harness's own.
+    """
 
     __slots__ = ()
+    mixes: ClassVar[bool] = False
+    parts: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def key_of(cls, field: str) -> str:
+        """With the layer's name before it: `maxout_pieces`."""
+        return f"{cls.name}_{field}"
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of one row behind the layer, whose input has `shape`."""
@@ -40,6 +57,7 @@ class Dense(Layer):
     """`a W + b`, `W` `(n_in, n_out)`, `b` `(n_out,)`."""
 
     name = "dense"
+    mixes = True
     units: int
     use_bias: bool = True
 
@@ -49,8 +67,9 @@ class Dense(Layer):
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         """`W`, which penalties count, and `b`."""
-        owned = {"W": Parameter((shape[-1], self.units), "weights", penalised=True)}
-        return owned | ({"b": Parameter((self.units,), "biases")} if self.use_bias else {})
+        fans = (shape[-1], self.units)
+        owned = {"W": Parameter(fans, "weights", penalised=True, fans=fans, inputs=0)}
+        return owned | ({"b": Parameter((self.units,), "biases", fans=fans)} if self.use_bias else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +93,10 @@ class BatchNorm(Layer):
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         """`gamma` and `beta`, and the running `mean` and `variance`, which are not trained."""
         return {
-            "gamma": Parameter(shape, 1.0),
-            "beta": Parameter(shape),
-            "mean": Parameter(shape, trainable=False),
-            "variance": Parameter(shape, 1.0, trainable=False),
+            "gamma": Parameter(shape, 1.0, inputs=0),
+            "beta": Parameter(shape, inputs=0),
+            "mean": Parameter(shape, trainable=False, inputs=0),
+            "variance": Parameter(shape, 1.0, trainable=False, inputs=0),
         }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any
 
 from harness.network.activations import Activation
@@ -51,6 +52,24 @@ class Network:
         return tuple(layer for layer in self.layers if isinstance(layer, Dropout))
 
     @property
+    def size(self) -> tuple[int, int]:
+        """How many weights it has, with a bias for each output of a layer, and how many outputs of a row these are.
+
+        Counted are the layers with weight matrices: what the others hold is little beside it.
+        """
+        weights = outputs = 0
+        for layer, before, behind in self.shapes():
+            matrices = [prod(each.shape) for each in layer.parameters(before).values() if each.penalised]
+            if matrices:
+                weights, outputs = weights + sum(matrices) + prod(behind), outputs + prod(behind)
+        return weights, outputs
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """The units of the inputs and of every dense layer: `(64, 50, 10)`."""
+        return (prod(self.input_shape), *(layer.units for layer in self.layers if isinstance(layer, Dense)))
+
+    @property
     def n_outputs(self) -> int:
         """The number of logits."""
         last = self.layers[-1]
@@ -70,11 +89,10 @@ class Network:
 def dense_layers(
     hidden: tuple[int, ...],
     activation: tuple[Activation, ...],
-    n_outputs: int,
     dropout: tuple[float, ...] = (),
     batch_norm: BatchNorm | None = None,
 ) -> tuple[Layer, ...]:
-    """The layers of a multilayer perceptron: `drop -> dense -> (normalise) -> activation`, then the logits.
+    """The layers of a multilayer perceptron before its logits: `drop -> dense -> (normalise) -> activation`.
 
     `dropout` holds the rate of the inputs and of each hidden layer, or nothing at all.
     """
@@ -85,7 +103,7 @@ def dense_layers(
         layers += [Dense(units)] if batch_norm is None else [Dense(units, use_bias=False), batch_norm]
         layers.append(function)
     layers += [Dropout(rates[len(hidden)])] if rates[len(hidden)] > 0 else []
-    return (*layers, Dense(n_outputs))
+    return tuple(layers)
 
 
 def _dense(network: Network) -> dict[str, Any] | None:
@@ -107,7 +125,7 @@ def _dense(network: Network) -> dict[str, Any] | None:
     if len(network.input_shape) != 1 or not dense or len(activation) != len(hidden):
         return None
     norm = norms[0] if norms else None
-    if dense_layers(hidden, activation, dense[-1].units, dropout, norm) != network.layers:
+    if dense_layers(hidden, activation, dropout, norm) != network.layers[:-1]:
         return None
     return {
         "hidden": hidden,

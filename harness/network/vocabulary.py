@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Self, TypeVar
 class Constant:
     """A number that an entry owns.
 
-    `key` is its name in an experiment file, `field` that in the entry. It lies above `above`, at or above `least`, and
-    below `below`; `default` is None where it must be given. `member` says that it may differ between the members of a
-    stack, `part` that its part is there when it is above 0: in all members of a stack or in none. `says` is its line in
-    the reference.
+    `key` is its name in an experiment file, where all entries share the keys, `field` that in the entry. It lies above
+    `above`, at or above `least`, and below `below`; `default` is None where it must be given. `member` says that it may
+    differ between the members of a stack, `part` that its part is there when it is above 0: in all members of a stack
+    or in none. `says` is its line in the reference.
     """
 
     key: str
@@ -43,7 +43,7 @@ def number(
     member: bool = False,
     part: bool = False,
 ) -> Any:
-    """The field of a constant, see `Constant`; its key is the field's own name unless one is given."""
+    """The field of a constant, see `Constant`; its key is that of `Entry.key_of` unless one is given."""
     meant = {"key": key, "says": says, "above": above, "least": least, "below": below, "member": member, "part": part}
     return field(default=MISSING if default is None else default, metadata=meant)
 
@@ -53,6 +53,11 @@ class Entry:
 
     __slots__ = ()
     name: ClassVar[str]
+
+    @classmethod
+    def key_of(cls, field: str) -> str:
+        """The key of a constant that says none."""
+        return field
 
     @classmethod
     def constants(cls) -> tuple[Constant, ...]:
@@ -80,7 +85,7 @@ def _constants(entry: type[Entry]) -> tuple[Constant, ...]:
     found = []
     for each in fields(entry):  # type: ignore[arg-type]
         if "says" in each.metadata:
-            meant = {**each.metadata, "key": each.metadata["key"] or each.name}
+            meant = {**each.metadata, "key": each.metadata["key"] or entry.key_of(each.name)}
             default = None if each.default is MISSING else each.default
             found.append(Constant(field=each.name, default=default, **meant))
     return tuple(found)

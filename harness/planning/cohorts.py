@@ -87,9 +87,9 @@ def most_members(config: Config, n_rows: int = 0) -> int:
     Measured with 5 networks, from 2-2-1 to 784-100-10, batches of 1, 32 and 100 rows, and both dtypes: mostly within a
     tenth of the best number, which lies in a wide trough.
     """
-    weights = sum((n_in + 1) * n_out for n_in, n_out in pairwise(config.layers))
-    activations = config.batch_size * sum(config.layers[1:])
+    weights, outputs = config.network.size
     itemsize = np.dtype(config.dtype).itemsize
-    predicted = n_rows * sum(config.layers if config.dropout_layers else config.layers[1:])
-    most = min(CACHE // (itemsize * (weights + activations)), PREDICTIONS // (8 * max(1, predicted)))
+    predicted = n_rows * (outputs + (math.prod(config.network.input_shape) if config.network.dropouts else 0))
+    taken = itemsize * (weights + config.batch_size * outputs)
+    most = min(CACHE // taken, PREDICTIONS // (8 * max(1, predicted)))
     return max(FEWEST_MEMBERS, min(MOST_MEMBERS, most))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract import Config, constants_of
 from harness.draws.recipe import SCHEDULES, Recipe
-from harness.network import BatchNorm
+from harness.network import BatchNorm, Network
+from harness.network.written import network_text
 
 if TYPE_CHECKING:
     from harness.training.trial import EarlyStopping
@@ -64,8 +65,7 @@ def settings_of(config: Config, recipe: Recipe, stopping: "EarlyStopping | None"
     settings: dict[str, Any] = {
         "task": config.task,
         "loss": config.loss.name,
-        "layers": list(config.layers),
-        "activation": list(config.activation),
+        **_network(config.network),
         "optimizer": config.optimizer.name,
         "learning_rate": config.learning_rate,
         "l2": config.l2,
@@ -75,13 +75,22 @@ def settings_of(config: Config, recipe: Recipe, stopping: "EarlyStopping | None"
     if config.task == "regression":
         settings["output_activation"] = config.output_activation
     settings |= config.loss.numbers()
-    constants = (*constants_of(config.optimizer.name, config.activation), "dtype")
+    short = config.network.dense
+    constants = (*constants_of(config.optimizer.name, short.get("activation", ())), "dtype")
     if mode == "controlled":
         return settings | {key: config.value(key) for key in constants} | _conventions(config, recipe, stopping)
     settings |= {key: config.value(key) for key in constants if key in config.written}
     if config.optimizer.name in ("momentum", "nesterov"):
         settings["momentum"] = config.momentum  # most frameworks have no default but 0, so it is handed over
     return settings | _beyond_native(config, recipe, stopping)
+
+
+def _network(network: Network) -> dict[str, Any]:
+    """A network under the keys of one that is dense throughout, or, where they cannot write it, under `network`."""
+    short = network.dense
+    if not short:
+        return {"network": network_text(network.input_shape, network.layers)}
+    return {"layers": list(network.units), "activation": list(short["activation"])}
 
 
 def _conventions(config: Config, recipe: Recipe, stopping: "EarlyStopping | None") -> dict[str, Any]:
@@ -92,8 +101,10 @@ def _conventions(config: Config, recipe: Recipe, stopping: "EarlyStopping | None
 
 def _beyond_native(config: Config, recipe: Recipe, stopping: "EarlyStopping | None") -> dict[str, Any]:
     """The parts in use that no framework is handed in native mode: a trial that has one is unsupported there."""
-    parts: dict[str, Any] = {key: config.value(key) for key in config.regularisation}
-    if config.batch_norm:
+    layers = not config.network.dense  # which then says itself what it drops and normalises
+    own = [key for key in config.regularisation if not (layers and key in ("dropout", "batch_norm"))]
+    parts: dict[str, Any] = {key: config.value(key) for key in own}
+    if "batch_norm" in own:
         parts |= {each.key: config.value(each.key) for each in BatchNorm.constants()}
     if recipe.schedule != "constant":
         parts |= {"schedule": recipe.schedule}

@@ -4,7 +4,6 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,10 @@ from harness.draws.sources import DRAWS
 from harness.draws.splits import Rows
 from harness.draws.weight_file import GivenStart, read_start
 from harness.experiment.file import Cell, Experiment
-from harness.experiment.rules import Settings, activations, dropout, faults, task_faults
+from harness.experiment.layers import network_of
+from harness.experiment.rules import SHORT, Settings, activations, dropout, faults, task_faults
 from harness.experiment.sections import Data
+from harness.network import Activation, BatchNorm, Dense, Dropout
 from harness.planning.identity import SPLIT, canonical, data_text, digest, settings_of, settings_text
 from harness.support.errors import RequestError, short
 from harness.support.limits import check_size, few, size
@@ -70,14 +71,18 @@ class Trial:
 
     def not_native(self) -> str | None:
         """Why this trial has no native form, or None."""
-        rates = self.config.dropout
+        layers = self.config.network.layers
+        dropped = [isinstance(layer, Dropout) for layer in layers]
+        plain = (Dense, Activation, Dropout, BatchNorm)
         parts = {
             "perceptron rule": self.config.optimizer.name == "perceptron",
-            "L1": self.config.l1 > 0,
-            "input dropout": bool(rates) and rates[0] > 0,
-            "dropout": any(rates[1:]),
-            "batch normalisation": self.config.batch_norm,
-            "clipping": self.config.clip_norm is not None or self.config.clip_value is not None,
+            "L1": self.config.penalty.l1 > 0,
+            "input dropout": dropped[0],
+            "dropout": any(dropped[1:]),
+            "batch normalisation": any(isinstance(layer, BatchNorm) for layer in layers),
+            **{layer.name: True for layer in layers if not isinstance(layer, plain)},
+            "list of layers that hidden and activation cannot write": not self.config.network.dense,
+            "clipping": self.config.clipping is not None,
             "learning-rate schedule": self.recipe.schedule != "constant",
             "early stopping by the harness": self.stopping is not None,
         }
@@ -203,10 +208,11 @@ def _training(experiment: Experiment, settings: Settings, dataset: Dataset, n_tr
 
 def _check_memory(config: Config, source: str) -> None:
     """Count what the training of a network takes before anything of it is made."""
-    weights = sum((n_in + 1) * n_out for n_in, n_out in pairwise(config.layers))
-    taken = np.dtype(config.dtype).itemsize * (4 * weights + config.batch_size * sum(config.layers[1:]))
-    hidden = short(list(config.hidden))
-    told = f"{source}: network.hidden = {hidden}: {weights} weights and batches of {config.batch_size} rows"
+    weights, outputs = config.network.size
+    taken = np.dtype(config.dtype).itemsize * (4 * weights + config.batch_size * outputs)
+    short_form = config.network.dense
+    where = f"hidden = {short(list(short_form['hidden']))}" if short_form else "layers"
+    told = f"{source}: network.{where}: {weights} weights and batches of {config.batch_size} rows"
     check_size("HARNESS_MAX_MEMORY", taken, f"{told} take {size(taken)} to train")
 
 
@@ -228,14 +234,20 @@ def make_config(settings: Settings, dataset: Dataset, n_train: int) -> Config:
     """The numbers of one cell, every one written out."""
     network, training = settings.network, settings.training
     task = settings.data.task or dataset.task
-    constants = constants_of(training.optimizer, activations(network))
     sections = {**dict(network), **dict(training)}
     given = {key: sections[key] for key in KEYS if key in sections}
+    written = network.model_fields_set | training.model_fields_set
+    if network.layers is None:
+        given |= {"activation": activations(network), "dropout": dropout(network)}
+        read = constants_of(training.optimizer, activations(network))
+    else:
+        layers, own = network_of(network.layers)
+        given = {key: value for key, value in given.items() if key not in SHORT} | {"layers": layers}
+        read = (*constants_of(training.optimizer, ()), *own)
+        written = written | own
     given |= {
-        "activation": activations(network),
-        "dropout": dropout(network),
         "batch_size": _batch_size(training.batch_size, training.n_batches, n_train),
-        "written": (network.model_fields_set | training.model_fields_set) & {*constants, "dtype"},
+        "written": written & {*read, "dtype"},
     }
     return Config.of(dataset.X.shape[1], dataset.n_outputs(task), task=task, **given)
 

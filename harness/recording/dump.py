@@ -15,6 +15,7 @@ from harness.experiment.datasets import load_datasets
 from harness.experiment.file import Cell, Experiment
 from harness.network import DEFAULTS
 from harness.network.weights import flatten
+from harness.network.written import text_of
 from harness.planning.plan import Trial, plan
 from harness.support.errors import RequestError
 
@@ -44,7 +45,7 @@ def dump(experiment: Experiment, backend: str, cell: Cell, seed: int, path: Path
     prepared = trial.prepare(datasets[trial.data.key])
     batches = trial.batches(len(prepared.train.y))
     epochs = [batches[epoch] for epoch in range(len(batches))]
-    dropped = trial.config.dropout_layers
+    dropped = [".".join(map(str, key)) for key, _, _ in trial.config.network.drawn()]
     validation = {"X_validation": prepared.validation.X, "y_validation": prepared.validation.y}
     arrays: dict[str, Any] = {
         "X_train": prepared.train.X,
@@ -75,6 +76,8 @@ def _config(trial: Trial) -> dict[str, Any]:
     """Every value of the trial, all constants included, on one level."""
     config: Config = trial.config
     values = {key: value for key, value in (DEFAULTS | config.keys).items() if key != "written"}
+    if "layers" in values:
+        values["layers"] = [text_of(layer) for layer in values["layers"]]
     return {
         **{key: list(value) if isinstance(value, tuple) else value for key, value in values.items()},
         "backend": trial.backend,

@@ -12,6 +12,7 @@ import numpy as np
 from harness.contract import Weights
 from harness.network import BatchNorm, Dense, Dropout, Layer, Network
 from harness.network.activations import Activation
+from harness.network.installed import part_of
 from harness.reference.activations import FUNCTIONS, activate, derivative
 
 Masks = Sequence[np.ndarray]
@@ -156,7 +157,8 @@ def passes(network: Network, weights: Weights, kinds: Kinds = PASSES) -> list[Pa
     made = []
     for layer, before, _ in network.shapes():
         parameters = layer.parameters(before)
-        made.append(kinds[type(layer)](layer, next(owners) if parameters else {}))
+        kind = kinds.get(type(layer)) or part_of(layer, "reference")
+        made.append(kind(layer, next(owners) if parameters else {}))
         trained = (key for key, parameter in parameters.items() if parameter.trainable)
         made[-1].grads = {key: np.zeros_like(made[-1].owned[key]) for key in trained}
         made[-1].penalised = tuple(key for key, parameter in parameters.items() if parameter.penalised)

@@ -14,14 +14,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pandas as pd
 
-from harness.storage.results import EXPORTED, FIRST, HYPERPARAMETERS, MEASURED, NUMBERS, export_types
+from harness.storage.results import EXPORTED, FIRST, HYPERPARAMETERS, LISTS, MEASURED, NUMBERS, by_key, export_types
 from harness.support.errors import RequestError
 
 if TYPE_CHECKING:
     from harness.storage.store import Store
 
 _ROWS_AT_A_TIME = 5000
-_LISTS = ("hidden", "activation", "dropout")  # one form, whether they were swept or not
 
 Values = list[Any]
 Row = tuple[Values, Values, Values]
@@ -56,8 +55,9 @@ def _sample(store: "Store", name: str) -> pd.DataFrame:
 
 
 def _values(settings: dict[str, Any], cell: dict[str, Any]) -> dict[str, Any]:
-    values = {**settings, **cell}
-    lists = {name: json.dumps(settings[name]) if name in settings else None for name in _LISTS}
+    own = by_key(settings)
+    values = {**own, **cell}
+    lists = {name: json.dumps(own[name]) if name in own else None for name in LISTS}
     return {column: lists[column] if column in lists else values.get(column) for column in HYPERPARAMETERS}
 
 

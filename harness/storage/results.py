@@ -1,7 +1,7 @@
 """The results of an experiment, read from the store: a table, curves, heatmaps, a report."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,19 +48,28 @@ _OF_0_1 = (
 )
 """The columns of version 0.1, in the order that files written since have; every key that came later stands behind."""
 
+KEYS_OF_0_1 = frozenset({*_OF_0_1, "input_dropout"})  # which is the first number of the column `dropout`
+
 HYPERPARAMETERS = (
     *_OF_0_1,
-    *(
-        key
-        for section in (Network, Training)
-        for key in section.model_fields
-        if key not in (*_OF_0_1, "input_dropout")  # which is the first number of the column `dropout`
-    ),
+    *(key for section in (Network, Training) for key in section.model_fields if key not in KEYS_OF_0_1),
 )
 """A column each, empty where a trial does not read it."""
 
+LISTS = ("hidden", "activation", "dropout", "layers")
+"""The columns that hold lists; they are exported in one form, whether they were swept or not."""
+
 EXPORTED = [*FIRST, *HYPERPARAMETERS, *MEASURED]
 """The columns of an export."""
+
+
+def by_key(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a stored trial by the keys of an experiment file.
+
+    A store has a list of layers under `network`; what it has under `layers` are the units of one that is dense.
+    """
+    values = {key: value for key, value in settings.items() if key not in ("layers", "network")}
+    return values | ({"layers": settings["network"]} if "network" in settings else {})
 
 
 class Results:
@@ -105,7 +114,7 @@ class Results:
         for row in self._rows:
             key = id(row["settings"]), id(row["cell"])  # which rows share
             if key not in shared:
-                given = {**row["settings"], **row["cell"]}
+                given = {**by_key(row["settings"]), **row["cell"]}
                 shared[key] = [given.get(name) for name in HYPERPARAMETERS], given.get("chance")
             values, chance = shared[key]
             verdict = "unchecked" if row["status"] == "pending" and row["mode"] == "controlled" else row["verdict"]
@@ -119,8 +128,8 @@ class Results:
         """One row a finished trial, in the columns that `harness export` writes; lists as JSON text."""
         frame = self.frame()
         frame = frame.loc[frame["status"] != "pending", EXPORTED].copy()
-        settings = [row["settings"] for row in self._rows if row["status"] != "pending"]
-        for column in ("hidden", "activation", "dropout"):  # one form, whether it was swept or not
+        settings = [by_key(row["settings"]) for row in self._rows if row["status"] != "pending"]
+        for column in LISTS:
             frame[column] = [json.dumps(values[column]) if column in values else None for values in settings]
         return export_types(frame).reset_index(drop=True)
 

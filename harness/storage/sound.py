@@ -189,7 +189,11 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
 
 def fault_of_settings(settings: Mapping[str, Any]) -> str | None:
     """What a report cannot use in the settings of a trial, or None."""
-    for name, is_sound in _SETTINGS.items():
+    wanted = _SETTINGS
+    if "network" in settings:  # the long form, which has texts in their place
+        wanted = {name: is_sound for name, is_sound in wanted.items() if name not in ("layers", "hidden", "activation")}
+        wanted["network"] = _are_texts
+    for name, is_sound in wanted.items():
         if name not in settings:
             return f"it has no {name!r}"
         if not is_sound(settings[name]):

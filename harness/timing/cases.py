@@ -76,7 +76,7 @@ class Case:
     @property
     def flops(self) -> int:
         """Floating-point operations of the matrix products of one epoch: forward, gradient, and error to each layer."""
-        pairs = list(pairwise(self.config().layers))
+        pairs = list(pairwise(self.config().network.units))
         products = sum(n_in * n_out for n_in, n_out in pairs)
         errors = sum(n_in * n_out for n_in, n_out in pairs[1:])  # the inputs need none
         return 2 * self.rows * (2 * products + errors)

@@ -111,7 +111,7 @@ def peak(dtype: str) -> float:
 
 def parity(trainer_class: type[Trainer], case: Case) -> tuple[str, Any]:
     """A few steps against the reference: the verdict as a status, and the reason where it is not "agrees"."""
-    reason = trainer_class.unsupported(case.config())
+    reason = trainer_class.refuses(case.config())
     if reason is not None:
         return "unsupported", reason
     (X, y), batches = case.data(), case.few_steps()

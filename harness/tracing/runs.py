@@ -37,6 +37,7 @@ def trial_of(experiment: Experiment, datasets: Datasets, cell: Cell, seed: int, 
     asked = experiment.alone(mode, seed + 1)
     trial = next(trial for trial in plan(asked, datasets) if trial.cell == cell and trial.seed == seed)
     beyond = {"dropout", "batch_norm"} & set(trial.config.regularisation)
+    beyond |= set() if trial.config.network.dense else {"a list of layers"}
     if beyond or trial.config.optimizer.name == "perceptron":
         told = ", ".join(sorted(beyond)) or "the perceptron rule"
         raise RequestError(f"{experiment.source}: trace walks plain networks, without {told}; choose another --cell")
@@ -190,7 +191,7 @@ def train_watched(trainer: str, name: str, member: Member) -> Recording:
     Raises `RequestError` where the adapter says that it cannot train this.
     """
     trainer_class = load_trainer(trainer)
-    reason = trainer_class.unsupported(member.config)
+    reason = trainer_class.refuses(member.config)
     if reason is not None:
         raise RequestError(f"backend {name!r}: {reason}; choose another backend")
     rows = [chosen for _, chosen, _ in steps_of(member.batches, len(member.batches))]

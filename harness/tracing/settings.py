@@ -54,7 +54,16 @@ def config_of(recording: Recording, base: Config | None = None) -> Config:
     if "weight_decay" in told:  # what both frameworks call the L2 of "adamw"
         given["l2"] = _setting(where, "weight_decay", told["weight_decay"])
     rates = recording.learning_rate
-    plain = Config.of(layers[0], layers[-1], layers[1:-1], activation, "sgd", UNKNOWN_RATE, 1, 1)
+    plain = Config.of(
+        layers[0],
+        layers[-1],
+        layers[1:-1],
+        activation,
+        optimizer="sgd",
+        learning_rate=UNKNOWN_RATE,
+        batch_size=1,
+        epochs=1,
+    )
     config = vary(base or plain, **given) if given or base else plain
     regression_output = told.get("output_activation", base.output_activation if base else "identity")
     return vary(

@@ -1,5 +1,6 @@
 """The reference's own training of a cell, and its floor: how far it moves from itself under rounding alone."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ import numpy as np
 
 from harness.contract import Batches, Config, Weights
 from harness.data.prepared import Part
-from harness.network import Dropout
+from harness.network import Dropout, Network
 from harness.reference.trainer import Reference
 from harness.training.checkpoints import Checkpoints, Path, distance, flat
 from harness.training.metrics import loss
@@ -50,12 +51,12 @@ def train_reference(
     reversed_rows.train(Reference(config, start), ReversedRows(batches), train, validation)
     nudged.train(Reference(config, start, nudged=True), batches, train, validation)
     turned.train(
-        Reference(config, reverse_inputs(start)),
-        ReversedInputs(batches, drops_inputs=isinstance(config.network.layers[0], Dropout)),
+        Reference(config, reverse_inputs(config.network, start)),
+        ReversedInputs(batches, _masks_of_inputs(config.network)),
         _turned(train),
         None if validation is None else _turned(validation),
     )
-    turned.turn_back()
+    turned.turn_back(config.network)
     others = (reversed_rows, turned, nudged)
     floors = [deviation(other.weights, own.weights) for other in others]
     return ReferenceOutcome(
@@ -79,6 +80,12 @@ def _checkpoints(path: Path, others: Sequence[Path], epochs: Sequence[int]) -> C
 def _turned(part: Part) -> Part:
     """The same rows with their columns in reversed order."""
     return replace(part, X=part.X[:, ::-1].copy())
+
+
+def _masks_of_inputs(network: Network) -> int:
+    """How many layers drop units before the first that mixes them."""
+    before = itertools.takewhile(lambda layer: not layer.mixes, network.layers)
+    return sum(isinstance(layer, Dropout) for layer in before)
 
 
 class _Run:
@@ -108,10 +115,10 @@ class _Run:
         if self.diverged_at is None:
             self.weights = trainer.weights() if self.best is None or self.best.weights is None else self.best.weights
 
-    def turn_back(self) -> None:
-        """Give the rows of the first weight matrix their own order again, where the inputs were reversed."""
-        self.weights = None if self.weights is None else reverse_inputs(self.weights)
-        self.seen = {epoch: reverse_inputs(weights) for epoch, weights in self.seen.items()}
+    def turn_back(self, network: Network) -> None:
+        """Give the weights their own order again, where the inputs were reversed."""
+        self.weights = None if self.weights is None else reverse_inputs(network, self.weights)
+        self.seen = {epoch: reverse_inputs(network, weights) for epoch, weights in self.seen.items()}
 
     def path(self) -> Path:
         return Path({epoch: flat(weights) for epoch, weights in self.seen.items()}, self.diverged_at)

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from harness.contract import Batches, Epoch, Weights
+from harness.network import Network
 
 Verdict = Literal["agrees", "differs", "chaotic", "unchecked"]
 
@@ -89,22 +90,34 @@ class ReversedRows:
 
 @dataclass(frozen=True)
 class ReversedInputs:
-    """The same batches for inputs whose columns stand in reversed order: a mask of the inputs goes with them."""
+    """The same batches for inputs whose columns stand in reversed order: the first `masks`, of these, go with them."""
 
     batches: Batches
-    drops_inputs: bool
+    masks: int
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, epoch: int) -> Epoch:
         drawn = self.batches[epoch]
-        if not self.drops_inputs:
-            return drawn
-        return Epoch(drawn.rows, drawn.learning_rate, (drawn.masks[0][:, :, ::-1], *drawn.masks[1:]))
+        masks = tuple(mask[:, :, ::-1] if k < self.masks else mask for k, mask in enumerate(drawn.masks))
+        return Epoch(drawn.rows, drawn.learning_rate, masks)
 
 
-def reverse_inputs(weights: Weights) -> Weights:
-    """The weights for inputs whose columns stand in reversed order. Applied twice it gives the weights back."""
-    first, *rest = weights
-    return ({**first, "W": first["W"][::-1].copy()}, *rest)
+def reverse_inputs(network: Network, weights: Weights) -> Weights:
+    """The weights for inputs whose columns stand in reversed order. Applied twice it gives the weights back.
+
+    Those of the layers up to the first that mixes its inputs go with them.
+    """
+    reversed_weights = list(weights)
+    owners = iter(range(len(weights)))
+    for layer, before, _ in network.shapes():
+        if parameters := layer.parameters(before):
+            k = next(owners)
+            along = {key: each.inputs for key, each in parameters.items() if each.inputs is not None}
+            reversed_weights[k] = weights[k] | {
+                key: np.flip(weights[k][key], axis).copy() for key, axis in along.items()
+            }
+        if layer.mixes:
+            break
+    return tuple(reversed_weights)
