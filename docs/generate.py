@@ -14,7 +14,9 @@ from unittest.mock import patch
 
 from harness.cli import COMMANDS, invoke
 from harness.experiment.file import Experiment
+from harness.experiment.layers import model_of
 from harness.experiment.sections import SECTIONS
+from harness.network import LAYERS
 from harness.support.limits import LIMITS, size
 
 DOCS = Path(__file__).resolve().parent
@@ -48,6 +50,19 @@ def table(name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def layers() -> str:
+    """Every layer of a list, as it is written, with what it computes."""
+    lines = ["| layer | written | computes |", "|---|---|---|"]
+    for name, kind in LAYERS.items():
+        fields = model_of(kind).model_fields
+        values = {k: "…" if field.is_required() else _default(field.default).strip("`") for k, field in fields.items()}
+        first, *others = [f"{key} = {value}" for key, value in values.items()] or [""]
+        main = f"{{{', '.join([f'{name} = ' + first.partition(' = ')[2], *others])}}}" if first else f'"{name}"'
+        meaning = " ".join((kind.__doc__ or "").split())
+        lines.append(f"| `{name}` | `{main}` | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
 def limits() -> str:
     """Every limit, with its default and what it bounds."""
     lines = ["| variable | default | bounds |", "|---|---|---|"]
@@ -67,6 +82,7 @@ PARTS: dict[str, Callable[[], str]] = {
     **{name: (lambda name=name: table(name)) for name in ("top", *SECTIONS)},  # type: ignore[misc]
     "commands": commands,
     "limits": limits,
+    "layers": layers,
 }
 
 
@@ -88,7 +104,7 @@ def _takes(field: dict[str, Any]) -> str:
     if "enum" in field or "const" in field:
         return ", ".join(f"`{name}`" for name in field.get("enum", [field.get("const")]))
     if field["type"] == "array":
-        return f"list of: {_takes(field['items'])}"
+        return f"list of: {_takes(field['items'])}" if "anyOf" not in field["items"] else "list of layers"
     low, high = field.get("minimum"), field.get("maximum")
     if low is not None and high is not None:
         return f"{TYPES[field['type']]}, {_number(low)} to {_number(high)}"

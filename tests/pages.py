@@ -140,6 +140,8 @@ def completed(table):
         whole[name] = {**whole.get(name, {}), **given}
     if "path" in whole["data"]:
         whole["data"].pop("name")
+    if "layers" in whole["network"]:
+        whole["network"].pop("hidden")
     if "n_batches" in whole["training"]:
         whole["training"].pop("batch_size")
     for name in ("network", "training"):

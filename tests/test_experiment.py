@@ -1,10 +1,15 @@
 """Experiment files: what is read, and the one line that says what is wrong."""
 
 import copy
+import json
+import tomllib
 
+import jsonschema
 import pytest
 
+from harness.cli import invoke
 from harness.experiment.file import load, parse, suites
+from harness.experiment.schema import schema
 from harness.support.errors import RequestError
 from tests.conftest import small_table
 
@@ -275,3 +280,63 @@ def test_files_lie_beside_the_experiment(tmp_path):
     experiment = parse(table, str(tmp_path / "my.toml"))
     assert experiment.data.path == str(tmp_path / "my.csv")
     assert experiment.network.init == str(tmp_path / "start.npz")
+
+
+# -- its JSON schema
+
+
+@pytest.fixture(scope="module")
+def validator():
+    made = schema()
+    jsonschema.Draft202012Validator.check_schema(made)
+    return jsonschema.Draft202012Validator(made)
+
+
+@pytest.mark.parametrize("name", suites())
+def test_every_suite_is_valid_by_the_schema(name, validator):
+    validator.validate(tomllib.loads(suites()[name].read_text()))
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        changed("training", learning_rat=0.1),
+        changed(None, swep={}),
+        changed("data", name=3),
+        changed("training", optimizer="adm"),
+        changed("network", activation=3),
+        changed("training", epochs=0),
+        changed("training", batch_size="big"),
+        changed("network", dropout=1.0),
+        changed("network", layers=[{"dens": 8}]),
+        changed("network", layers=[{"dense": 8, "use_bia": True}]),
+        changed("network", layers=["dense"]),
+        changed("network", layers=["reluu"]),
+        changed("network", layers=[{"dropout": 1}]),
+        changed("sweep", epochs=[]),
+        changed("sweep", epochs=[0]),
+        changed("sweep", nothing=[0]),
+        changed("sweep", l2={"logspace": [1, 2]}),
+        changed("sweep", case=[{"epochs": 3}]),
+    ],
+)
+def test_the_schema_finds_what_is_wrong(table, validator):
+    assert not validator.is_valid(table)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        changed("network", layers=[{"dense": 8, "use_bias": False}, {"batch_norm": 0.9, "epsilon": 1e-3}, {"elu": 2}]),
+        changed("network", layers=["dense(8)", "relu"]),
+        changed("sweep", layers=[[{"dense": 8}], ["relu", {"dropout": 0.5}]], l2={"logspace": [-3, 0, 4]}),
+        changed("sweep", case=[{"label": "one", "epochs": 3, "hidden": []}]),
+    ],
+)
+def test_the_schema_takes_what_is_right(table, validator):
+    validator.validate(table)
+
+
+def test_the_schema_is_written(capfd):
+    assert invoke(["schema"]) == 0
+    assert json.loads(capfd.readouterr().out) == schema()

@@ -417,3 +417,10 @@ def squashed(a):
     settings = {**a.settings, "output_activation": "sigmoid"}
     rest = {"gradients": None, "activations": None, "logits": None, "loss": None}
     return replace(a, weights=layers, settings=settings, **rest)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e200])
+def test_weights_whose_squares_are_no_numbers_follow_no_law_with_a_number(size):
+    rng = np.random.default_rng(0)
+    start = tuple({"W": size * rng.normal(size=(9, 9)), "b": np.zeros(9)} for _ in range(2))
+    assert "(" not in str(law_of_weights(start).value)

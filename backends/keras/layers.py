@@ -13,7 +13,6 @@ from keras import ops
 
 from backends.keras.optimizers import rounded
 from harness import network
-from harness.network.installed import part_of
 
 
 @ops.custom_gradient
@@ -131,4 +130,4 @@ def layer_of(
     it: network.Layer, members: int, shape: network.Shape, penalty: keras.regularizers.Regularizer
 ) -> keras.layers.Layer:
     """The Keras layer for a layer of the vocabulary, or of somebody else's package."""
-    return (LAYER.get(type(it)) or part_of(it, "keras"))(it, members, shape, penalty)
+    return (LAYER.get(type(it)) or network.part_of(it, "keras"))(it, members, shape, penalty)

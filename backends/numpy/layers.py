@@ -14,7 +14,6 @@ import numpy as np
 
 from backends.numpy.activations import ACTIVATION
 from harness import network
-from harness.network.installed import part_of
 
 Arrays = dict[str, np.ndarray]
 
@@ -213,7 +212,7 @@ def passes(
     made: list[Pass] = []
     for layer, shape, _ in net.shapes():
         owned = next(owners) if layer.parameters(shape) else ({}, {})
-        part = PASSES.get(type(layer)) or part_of(layer, "numpy")
+        part = PASSES.get(type(layer)) or network.part_of(layer, "numpy")
         made.append(part(layer, shape, *owned, members, dtype))
     for each, following in pairwise(made):
         if isinstance(each, ActivationPass):

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from harness import network
 from harness.contract import Config
-from harness.network.installed import part_of
 
 Activation = Callable[[tf.Tensor], tf.Tensor]
 Owned = dict[str, tf.Variable]
@@ -110,7 +109,7 @@ def forward(config: Config, owners: Sequence[Owned], X: tf.Tensor, step: Step | 
     a = X if isinstance(config.network.layers[0], network.Dense) else tf.transpose(X)[None]
     for layer, before, _ in config.network.shapes():
         owned = next(weights) if layer.parameters(before) else {}
-        part = LAYER.get(type(layer)) or part_of(layer, "tensorflow")
+        part = LAYER.get(type(layer)) or network.part_of(layer, "tensorflow")
         a = part(layer, owned, a, step)
     return tf.linalg.matrix_transpose(a)
 

@@ -16,7 +16,6 @@ from backends.torch.native import own_tensor
 from backends.torch.optimizers import column
 from harness import network
 from harness.contract import Config
-from harness.network.installed import part_of
 
 
 class Linear(nn.Module):
@@ -156,7 +155,7 @@ def build(configs: Sequence[Config], dtype: torch.dtype) -> nn.Sequential:
 
 
 def _module(same: Sequence[network.Layer], shape: network.Shape, dtype: torch.dtype) -> nn.Module:
-    return (LAYER.get(type(same[0])) or part_of(same[0], "torch"))(same, shape, dtype)
+    return (LAYER.get(type(same[0])) or network.part_of(same[0], "torch"))(same, shape, dtype)
 
 
 def named_tensors(model: nn.Sequential) -> list[dict[str, torch.Tensor]]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, str] = {
     "list": "listing",
     "init": "init",
+    "schema": "schema",
     "run": "run",
     "status": "status",
     "report": "report",

@@ -127,15 +127,13 @@ def _own(path: Path, target: str | None, folder: Path, output: Output) -> _Data:
 
 def _guess(path: Path, output: Output) -> str:
     """The column of a CSV that is probably the target: by its name, else the last."""
-    import pandas as pd
-
-    from harness.data.tables import check_csv
+    from harness.data.tables import check_csv, csv_names
 
     if path.suffix.lower() != ".csv":
         raise RequestError(f"--data {path}: say what is predicted: --target NAME")
     check_csv(path, f"--data {path}")
     try:
-        names = [str(name) for name in pd.read_csv(path, nrows=0, encoding="utf-8-sig", skipinitialspace=True).columns]
+        names = csv_names(path)
     except (OSError, ValueError) as error:
         told = " ".join(str(error).split())
         raise RequestError(

@@ -59,13 +59,22 @@ def check_arrays(X: Any, y: Any, task: str | None) -> Table:
 # --- readers: a file -> a frame of inputs and a frame of targets --------------------------------------------------
 
 
+_CSV: dict[str, Any] = {"encoding": "utf-8-sig", "skipinitialspace": True, "index_col": False}
+
+
+def csv_names(path: Path) -> list[str]:
+    """The names in the first line of a CSV as they stand there: pandas renames the second of two equal ones.
+
+    Raises `OSError` and `ValueError` as pandas does.
+    """
+    header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **_CSV)
+    return [str(name) for name in header.iloc[0]]
+
+
 def _read_csv(path: Path, targets: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
     check_csv(path, str(path))
-    options: dict[str, Any] = {"encoding": "utf-8-sig", "skipinitialspace": True, "index_col": False}
     try:
-        # read by itself, because pandas renames the second of two equal names
-        header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **options)
-        names = [str(name) for name in header.iloc[0]]
+        names = csv_names(path)
         if "" in names:
             raise RequestError(
                 f"{path}: column {names.index('') + 1} has no name (a row number? drop it; in pandas: index=False)"
@@ -74,7 +83,7 @@ def _read_csv(path: Path, targets: tuple[str, ...]) -> tuple[pd.DataFrame, pd.Da
         with warnings.catch_warnings():
             # pandas would drop the values that stand beyond the last name
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(path, low_memory=False, **options)
+            frame = pd.read_csv(path, low_memory=False, **_CSV)
     except pd.errors.EmptyDataError:
         raise RequestError(f"{path}: the file is empty; its first line names the columns") from None
     except pd.errors.ParserWarning:

@@ -28,13 +28,14 @@ from harness.support.packages import check_not_shadowed
 Cell = dict[str, Any]
 """One value on every axis."""
 
-# what can be swept: the key of an axis -> section, key there
-_SWEEPABLE = {
+SWEEPABLE: dict[str, tuple[str, str]] = {
     **{key: ("network", key) for key in Network.model_fields},
     **{key: ("training", key) for key in Training.model_fields},
     **{axis: ("data", key) for axis, key in (("dataset", "name"), ("scale", "scale"), ("task", "task"))},
     "fold": ("data", "fold"),
 }
+"""What can be an axis, by its key there: the section and the key that it sets."""
+
 _WHOLE = ("batch_size", "epochs", "n_batches", "decay_steps", "patience", "fold")  # axes of whole numbers
 
 
@@ -93,7 +94,7 @@ class Experiment(Section):
         """Data, network and training of one cell."""
         updates: dict[str, dict[str, Any]] = {"data": {}, "network": {}, "training": {}}
         for axis, value in self.values(cell).items():
-            section, key = _SWEEPABLE[axis]
+            section, key = SWEEPABLE[axis]
             updates[section][key] = value
         return Settings(
             self.data.model_copy(update=updates["data"]),
@@ -185,7 +186,7 @@ def parse(table: Mapping[str, Any], source: str = "experiment", all_read: bool =
     cases = checked.get("case", [])
     experiment = experiment.model_copy(
         update={
-            name: _without(getattr(experiment, name), {_SWEEPABLE[key][1] for case in cases for key in case})
+            name: _without(getattr(experiment, name), {SWEEPABLE[key][1] for case in cases for key in case})
             for name in ("data", "network", "training")
         }
     )
@@ -239,7 +240,7 @@ def parse_arguments(name: str, n: int, settings: Mapping[str, Any]) -> Experimen
         value = as_written(value)
         if key in ("backends", "modes") and isinstance(value, str):
             value = [value]
-        is_axis = isinstance(value, list) and key in _SWEEPABLE
+        is_axis = isinstance(value, list) and key in SWEEPABLE
         if key in ("hidden", "layers") and is_axis:  # a list of numbers or words is one network, of lists several
             is_axis = any(isinstance(item, list) for item in value)
         if is_axis:
@@ -275,10 +276,10 @@ def _axes(table: Mapping[str, Any], source: str) -> _Axes:
         where = f"{source}: sweep.{axis}"
         if axis == "case":
             axes[axis] = read_cases(given, where)
-        elif axis in _SWEEPABLE:
+        elif axis in SWEEPABLE:
             axes[axis] = [{axis: value} for value in read_axis(given, where, whole=axis in _WHOLE)]
         else:
-            raise RequestError(f"{source}: [sweep]: {unknown('key', axis, [*_SWEEPABLE, 'case'])}")
+            raise RequestError(f"{source}: [sweep]: {unknown('key', axis, [*SWEEPABLE, 'case'])}")
     if table.get("search"):
         search = dict(table["search"])
         run = table.get("run", {})
@@ -294,9 +295,9 @@ def _check_once(table: Mapping[str, Any], axes: _Axes, source: str) -> None:
     for axis, values in axes.items():
         where = {"point": "search", "case": "sweep.case"}.get(axis, f"sweep.{axis}")
         for key in dict.fromkeys(key for value in values for key in value if key != "label"):
-            if key not in _SWEEPABLE:
-                raise RequestError(f"{source}: {where}: {unknown('key', key, _SWEEPABLE)}")
-            section, name = _SWEEPABLE[key]
+            if key not in SWEEPABLE:
+                raise RequestError(f"{source}: {where}: {unknown('key', key, SWEEPABLE)}")
+            section, name = SWEEPABLE[key]
             if isinstance(table.get(section), dict) and name in table[section]:
                 here = where if where.endswith(key) else f"{where}.{key}"
                 raise RequestError(f"{source}: {here}: is both swept and fixed in [{section}]; keep one of the two")
@@ -333,7 +334,7 @@ def _checked(
 ) -> dict[str, Any]:
     """One value of an axis as the models read it: an integer learning rate becomes a float, a list a tuple."""
     experiment = _validate(table, {**firsts, axis: given}, source)
-    sections = {key: _SWEEPABLE[key] for key in given if key != "label"}
+    sections = {key: SWEEPABLE[key] for key in given if key != "label"}
     return {key: getattr(getattr(experiment, section), name) for key, (section, name) in sections.items()}
 
 
@@ -344,7 +345,7 @@ def _validate(table: Mapping[str, Any], chosen: Mapping[str, dict[str, Any]], so
     for axis, value in chosen.items():
         where = {"case": f"sweep.case {value.get('label')!r}", "point": "search"}.get(axis, "sweep")
         for key in value.keys() - {"label"}:
-            section, name = _SWEEPABLE[key]
+            section, name = SWEEPABLE[key]
             swept[name] = where
             target = merged.setdefault(section, {})
             if isinstance(target, dict):
@@ -417,9 +418,9 @@ def _check_rules(experiment: Experiment, source: str, all_read: bool) -> None:
     if not all_read:
         return
     sections = {"data": experiment.data, "network": experiment.network, "training": experiment.training}
-    swept = [key for key in experiment.sweep if key in _SWEEPABLE]
+    swept = [key for key in experiment.sweep if key in SWEEPABLE]
     swept += [key for keys in (*experiment.cases.values(), *experiment.points[:1]) for key in keys]
-    not_written = {_SWEEPABLE[key] for key in swept}
+    not_written = {SWEEPABLE[key] for key in swept}
     written = {
         name: [key for key in section.model_fields_set if (name, key) not in not_written]
         for name, section in sections.items()

@@ -34,6 +34,37 @@ def model_of(kind: Any) -> type[BaseModel]:
     return create_model(kind.__name__, __config__=ConfigDict(extra="forbid"), **made)
 
 
+class LayerList:
+    """Annotates the list of layers: what may stand in it, for a JSON schema, those of installed packages included."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(core: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "array", "items": {"anyOf": [_words(), *map(_table, layers().values())]}}
+
+
+def _words() -> dict[str, Any]:
+    """Layers that need no table: their names, or texts such as `dense(50)`."""
+    plain = [name for name, kind in layers().items() if not required(kind)]
+    return {"type": "string", "anyOf": [{"enum": plain}, {"pattern": rf"^\s*({'|'.join(layers())})\s*\("}]}
+
+
+def _table(kind: Any) -> dict[str, Any]:
+    """The table of a layer, whose first field stands under the layer's own name."""
+    schema = model_of(kind).model_json_schema()
+    first = next(iter(schema["properties"]), None)
+    if first is None:
+        return {"const": kind.name}
+    named = {kind.name if name == first else name: field for name, field in schema["properties"].items()}
+    needed = [kind.name, *(name for name in schema.get("required", ()) if name != first)]
+    return {
+        "type": "object",
+        "title": kind.name,
+        "properties": named,
+        "required": needed,
+        "additionalProperties": False,
+    }
+
+
 def read_layers(value: Any) -> Any:
     """The layers of a list as texts, such as `dense(100)`: what cells and reports show. Raises `ValueError`."""
     if not isinstance(value, list | tuple):

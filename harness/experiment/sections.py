@@ -11,7 +11,7 @@ from harness.draws.recipe import BATCHES, LAST_BATCH, SCHEDULES
 from harness.draws.sources import DRAWS
 from harness.draws.starts import INITS, parse_law
 from harness.experiment.constants import with_constants
-from harness.experiment.layers import read_layers
+from harness.experiment.layers import LayerList, read_layers
 from harness.registry import BY_DEFAULT
 from harness.support.errors import unknown
 from harness.support.limits import check_size
@@ -216,9 +216,7 @@ class _Network(Section):
 
     hidden: Annotated[tuple[Count, ...], BeforeValidator(_hidden)] = ()
     """Units of each hidden layer; `[]` is a linear model. Required, unless there are `layers`."""
-    layers: Annotated[
-        tuple[str, ...] | None, BeforeValidator(read_layers, json_schema_input_type=list[str | dict[str, Any]])
-    ] = None
+    layers: Annotated[tuple[str, ...] | None, BeforeValidator(read_layers), LayerList] = None
     """The long form, in place of `hidden`, `activation`, `dropout`, `input_dropout` and `batch_norm`: a list of layers,
     each a word, or a table whose first key is the layer and has its main number:
     `[{dense = 50}, "relu", {dropout = 0.2}, {dense = 9, use_bias = false}, {batch_norm = 0.9, epsilon = 1e-3}, "elu"]`.

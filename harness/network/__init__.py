@@ -16,6 +16,7 @@ from harness.network.activations import (
     Softplus,
     Tanh,
 )
+from harness.network.installed import part_of
 from harness.network.keys import CONSTANTS, DEFAULTS, ENTRIES, LAYERS
 from harness.network.layers import BatchNorm, Dense, Dropout, Layer, Parameter, Shape
 from harness.network.losses import (
@@ -99,4 +100,5 @@ __all__ = [
     "Softplus",
     "Tanh",
     "dense_layers",
+    "part_of",
 ]

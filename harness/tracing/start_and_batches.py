@@ -91,6 +91,8 @@ def _scales(law: str, matrices: list[np.ndarray]) -> list[tuple[float, float]]:
     """The law's one number, and what it costs: one that was fitted half the logarithm of the sample, and its digits."""
     n = sum(W.size for W in matrices)
     scale = _scale(law, matrices)
+    if not 0 < scale < math.inf:  # the squares of such weights are 0, or no finite numbers
+        return []
     exponent = math.floor(math.log10(scale))
     near = [float(f"{digit}e{k}") for k in (exponent, exponent + 1) for digit in _ROUND]
     rounds = [(value, 1.0) for value in near if 0.5 < value / scale < 2]
