@@ -423,4 +423,4 @@ def squashed(a):
 def test_weights_whose_squares_are_no_numbers_follow_no_law_with_a_number(size):
     rng = np.random.default_rng(0)
     start = tuple({"W": size * rng.normal(size=(9, 9)), "b": np.zeros(9)} for _ in range(2))
-    assert "(" not in str(law_of_weights(start).value)
+    assert not str(law_of_weights(start).value).startswith(("normal", "truncated"))
