@@ -104,9 +104,9 @@ class Trainer(ABC):
     function. That shows that the result depends on them, not that it depends on nothing else. They must be looked up
     when they are called (`blas.dgemm(…)`, not a `dgemm` that was imported by name).
 
-    `vocabulary` are the classes of layers that it has (`harness.network`), such as the keys of the table by which it
-    builds them; a layer of somebody else's package may bring its part along (`Layer.parts`). One that says none is
-    handed networks of `config.network.dense` alone: dense layers in a row.
+    `vocabulary` are the classes of layers, losses, optimizers and clipping that it has (`harness.network`), such as the
+    keys of the tables by which it builds them; a layer of somebody else's package may bring its part along
+    (`Layer.parts`). One that says none is handed networks of `config.network.dense` alone: dense layers in a row.
 
     A trainer leaves the process as it is: the states of `random` and `numpy.random`, NumPy's `seterr`, `os.environ`.
 
@@ -130,7 +130,7 @@ class Trainer(ABC):
         if own is not None or not cls.vocabulary:
             return own
         lacking = [
-            each.name for each in network.layers if type(each) not in cls.vocabulary and cls.name not in each.parts
+            each.name for each in config.entries if type(each) not in cls.vocabulary and cls.name not in each.parts
         ]
         return f"{cls.name} has no {', '.join(dict.fromkeys(lacking))}" if lacking else None
 

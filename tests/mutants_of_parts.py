@@ -10,7 +10,7 @@ from harness.network import ELU, MAE, SELU, Dropout, Heaviside, LeakyReLU, ReLU,
 from harness.reference import trainer as reference
 from harness.reference.activations import FUNCTIONS, Function
 from harness.reference.layers import ActivationPass, BatchNormPass, forward, passes
-from harness.reference.losses import BY_OUTPUT, output
+from harness.reference.losses import BY_OUTPUT, OfError, output
 from harness.reference.optimizers import RULES
 from harness.reference.trainer import clip, logits_of
 from tests.mutants import Changed, Correct, HandsOutItsOwnArrays, L2OffByTwo, PaddedLastBatch, ReshuffledBatches
@@ -301,7 +301,9 @@ class NeverSure(Correct):
     """Takes 1 for the sign of a residual of 0."""
 
     def _update(self, X, y, learning_rate, masks=()):
-        with mock.patch.dict(BY_OUTPUT, {MAE: lambda it, e: np.where(e >= 0, 1.0, -1.0)}):
+        with mock.patch.dict(
+            BY_OUTPUT, {MAE: OfError(BY_OUTPUT[MAE].value, lambda it, e: np.where(e >= 0, 1.0, -1.0))}
+        ):
             super()._update(X, y, learning_rate, masks)
 
 

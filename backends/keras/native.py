@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend.common import global_state
 
+from harness import network
 from harness.contract import OPTIMIZER_CONSTANTS, Config, NativeFit, Weights
 
 KERAS_NAME = {"initial_accumulator": "initial_accumulator_value"}  # of the constants that have another name there
@@ -39,15 +40,14 @@ def precision(dtype: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def loss_of(config: Config, binary_cross_entropy: type = keras.losses.BinaryCrossentropy, **reduction: str | None):
-    """Keras's own loss of that name; the mean over a row's outputs is ours."""
-    if config.loss.name == "cross_entropy":
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, **reduction)
-    if config.loss.name == "binary_cross_entropy":
-        return binary_cross_entropy(from_logits=True, **reduction)
-    if config.loss.name == "huber":
-        return keras.losses.Huber(delta=config.huber_delta, **reduction)
-    return {"mse": keras.losses.MeanSquaredError, "mae": keras.losses.MeanAbsoluteError}[config.loss.name](**reduction)
+LOSS: dict[type[network.Loss], Callable[..., keras.losses.Loss]] = {
+    network.CrossEntropy: lambda it, **o: keras.losses.SparseCategoricalCrossentropy(from_logits=True, **o),
+    network.BinaryCrossEntropy: lambda it, **o: keras.losses.BinaryCrossentropy(from_logits=True, **o),
+    network.MSE: lambda it, **o: keras.losses.MeanSquaredError(**o),
+    network.MAE: lambda it, **o: keras.losses.MeanAbsoluteError(**o),
+    network.Huber: lambda it, **o: keras.losses.Huber(delta=it.delta, **o),
+}
+"""Keras's own loss of that name; the mean over a row's outputs is ours."""
 
 
 class NativeKeras:
@@ -72,7 +72,11 @@ class NativeKeras:
             if config.task == "regression" and config.output_activation != "identity":
                 output = keras.layers.Activation(native_activation(config.output_activation, config))
                 model = keras.Sequential([self.network, output])
-            model.compile(optimizer=native_optimizer(config), loss=loss_of(config), metrics=metrics.get(config.task))
+            model.compile(
+                optimizer=native_optimizer(config),
+                loss=LOSS[type(config.loss)](config.loss),
+                metrics=metrics.get(config.task),
+            )
             history = model.fit(X, y, batch_size=config.batch_size, epochs=config.epochs, verbose=0)
         curves = {name: [float(value) for value in values] for name, values in history.history.items()}
         return NativeFit(epochs_run=len(history.epoch), curves=curves)

@@ -1,13 +1,14 @@
 """Keras's optimizers in the form of the papers, with constants that are exact, one number or one a member."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from harness import network
 from harness.contract import OPTIMIZER_CONSTANTS, Config
 
 
@@ -100,14 +101,14 @@ class PaperAdam(keras.optimizers.Adam):
         self.assign_sub(variable, learning_rate * m_hat / (ops.sqrt(v_hat) + constant(self.epsilon)))
 
 
-OPTIMIZER = {
-    "sgd": keras.optimizers.SGD,
-    "momentum": functools.partial(PaperMomentum, momentum=0.9),  # without any, Keras keeps no velocities
-    "nesterov": functools.partial(PaperMomentum, momentum=0.9, nesterov=True),
-    "adagrad": PaperAdagrad,
-    "adagrad_momentum": PaperAdagrad,
-    "rmsprop": PaperRMSprop,
-    "adam": PaperAdam,
+OPTIMIZER: dict[type[network.Optimizer], Callable[..., keras.optimizers.Optimizer]] = {
+    network.SGD: keras.optimizers.SGD,
+    network.Momentum: functools.partial(PaperMomentum, momentum=0.9),  # without any, Keras keeps no velocities
+    network.Nesterov: functools.partial(PaperMomentum, momentum=0.9, nesterov=True),
+    network.Adagrad: PaperAdagrad,
+    network.AdagradMomentum: PaperAdagrad,
+    network.RMSprop: PaperRMSprop,
+    network.Adam: PaperAdam,
 }
 
 
@@ -118,7 +119,7 @@ def paper_optimizer(
 
     Keras's own arguments are one Python float each, so the constants are put in place behind them.
     """
-    optimizer = OPTIMIZER[structure.optimizer.name](learning_rate=learning_rate)
+    optimizer = OPTIMIZER[type(structure.optimizer)](learning_rate=learning_rate)
     optimizer.build(variables)
     for constant in OPTIMIZER_CONSTANTS[structure.optimizer.name]:
         setattr(optimizer, constant, numbers[constant])

@@ -30,8 +30,8 @@ import tensorflow as tf
 from keras import ops
 
 from backends.keras.layers import LAYER, StackedDropout, activation, layer_of, sigmoid
-from backends.keras.native import NativeKeras, loss_of, precision
-from backends.keras.optimizers import EpochTable, paper_optimizer, reset, rounded
+from backends.keras.native import LOSS, NativeKeras, precision
+from backends.keras.optimizers import OPTIMIZER, EpochTable, paper_optimizer, reset, rounded
 from harness import network
 from harness.contract import (
     MEMBER_NUMBERS,
@@ -111,12 +111,15 @@ class BinaryCrossentropy(keras.losses.BinaryCrossentropy):
         return ops.mean(losses(z), axis=-1)
 
 
+STACKED_LOSS = LOSS | {network.BinaryCrossEntropy: lambda it, **o: BinaryCrossentropy(from_logits=True, **o)}
+
+
 class SumOverMembers(keras.losses.Loss):
     """The loss of a stack, the sum of its members', so that each has the gradient that it would have alone."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(reduction="sum")
-        self.losses = loss_of(config, BinaryCrossentropy, reduction="none")
+        self.losses = STACKED_LOSS[type(config.loss)](config.loss, reduction="none")
         self.over_rows = {"mean": ops.mean, "sum": ops.sum}[config.reduction]
 
     def call(self, y, z):
@@ -197,7 +200,7 @@ class KerasTrainer(StackTrainer):
 
     name = "keras"
     requires = ("keras", "tensorflow")
-    vocabulary = tuple(LAYER)
+    vocabulary = (*LAYER, *STACKED_LOSS, *OPTIMIZER, *network.CLIPPINGS.values())
     arithmetic = (
         "keras.ops.matmul",
         "keras.src.ops.sparse_categorical_crossentropy",

@@ -9,6 +9,7 @@ from itertools import repeat
 
 import numpy as np
 
+from harness import network
 from harness.contract import Config
 
 
@@ -40,7 +41,7 @@ class State:
 
     def __init__(self, members: int, parameters: int, config: Config, constants: Constants) -> None:
         self.w, self.g, self.v, self.squares, self.scratch = np.zeros((5, members, parameters), config.dtype)
-        if config.optimizer.name in ("adagrad", "adagrad_momentum"):
+        if isinstance(config.optimizer, network.Adagrad | network.AdagradMomentum):
             self.squares += constants.initial
 
     def take_over(self, other: "State", kept: np.ndarray) -> None:
@@ -50,7 +51,7 @@ class State:
 
 def is_plain(config: Config) -> bool:
     """Whether the step is the gradient times the learning rate, which can then be in the error from the start."""
-    return config.optimizer.name in ("sgd", "perceptron") and config.clipping is None
+    return isinstance(config.optimizer, network.SGD | network.Perceptron) and config.clipping is None
 
 
 Columns = Iterable[np.ndarray | None]
@@ -72,7 +73,7 @@ def step_factors(
         l2, l1 = ((rate * exact[name]).astype(dtype) for name in ("l2", "l1"))
         return (rate / divisors)[..., None].astype(dtype), l2, l1, repeat(None), repeat(None)
     epsilon: Columns = repeat(constants.epsilon)
-    if config.optimizer.name == "adam":
+    if isinstance(config.optimizer, network.Adam):
         # m_hat / (sqrt(v_hat) + eps) = m * root / (1 - beta_1**t) / (sqrt(v) + eps * root)
         steps = np.arange(t + 1, t + 1 + len(lengths))[:, None, None]
         root = np.sqrt(1 - exact["beta_2"] ** steps)
@@ -156,13 +157,13 @@ def _scaled(s: State, step: np.ndarray, rate: np.ndarray, epsilon: np.ndarray) -
     return s.g
 
 
-RULES: dict[str, Rule] = {
-    "sgd": sgd,
-    "momentum": momentum,
-    "nesterov": nesterov,
-    "adagrad": adagrad,
-    "adagrad_momentum": adagrad_momentum,
-    "rmsprop": rmsprop,
-    "adam": adam,
-    "perceptron": sgd,  # the same step along another error: `(z > 0) - y`
+RULES: dict[type[network.Optimizer], Rule] = {
+    network.SGD: sgd,
+    network.Momentum: momentum,
+    network.Nesterov: nesterov,
+    network.Adagrad: adagrad,
+    network.AdagradMomentum: adagrad_momentum,
+    network.RMSprop: rmsprop,
+    network.Adam: adam,
+    network.Perceptron: sgd,  # the same step along another error: `(z > 0) - y`
 }

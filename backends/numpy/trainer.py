@@ -14,6 +14,7 @@ import numpy as np
 
 from backends.numpy.activations import ACTIVATION
 from backends.numpy.layers import PASSES, Arrays, DensePass, DropoutPass, passes, transposed
+from backends.numpy.losses import ERROR
 from backends.numpy.native import LECTURE, NeuralNetwork
 from backends.numpy.optimizers import RULES, Constants, State, is_plain, plain, step_factors
 from harness import network
@@ -46,14 +47,14 @@ class NumpyTrainer(StackTrainer):
 
     name = "numpy"
     requires = ("numpy",)
-    vocabulary = tuple(PASSES)
+    vocabulary = (*PASSES, *ERROR, *RULES, *network.CLIPPINGS.values())
     arithmetic = ("numpy.matmul",)
 
     def build_stack(self, configs: Sequence[Config], start: Weights) -> None:
         config = self.config = configs[0]
         self._configs = configs
         self._output = ACTIVATION[type(config.loss.output)](config.loss.output)
-        self._rule = plain if is_plain(config) else RULES[config.optimizer.name]
+        self._rule = plain if is_plain(config) else RULES[type(config.optimizer)]
         self._lay_out(np.arange(len(configs)))
         self.set_stack_weights(start)
 
@@ -161,12 +162,7 @@ class NumpyTrainer(StackTrainer):
         loss, (activate, back), e = self.config.loss, self._output, batch.error
         activate(o)
         np.subtract(o, batch.targets, out=e)
-        if isinstance(loss, network.MSE):
-            e *= 2
-        elif isinstance(loss, network.MAE):
-            np.sign(e, out=e)
-        elif isinstance(loss, network.Huber):
-            np.clip(e, -loss.delta, loss.delta, out=e)
+        ERROR[type(loss)](loss, e)
         if self.config.task == "regression":  # elsewhere the loss takes the activation's derivative away
             back(e, o)
         return e

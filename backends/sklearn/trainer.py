@@ -23,6 +23,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 from sklearn.preprocessing import LabelBinarizer
 
+from harness import network
 from harness.contract import OPTIMIZER_CONSTANTS, AfterEpoch, Batches, Config, Diverged, NativeFit, Trainer, Weights
 
 ACTIVATION = {"identity": "identity", "sigmoid": "logistic", "tanh": "tanh", "relu": "relu"}
@@ -168,6 +169,11 @@ class SklearnTrainer(Trainer):
 
     name = "sklearn"
     requires = ("sklearn",)
+    vocabulary = (
+        *(network.Dense, network.CrossEntropy, network.BinaryCrossEntropy, network.MSE),
+        *(network.ACTIVATIONS[name] for name in ACTIVATION),
+        *(network.OPTIMIZERS[name] for name in SOLVER),
+    )
     arithmetic = (
         "sklearn.neural_network._multilayer_perceptron.safe_sparse_dot",
         "sklearn.neural_network._stochastic_optimizers.SGDOptimizer._get_updates",
@@ -176,6 +182,8 @@ class SklearnTrainer(Trainer):
     @classmethod
     def unsupported(cls, config: Config) -> str | None:
         model = "MLPRegressor" if config.task == "regression" else "MLPClassifier"
+        if not config.network.dense:
+            return f"{model} has no list of layers: it trains what hidden and activation can write"
         if len(set(config.activation)) > 1:
             return f"{model} has one activation for all hidden layers, not {', '.join(config.activation)}"
         for part in (config.optimizer.name, *config.activation, config.loss.name, *config.regularisation):

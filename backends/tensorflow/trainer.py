@@ -19,7 +19,7 @@ The native mode is in `backends/tensorflow/native.py`.
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # `tf.keras`, used by the native optimizers, reads it at import
@@ -27,8 +27,10 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # `tf.keras`, used by the 
 import numpy as np
 import tensorflow as tf
 
-from backends.tensorflow.layers import ACTIVATION, LAYER, Owned, Step, forward, sigmoid
+from backends.tensorflow.layers import LAYER, Owned, Step, forward
+from backends.tensorflow.losses import LOSS, losses_of_rows
 from backends.tensorflow.native import NativeNetwork, quiet
+from backends.tensorflow.optimizers import UPDATES
 from harness import network
 from harness.contract import (
     OPTIMIZER_CONSTANTS,
@@ -43,31 +45,6 @@ from harness.contract import (
 )
 
 Constants = dict[str, tf.Tensor]
-
-
-@tf.custom_gradient
-def binary_cross_entropy(z: tf.Tensor, y: tf.Tensor):
-    """`-y log(o) - (1 - y) log(1 - o)`, with the gradient `o - y`, which the derivative of TensorFlow's own sum of
-    three terms is but for the rounding of a saturated output."""
-    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.broadcast_to(y, tf.shape(z)), logits=z)
-    return losses, lambda upstream: (upstream * (sigmoid(z) - y), None)
-
-
-def losses_of_rows(config: Config, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """The loss of each row, `(members, rows)`: the mean over its outputs."""
-    if config.loss.name == "cross_entropy":
-        y = tf.broadcast_to(y, tf.shape(logits)[:2])
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
-    if config.loss.name == "binary_cross_entropy":
-        return tf.reduce_mean(binary_cross_entropy(logits, y), axis=2)
-    error = ACTIVATION[type(config.loss.output)](config.loss.output)(logits) - y
-    if config.loss.name == "mse":
-        return tf.reduce_mean(tf.square(error), axis=2)
-    size = tf.abs(error)
-    if config.loss.name == "huber":
-        delta = config.huber_delta
-        size = tf.where(size <= delta, tf.square(error) / 2, delta * (size - delta / 2))
-    return tf.reduce_mean(size, axis=2)
 
 
 def penalised(config: Config, c: Constants, W: tf.Variable, gradient: tf.Tensor) -> tf.Tensor:
@@ -89,67 +66,6 @@ def clipped(config: Config, c: Constants, gradients: list[tf.Tensor]) -> list[tf
     if config.clip_value is not None:
         gradients = [tf.clip_by_value(g, -c["clip_value"], c["clip_value"]) for g in gradients]
     return gradients
-
-
-def sgd(w, g, slots, c):
-    """`w -= lr * g`."""
-    w.assign_sub(c["learning_rate"] * g)
-
-
-def momentum(w, g, slots, c):
-    """Heavy ball: `v = m*v + g; w -= lr * v`."""
-    (v,) = slots
-    w.assign_sub(c["learning_rate"] * v.assign(c["momentum"] * v + g))
-
-
-def nesterov(w, g, slots, c):
-    """`v = m*v + g; w -= lr * (g + m*v)`."""
-    (v,) = slots
-    w.assign_sub(c["learning_rate"] * (g + c["momentum"] * v.assign(c["momentum"] * v + g)))
-
-
-def adagrad_step(g, G, c):
-    """`G += g**2`, and `lr * g / (sqrt(G) + epsilon)`."""
-    return c["learning_rate"] * g / (tf.sqrt(G.assign_add(g * g)) + c["epsilon"])
-
-
-def adagrad(w, g, slots, c):
-    """Duchi, Hazan and Singer, 2011: `w -= lr * g / (sqrt(G) + epsilon)`."""
-    w.assign_sub(adagrad_step(g, slots[0], c))
-
-
-def adagrad_momentum(w, g, slots, c):
-    """Adagrad's step with a memory: `v = m*v + lr * g / (sqrt(G) + epsilon); w -= v`."""
-    G, v = slots
-    w.assign_sub(v.assign(c["momentum"] * v + adagrad_step(g, G, c)))
-
-
-def rmsprop(w, g, slots, c):
-    """Tieleman and Hinton, 2012: `v = rho*v + (1 - rho)*g**2; w -= lr * g / (sqrt(v) + epsilon)`."""
-    (v,) = slots
-    v.assign(c["rho"] * v + c["1 - rho"] * g * g)
-    w.assign_sub(c["learning_rate"] * g / (tf.sqrt(v) + c["epsilon"]))
-
-
-def adam(w, g, slots, c):
-    """Kingma and Ba, 2015, Algorithm 1: bias-corrected moments, epsilon outside the root."""
-    m, v = slots
-    m.assign(c["beta_1"] * m + c["1 - beta_1"] * g)
-    v.assign(c["beta_2"] * v + c["1 - beta_2"] * g * g)
-    m_hat, v_hat = m / c["1 - beta_1**t"], v / c["1 - beta_2**t"]
-    w.assign_sub(c["learning_rate"] * m_hat / (tf.sqrt(v_hat) + c["epsilon"]))
-
-
-# name -> (the update, the slot variables that it keeps for each weight; "G" starts at `initial_accumulator`)
-UPDATES: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
-    "sgd": (sgd, ()),
-    "momentum": (momentum, ("v",)),
-    "nesterov": (nesterov, ("v",)),
-    "adagrad": (adagrad, ("G",)),
-    "adagrad_momentum": (adagrad_momentum, ("G", "v")),
-    "rmsprop": (rmsprop, ("v",)),
-    "adam": (adam, ("m", "v")),
-}
 
 
 def numbers_of(configs: Sequence[Config]) -> dict[str, np.ndarray]:
@@ -181,7 +97,7 @@ def epoch_traced_once(config: Config):
     `config` comes from `structure_of`. Whatever may differ between such trainers (variables, data, learning rates,
     constants, the number of members) is an argument. XLA gains little, and compiles anew for every number of members.
     """
-    update, _ = UPDATES[config.optimizer.name]
+    update, _ = UPDATES[type(config.optimizer)]
 
     @tf.function(reduce_retracing=True)
     def run_epoch(owners, slots, X, y, rows, valid, masks, by_step, constants):
@@ -233,7 +149,7 @@ class TensorFlowTrainer(StackTrainer):
 
     name = "tensorflow"
     requires = ("tensorflow",)
-    vocabulary = tuple(LAYER)
+    vocabulary = (*LAYER, network.CrossEntropy, *LOSS, *UPDATES, *network.CLIPPINGS.values())
     arithmetic = (
         "tensorflow.matmul",
         "tensorflow.nn.sparse_softmax_cross_entropy_with_logits",
@@ -251,7 +167,7 @@ class TensorFlowTrainer(StackTrainer):
         self.members = np.arange(len(configs))  # those that are still there
         self.numbers = numbers_of(configs)
         self.owners = [{key: self._variable(rows_last(value)) for key, value in layer.items()} for layer in start]
-        _, slots = UPDATES[self.structure.optimizer.name]
+        _, slots = UPDATES[type(self.structure.optimizer)]
         first = {"G": _of_members([member.initial_accumulator for member in configs])}
         zeros = [np.zeros_like(w) for _, w in trained(self.structure, self.owners)]
         self.slots = [[self._variable(zero + first.get(slot, 0)) for slot in slots] for zero in zeros]

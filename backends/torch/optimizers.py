@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from harness import network
 from harness.contract import OPTIMIZER_CONSTANTS, Config
 
 Numbers = dict[str, Any]
@@ -167,14 +168,14 @@ def clip(parameters: Sequence[nn.Parameter], c: torch.Tensor | None, bound: torc
             g.clamp_(-bound, bound)
 
 
-OPTIMIZERS: dict[str, type[StackOptimizer]] = {
-    "sgd": SGD,
-    "momentum": Momentum,
-    "nesterov": Nesterov,
-    "adagrad": Adagrad,
-    "adagrad_momentum": AdagradMomentum,
-    "rmsprop": RMSprop,
-    "adam": Adam,
+OPTIMIZERS: dict[type[network.Optimizer], type[StackOptimizer]] = {
+    network.SGD: SGD,
+    network.Momentum: Momentum,
+    network.Nesterov: Nesterov,
+    network.Adagrad: Adagrad,
+    network.AdagradMomentum: AdagradMomentum,
+    network.RMSprop: RMSprop,
+    network.Adam: Adam,
 }
 
 
@@ -196,4 +197,4 @@ def optimizer_of(
     numbers = {name: value.to(dtype) for name, value in exact.items()}
     numbers |= {f"1 - {name}": (1 - value).to(dtype) for name, value in exact.items() if name in constants}
     numbers |= {f"{name} in float64": exact[name] for name in ("beta_1", "beta_2", "clip_norm") if name in exact}
-    return OPTIMIZERS[config.optimizer.name](parameters, matrices, numbers)
+    return OPTIMIZERS[type(config.optimizer)](parameters, matrices, numbers)

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from backends.torch.layers import LAYER, Dropout, activation, build, inward, named_tensors, outward
+from backends.torch.layers import LAYER, Dropout, build, inward, named_tensors, outward
+from backends.torch.losses import LOSS, batch_loss
 from backends.torch.native import NativeNetwork, own_tensor
-from backends.torch.optimizers import optimizer_of
+from backends.torch.optimizers import OPTIMIZERS, optimizer_of
+from harness import network
 from harness.contract import AfterStackedEpoch, Batches, Config, NativeFit, StackTrainer, Weights
 
 _ROWS = 512  # at once in inference, so that a wide stack stays within the cache
@@ -30,7 +31,7 @@ class TorchTrainer(StackTrainer):
 
     name = "torch"
     requires = ("torch",)
-    vocabulary = tuple(LAYER)
+    vocabulary = (*LAYER, *LOSS, *OPTIMIZERS, *network.CLIPPINGS.values())
     arithmetic = ("torch.addmm", "torch.baddbmm", "torch.nn.functional.cross_entropy")
 
     native: NativeNetwork | None = None
@@ -128,22 +129,3 @@ class TorchTrainer(StackTrainer):
 
     def weights(self) -> Weights:
         return self.native.weights() if self.native else super().weights()
-
-
-def batch_loss(config: Config, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The sum over the members of the mean, or sum, over the rows of a row's loss, which is a mean over outputs."""
-    rows = y.shape[-1] if config.reduction == "mean" else 1
-    targets = y.expand(len(logits), *y.shape)
-    if config.loss.name == "cross_entropy":
-        return F.cross_entropy(logits, targets, reduction="sum") / rows
-    if config.loss.name == "binary_cross_entropy":
-        loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
-    else:
-        outputs = activation(config.loss.output)(logits)
-        if config.loss.name == "mse":
-            loss = F.mse_loss(outputs, targets, reduction="sum")
-        elif config.loss.name == "mae":
-            loss = F.l1_loss(outputs, targets, reduction="sum")
-        else:
-            loss = F.huber_loss(outputs, targets, reduction="sum", delta=config.huber_delta)
-    return loss / (rows * config.n_outputs)

@@ -5,12 +5,14 @@ written out here: beside it, the time of a training tells what autograd costs.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import nn
 
-from backends.torch.layers import BatchNorm, Dropout, Linear, activation, apart, centred
+from backends.torch.layers import BatchNorm, Linear, activation, apart, centred
+from backends.torch.optimizers import OPTIMIZERS
 from backends.torch.trainer import TorchTrainer
+from harness import network
 from harness.contract import Config, Trainer
 from harness.network import SELU_ALPHA, SELU_SCALE
 
@@ -26,42 +28,41 @@ class TorchManualTrainer(TorchTrainer):
     @torch.no_grad()
     def back_propagate(self, X: torch.Tensor, y: torch.Tensor) -> None:
         passed, a = [], X
-        for module in self.model:
+        for layer, module in zip(self.config.network.layers, self.model, strict=True):
             x, a = a, module(a)
-            passed.append((module, x, a))
+            passed.append((layer, module, x, a))
         delta = output_error(self.config, a, y)
         first = next(k for k, module in enumerate(self.model) if hasattr(module, "tensors"))
-        for module, x, a in passed[:first:-1]:
-            delta = BACK[type(module)](module, delta, x, a)
-        module, x, a = passed[first]
+        for layer, module, x, a in passed[:first:-1]:
+            delta = BACK[type(layer)](module, delta, x, a)
+        layer, module, x, a = passed[first]
         if isinstance(module, Linear):  # nothing before it has weights
             linear_gradients(module, x, delta)
         else:
-            BACK[type(module)](module, delta, x, a)
+            BACK[type(layer)](module, delta, x, a)
 
 
 def output_error(config: Config, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """The derivative of the batch's loss by the logits, `(members, n_outputs, rows)`."""
-    rows = y.shape[-1] if config.reduction == "mean" else 1
-    if config.loss.name == "cross_entropy":
-        certain = torch.eye(config.n_outputs, dtype=logits.dtype)[:, y]
+    rows, loss = y.shape[-1] if config.reduction == "mean" else 1, config.loss
+    if isinstance(loss, network.CrossEntropy):
+        certain = torch.eye(config.network.n_outputs, dtype=logits.dtype)[:, y]
         return torch.softmax(logits, dim=1).sub_(certain).div_(rows)
-    if config.loss.name == "binary_cross_entropy":
+    if isinstance(loss, network.BinaryCrossEntropy):
         e = torch.sigmoid(logits).sub_(y)  # the loss cancels the derivative of the logistic unit
     else:
-        output = activation(config.loss.output)
+        output = activation(loss.output)
         o = output(logits)
-        e = BACK[type(output)](output, error(config, o - y), logits, o)
-    return e.div_(config.n_outputs * rows)
+        e = BACK[type(loss.output)](output, ERROR[type(loss)](loss, o - y), logits, o)
+    return e.div_(config.network.n_outputs * rows)
 
 
-def error(config: Config, e: torch.Tensor) -> torch.Tensor:
-    """The derivative of a regression's loss by the output, from `e = o - y`."""
-    if config.loss.name == "mse":
-        return 2 * e
-    if config.loss.name == "mae":
-        return e.sign()
-    return e.clamp(-config.huber_delta, config.huber_delta)
+ERROR: dict[type[network.Loss], Callable[[Any, torch.Tensor], torch.Tensor]] = {
+    network.MSE: lambda it, e: 2 * e,
+    network.MAE: lambda it, e: e.sign(),
+    network.Huber: lambda it, e: e.clamp(-it.delta, it.delta),
+}
+"""The derivative of a regression's loss by the output, from `e = o - y`."""
 
 
 def linear_gradients(layer: Linear, x: torch.Tensor, delta: torch.Tensor) -> None:
@@ -94,16 +95,19 @@ def batch_norm_back(layer: BatchNorm, delta: torch.Tensor, x: torch.Tensor, z: t
 
 
 # The error before a module from the error after it, its input and its output. At a kink the derivative is the left one.
-BACK: dict[type[nn.Module], Callable[..., torch.Tensor]] = {
-    Linear: linear_back,
-    BatchNorm: batch_norm_back,
-    Dropout: lambda module, delta, x, a: delta.mul_(module.mask),
-    nn.Identity: lambda module, delta, z, a: delta,
-    nn.Sigmoid: lambda module, delta, z, a: delta.mul_(a).mul_(1 - a),
-    nn.Tanh: lambda module, delta, z, a: delta.mul_(1 - a * a),
-    nn.ReLU: lambda module, delta, z, a: delta.mul_(a.sign()),
-    nn.LeakyReLU: lambda module, delta, z, a: torch.where(a > 0, delta, delta * module.negative_slope),
-    nn.ELU: lambda module, delta, z, a: torch.where(a > 0, delta, delta * (a + module.alpha)),
-    nn.SELU: lambda module, delta, z, a: delta.mul_(torch.where(a > 0, SELU_SCALE, a + SELU_SCALE * SELU_ALPHA)),
-    nn.Softplus: lambda module, delta, z, a: delta.mul_(-torch.expm1(-a)),
+BACK: dict[type[network.Layer], Callable[..., torch.Tensor]] = {
+    network.Dense: linear_back,
+    network.BatchNorm: batch_norm_back,
+    network.Dropout: lambda module, delta, x, a: delta.mul_(module.mask),
+    network.Identity: lambda module, delta, z, a: delta,
+    network.Sigmoid: lambda module, delta, z, a: delta.mul_(a).mul_(1 - a),
+    network.Tanh: lambda module, delta, z, a: delta.mul_(1 - a * a),
+    network.ReLU: lambda module, delta, z, a: delta.mul_(a.sign()),
+    network.LeakyReLU: lambda module, delta, z, a: torch.where(a > 0, delta, delta * module.negative_slope),
+    network.ELU: lambda module, delta, z, a: torch.where(a > 0, delta, delta * (a + module.alpha)),
+    network.SELU: lambda module, delta, z, a: delta.mul_(torch.where(a > 0, SELU_SCALE, a + SELU_SCALE * SELU_ALPHA)),
+    network.Softplus: lambda module, delta, z, a: delta.mul_(-torch.expm1(-a)),
 }
+
+_CANCELLING = (network.CrossEntropy, network.BinaryCrossEntropy)
+TorchManualTrainer.vocabulary = (*BACK, *ERROR, *_CANCELLING, *OPTIMIZERS, *network.CLIPPINGS.values())

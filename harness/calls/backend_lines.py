@@ -16,17 +16,6 @@ from harness.calls.text import Lines, code, number, product
 from harness.contract import OPTIMIZER_CONSTANTS, Config
 from harness.conventions.table import CONVENTIONS, THROUGH_FLOAT32, activations_under
 
-_FORMULA = {
-    "sgd": "w -= lr * g",
-    "momentum": "v = m * v + g; w -= lr * v",
-    "nesterov": "v = m * v + g; w -= lr * (g + m * v)",
-    "adagrad": "G += g**2; w -= lr * g / (sqrt(G) + eps)",
-    "adagrad_momentum": "G += g**2; v = m * v + lr * g / (sqrt(G) + eps); w -= v",
-    "rmsprop": "v = rho * v + (1 - rho) * g**2; w -= lr * g / (sqrt(v) + eps)",
-    "adam": "w -= lr * m_hat / (sqrt(v_hat) + eps)",
-    "perceptron": "w -= lr * x * (step(z) - y)",
-}
-
 GROUPS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("hidden", "activation"), "network"),
     (("epochs",), "epochs"),
@@ -92,7 +81,7 @@ class BackendLines:
         numbers = ", ".join([f"lr = {config.learning_rate!r} or the schedule's", *constants])
         return [
             f"# loss: {rows} over the rows + ({config.l2!r} / 2) * sum(W**2), in {config.dtype}",
-            f"# {config.optimizer.name}: {_FORMULA[config.optimizer.name]}",
+            f"# {config.optimizer.name}: {config.optimizer.formula()}",
             f"# {numbers}",
             *self.beyond(config),
             f"from {module} import {trainer}",

@@ -65,7 +65,9 @@ FACTORS: dict[str, dict[str, Changes]] = {
         if name != "identity"
     },
     "activation": {name: {"activation": (name, name)} for name in ACTIVATIONS},
-    "optimizer": {name: {"optimizer": name, "learning_rate": RATES[name] / 4} for name in OPTIMIZER_CONSTANTS},
+    "optimizer": {
+        name: {"optimizer": name, "learning_rate": RATES.get(name, 0.01) / 4} for name in OPTIMIZER_CONSTANTS
+    },
     "start": {
         init if not bias else f"{init}, bias {bias}": {"init": init, "bias": bias}
         for init, bias in (

@@ -180,6 +180,14 @@ class Config:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {key!r}") from None
 
     @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What a backend must have to train this, beside penalties: the layers, the loss, what stands at the
+        output of a regression, the optimizer, and clipping."""
+        output = (self.loss.output,) if self.task == "regression" else ()
+        clipping = () if self.clipping is None else (self.clipping,)
+        return (*self.network.layers, self.loss, *output, self.optimizer, *clipping)
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """What a backend must have to train this, by name, beside dense layers and L2: the other layers, the loss, the
         output activation of a regression, the optimizer, "l1" and the kind of clipping."""

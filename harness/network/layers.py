@@ -1,6 +1,5 @@
 """Layers: each says the shape of its output, and what it owns."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,13 +29,11 @@ class Parameter:
 class Layer(Entry):
     """A layer of a network. What it is not told otherwise it leaves as it comes, and it owns nothing.
 
-    `mixes` says that each output depends on all inputs: where these stand is not seen behind it. `parts` says where the
-    backends, and the reference, find their parts of a layer that is not the harness's own.
+    `mixes` says that each output depends on all inputs: where these stand is not seen behind it.
     """
 
     __slots__ = ()
     mixes: ClassVar[bool] = False
-    parts: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def key_of(cls, field: str) -> str:

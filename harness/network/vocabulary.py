@@ -49,10 +49,19 @@ def number(
 
 
 class Entry:
-    """An entry of the vocabulary: `name` is what an experiment file calls it."""
+    """An entry of the vocabulary: `name` is what an experiment file calls it.
+
+    `parts` says where the backends, and the reference, find their parts of one that is not the harness's own.
+    """
 
     __slots__ = ()
     name: ClassVar[str]
+    parts: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def formula(cls) -> str:
+        """What it computes: the first code in its docstring."""
+        return (cls.__doc__ or "").partition("`")[2].partition("`")[0]
 
     @classmethod
     def key_of(cls, field: str) -> str:

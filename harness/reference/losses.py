@@ -4,6 +4,7 @@ Logits are `(…, n, n_outputs)`; targets labels `(…, n)` where there are seve
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,21 +19,46 @@ def output(config: Config, logits: np.ndarray) -> np.ndarray:
     return activate(config.loss.output, logits)
 
 
-# by the error e = o - y: the derivative of an output's loss by the output
-BY_OUTPUT: dict[type[Loss], Callable[[Any, np.ndarray], np.ndarray]] = {
-    MSE: lambda it, e: 2 * e,
-    MAE: lambda it, e: np.sign(e),
-    Huber: lambda it, e: np.clip(e, -it.delta, it.delta),
+@dataclass(frozen=True)
+class OfError:
+    """A loss by the error `e = o - y`: `value(it, e)` of each output, and its derivative by the output."""
+
+    value: Callable[[Any, np.ndarray], np.ndarray]
+    slope: Callable[[Any, np.ndarray], np.ndarray]
+
+
+def _huber(it: Huber, e: np.ndarray) -> np.ndarray:
+    size = np.abs(e)
+    each: np.ndarray = np.where(size <= it.delta, e**2 / 2, it.delta * (size - it.delta / 2))
+    return each
+
+
+BY_OUTPUT: dict[type[Loss], OfError] = {
+    MSE: OfError(lambda it, e: e**2, lambda it, e: 2 * e),
+    MAE: OfError(lambda it, e: np.abs(e), lambda it, e: np.sign(e)),
+    Huber: OfError(_huber, lambda it, e: np.clip(e, -it.delta, it.delta)),
 }
 
 CANCELLING = (CrossEntropy, BinaryCrossEntropy, PerceptronLoss)
 """Losses whose derivative cancels that of the output: by the logits it is the error itself."""
 
 
+def entry_loss(loss: Loss, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The loss of each entry, where the logit is `z`; not for several classes."""
+    each: np.ndarray
+    if isinstance(loss, BinaryCrossEntropy):  # -y log p - (1 - y) log(1 - p), from the logits
+        each = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))) - y * z
+    elif isinstance(loss, PerceptronLoss):  # the criterion whose gradient is the rule: what a wrong side costs
+        each = np.maximum(0, (1 - 2 * y) * z)
+    else:
+        each = BY_OUTPUT[type(loss)].value(loss, activate(loss.output, z) - y)
+    return each
+
+
 def entry_error(loss: Loss, o: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The derivative of each entry's loss by its logit, where the output is `o`; not for several classes."""
     e: np.ndarray = o - y
-    return e if isinstance(loss, CANCELLING) else BY_OUTPUT[type(loss)](loss, e) * derivative(loss.output, o)
+    return e if isinstance(loss, CANCELLING) else BY_OUTPUT[type(loss)].slope(loss, e) * derivative(loss.output, o)
 
 
 def output_error(config: Config, logits: np.ndarray, y: np.ndarray) -> np.ndarray:

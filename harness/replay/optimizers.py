@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from harness.reference.optimizers import RULES, State
 from harness.replay.training import Member, constant, numbers
 
 SGD = ("sgd", "momentum", "nesterov", "perceptron")
@@ -30,6 +31,7 @@ class Optimizer:
         first = constant(members, "initial_accumulator") * adagrad
         self.first_v = np.broadcast_to(self._cast(first), like.shape)
         self.m, self.v = np.zeros_like(like), self.first_v.copy()
+        self.state: State = {}
         self.t = self.epoch = 0
 
     def begin_epoch(self) -> None:
@@ -49,8 +51,17 @@ class Optimizer:
             "adagrad_momentum": self._adagrad_momentum,
             "rmsprop": self._rmsprop,
             "adam": self._adam,
-        }[self.name]
+        }.get(self.name, self._reference)
         return rule(g, learning_rate)
+
+    def _reference(self, g: np.ndarray, rate: np.ndarray) -> np.ndarray:
+        """The reference's own rule, for an optimizer that has one form; each constant is a column of the members'."""
+        kind = type(self.config.optimizer)
+        numbers = {
+            each.field: self._cast(np.array([getattr(member.config.optimizer, each.field) for member in self.members]))
+            for each in kind.constants()
+        }
+        return RULES[kind](kind(**numbers), self.state, g, rate, self.t)  # type: ignore[arg-type]
 
     def _cast(self, values: np.ndarray) -> np.ndarray:
         """Numbers of the members, `(members, 1)`, rounded once to the dtype of the weights."""

@@ -7,8 +7,8 @@ import numpy as np
 
 from harness.contract import Config
 from harness.conventions.table import DENOMINATOR, LOG_OF_P, NAN_FIRST, UNSHIFTED, Row
-from harness.network.losses import BinaryCrossEntropy
-from harness.reference.losses import entry_error, output
+from harness.network.losses import BinaryCrossEntropy, PerceptronLoss
+from harness.reference.losses import entry_error, entry_loss, output
 
 TINY = 1e-9
 """What a course code adds to a denominator, and to what it takes a logarithm of."""
@@ -55,22 +55,15 @@ def error_of(config: Config, form: str, logits: np.ndarray, y: np.ndarray) -> tu
         p, slope = _logistic(logits)
         return slope * ((1 - y) / (1 - p + TINY) - y / (p + TINY)), _log_loss(p, y)
     o = output(config, logits)
-    return entry_error(config.loss, o, y), loss_of(config, logits, o - y, y)
+    return entry_error(config.loss, o, y), loss_of(config, logits, y)
 
 
-def loss_of(config: Config, logits: np.ndarray, e: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The loss of each entry whose error is `e`; of a logistic unit from the logit."""
-    each: np.ndarray
-    if config.loss.name == "binary_cross_entropy":
-        each = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits))) - y * logits
-    elif config.loss.name == "mse":
-        each = e**2
-    elif config.loss.name == "huber":
-        size, delta = np.abs(e), config.huber_delta
-        each = np.where(size <= delta, e**2 / 2, delta * (size - delta / 2))
-    else:
-        each = np.abs(e)
-    return each
+def loss_of(config: Config, logits: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The loss of each entry; of a step what it is off by."""
+    if isinstance(config.loss, PerceptronLoss):
+        off: np.ndarray = np.abs(output(config, logits) - y)
+        return off
+    return entry_loss(config.loss, logits, y)
 
 
 def loss_of_answers(config: Config, form: str, logits: np.ndarray, y: np.ndarray) -> np.ndarray:

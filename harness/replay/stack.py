@@ -30,7 +30,6 @@ from harness.reference.layers import (
     hidden_units,
     passes,
 )
-from harness.reference.losses import output
 from harness.reference.trainer import clip
 from harness.replay.optimizers import SGD, Optimizer
 from harness.replay.outputs import error_of, loss_of, loss_of_answers, softmax_error
@@ -292,7 +291,7 @@ class Stack:
             logits = self.forward(X)[-1]
             if self.config.loss.name in ("cross_entropy", "binary_cross_entropy"):
                 return loss_of_answers(self.config, self.row.probabilities, logits, y)
-            self._note(loss_of(self.config, logits, output(self.config, logits) - y, y))
+            self._note(loss_of(self.config, logits, y))
         return self.losses
 
     def _penalised(self, n: int, layers: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

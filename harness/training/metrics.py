@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.contract import Config
 from harness.data.prepared import Prepared
-from harness.reference.losses import output
+from harness.reference.losses import entry_loss, output
 
 METRICS = ("accuracy", "loss", "auc", "f1", "mse", "mae", "r2")
 """Every metric, in the order of its columns."""
@@ -161,22 +161,11 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def _losses(config: Config, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    if config.loss.name == "cross_entropy":  # -log softmax(z)[y], which is finite for any finite logits
+    if config.task == "multiclass":  # -log softmax(z)[y], which is finite for any finite logits
         chosen: np.ndarray = z[y, :, np.arange(len(y))].T
         losses: np.ndarray = np.mean(_log_sum_exp(z) - chosen, axis=-1)
         return losses
-    t = _planes(y)
-    if config.loss.name == "binary_cross_entropy":  # -y log p - (1 - y) log(1 - p), from the logits
-        return _mean(np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))) - t * z)
-    if config.loss.name == "perceptron":  # the criterion whose gradient is the rule: what a wrong side costs
-        return _mean(np.maximum(0, (1 - 2 * t) * z))
-    e = output(config, z) - t
-    if config.loss.name == "mse":
-        return _mean(e**2)
-    size, delta = np.abs(e), config.huber_delta
-    if config.loss.name == "mae":
-        return _mean(size)
-    return _mean(np.where(size <= delta, e**2 / 2, delta * (size - delta / 2)))
+    return _mean(entry_loss(config.loss, z, _planes(y)))
 
 
 def _log_sum_exp(z: np.ndarray) -> np.ndarray:
