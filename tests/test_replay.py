@@ -76,7 +76,8 @@ def test_members_of_a_stack_do_not_know_of_each_other(optimizer, numbers, dtype)
     members = [
         member(
             Config.of(
-                5, 4, (7, 6), ("leaky_relu", "elu"), optimizer, rate, 6, 3, l2=l2, momentum=momentum, rho=momentum,
+                5, 4, (7, 6), ("leaky_relu", "elu"), optimizer=optimizer, learning_rate=rate, batch_size=6, epochs=3,
+                l2=l2, momentum=momentum, rho=momentum,
                 beta_1=momentum, epsilon=epsilon, dtype=dtype, leaky_slope=momentum, elu_alpha=0.5 + l2,
             ),
             Recipe(),
@@ -90,7 +91,7 @@ def test_members_of_a_stack_do_not_know_of_each_other(optimizer, numbers, dtype)
 
 
 def test_members_of_other_structures_come_back_in_their_order():
-    base = Config.of(5, 4, (7,), ("tanh",), "sgd", 0.1, 6, 2)
+    base = Config.of(5, 4, (7,), ("tanh",), optimizer="sgd", learning_rate=0.1, batch_size=6, epochs=2)
     others = (
         base,
         vary(base, hidden=(3,)),
@@ -106,7 +107,17 @@ def test_members_of_other_structures_come_back_in_their_order():
 
 def test_a_training_that_diverges_costs_no_other_member():
     base = Config.of(
-        5, 3, (7,), ("relu",), "sgd", 0.1, 6, 30, task="regression", loss="mse", output_activation="identity"
+        5,
+        3,
+        (7,),
+        ("relu",),
+        optimizer="sgd",
+        learning_rate=0.1,
+        batch_size=6,
+        epochs=30,
+        task="regression",
+        loss="mse",
+        output_activation="identity",
     )
     members = [member(config, Recipe()) for config in (base, vary(base, learning_rate=1e200), base)]
     first, lost, last = replay(members)
@@ -116,7 +127,7 @@ def test_a_training_that_diverges_costs_no_other_member():
 
 
 def test_a_stack_shows_what_it_computed_on_the_way():
-    config = Config.of(5, 4, (7,), ("tanh",), "sgd", 0.1, 6, 1)
+    config = Config.of(5, 4, (7,), ("tanh",), optimizer="sgd", learning_rate=0.1, batch_size=6, epochs=1)
     stack = Stack([member(config, Recipe())])
     X, y = problem(config)
     before = stack.weights(0)

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.contract import AfterEpoch, Batches, Config, Trainer, Weights
-from harness.network import ClipNorm, Clipping, Network, Penalty
+from harness.network import CLIPPINGS, ClipNorm, Clipping, Network, Penalty
 from harness.reference.layers import PASSES, ActivationPass, Masks, Owned, Pass, back_propagate, forward, passes
-from harness.reference.losses import output_error
+from harness.reference.losses import BY_OUTPUT, CANCELLING, output_error
 from harness.reference.optimizers import RULES, State
 
 
@@ -78,7 +78,7 @@ class Reference(Trainer):
 
     name = "reference"
     requires = ("numpy",)
-    vocabulary = tuple(PASSES)
+    vocabulary = (*PASSES, *CANCELLING, *BY_OUTPUT, *RULES, *CLIPPINGS.values())
 
     def __init__(self, config: Config, start: Weights | None, nudged: bool = False) -> None:
         assert start is not None, "the reference has no native mode"
