@@ -107,6 +107,7 @@ class Trainer(ABC):
     `vocabulary` are the classes of layers, losses, optimizers and clipping that it has (`harness.network`), such as the
     keys of the tables by which it builds them; a layer of somebody else's package may bring its part along
     (`Layer.parts`). One that says none is handed networks of `config.network.dense` alone: dense layers in a row.
+    `native_vocabulary` is what its native way has, where that is not the same. `modes` are those that it is for.
 
     A trainer leaves the process as it is: the states of `random` and `numpy.random`, NumPy's `seterr`, `os.environ`.
 
@@ -119,20 +120,24 @@ class Trainer(ABC):
     requires: ClassVar[tuple[str, ...]] = ()
     arithmetic: ClassVar[tuple[str, ...]] = ()
     vocabulary: ClassVar[Collection[type[Entry]]] = ()
+    native_vocabulary: ClassVar[Collection[type[Entry]] | None] = None
+    modes: ClassVar[tuple[str, ...]] = ("controlled", "native")
 
     @classmethod
-    def refuses(cls, config: Config) -> str | None:
+    def refuses(cls, config: Config, mode: str = "controlled") -> str | None:
         """The reason why the harness does not hand it `config`: its own, or a part of the network that it lacks."""
-        network = config.network
+        if mode not in cls.modes:
+            return f"{cls.name} has no mode {mode}: it is for mode {' and '.join(cls.modes)}"
+        native, network = mode == "native", config.network
         if not cls.vocabulary and not network.dense:
             return f"{cls.name} has no list of layers: it trains what hidden and activation can write"
+        known = cls.native_vocabulary if native and cls.native_vocabulary is not None else cls.vocabulary
         own = cls.unsupported(config)
-        if own is not None or not cls.vocabulary:
+        if own is not None or not known:
             return own
-        lacking = [
-            each.name for each in config.entries if type(each) not in cls.vocabulary and cls.name not in each.parts
-        ]
-        return f"{cls.name} has no {', '.join(dict.fromkeys(lacking))}" if lacking else None
+        lacking = [each.name for each in config.entries if type(each) not in known and cls.name not in each.parts]
+        told = f"{cls.name} has no {', '.join(dict.fromkeys(lacking))}"
+        return f"{told}{' of its own' if native else ''}" if lacking else None
 
     @classmethod
     def unsupported(cls, config: Config) -> str | None:

@@ -75,6 +75,7 @@ class KerasLines(BackendLines):
         return [
             *self.beyond(config),
             "import numpy as np",
+            "from backends.keras.layers import *",
             "from backends.keras.trainer import *",
             "from backends.keras.optimizers import *",
             "import keras",

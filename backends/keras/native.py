@@ -3,6 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 
 from harness import network
-from harness.contract import OPTIMIZER_CONSTANTS, Config, NativeFit, Weights
+from harness.contract import Config, NativeFit, Weights
 
 KERAS_NAME = {"initial_accumulator": "initial_accumulator_value"}  # of the constants that have another name there
 
@@ -99,14 +100,31 @@ def native_activation(name: str, config: Config) -> str | Callable:
     return {"identity": "linear"}.get(name, name)
 
 
+OPTIMIZER: dict[type[network.Optimizer], type[keras.optimizers.Optimizer]] = {
+    **dict.fromkeys((network.SGD, network.Momentum, network.Nesterov), keras.optimizers.SGD),
+    network.Adagrad: keras.optimizers.Adagrad,
+    network.RMSprop: keras.optimizers.RMSprop,
+    network.Adam: keras.optimizers.Adam,
+}
+
+
+def constants_of(config: Config) -> dict[str, Any]:
+    """The arguments of Keras's own optimizer: its own defaults, but for constants that the experiment writes."""
+    it = config.optimizer
+    constants: dict[str, Any] = {"learning_rate": config.learning_rate}
+    if isinstance(it, network.Momentum | network.Nesterov):
+        return constants | {"momentum": it.momentum, "nesterov": isinstance(it, network.Nesterov)}
+    written = {name: value for name, value in it.numbers().items() if name in config.written}
+    return constants | {KERAS_NAME.get(name, name): value for name, value in written.items()}
+
+
 def native_optimizer(config: Config) -> keras.optimizers.Optimizer:
-    """Keras's own optimizer with its own defaults; only constants that the experiment writes are handed over."""
-    if config.optimizer.name == "adagrad_momentum":
-        raise NotImplementedError("Keras's Adagrad has no momentum")
-    if config.optimizer.name in ("sgd", "momentum", "nesterov"):
-        momentum = 0.0 if config.optimizer.name == "sgd" else config.momentum
-        return keras.optimizers.SGD(config.learning_rate, momentum, nesterov=config.optimizer.name == "nesterov")
-    own = {"adagrad": keras.optimizers.Adagrad, "rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
-    written = [name for name in OPTIMIZER_CONSTANTS[config.optimizer.name] if name in config.written]
-    constants = {KERAS_NAME.get(name, name): config.value(name) for name in written}
-    return own[config.optimizer.name](learning_rate=config.learning_rate, **constants)
+    """Keras's own optimizer."""
+    return OPTIMIZER[type(config.optimizer)](**constants_of(config))
+
+
+VOCABULARY = (
+    *(network.Dense, *LOSS, *OPTIMIZER),
+    *(each for each in network.ACTIVATIONS.values() if each.hidden),
+)
+"""What Keras has of its own."""

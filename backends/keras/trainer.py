@@ -30,7 +30,7 @@ import tensorflow as tf
 from keras import ops
 
 from backends.keras.layers import LAYER, StackedDropout, activation, layer_of, sigmoid
-from backends.keras.native import LOSS, NativeKeras, precision
+from backends.keras.native import LOSS, VOCABULARY, NativeKeras, precision
 from backends.keras.optimizers import OPTIMIZER, EpochTable, paper_optimizer, reset, rounded
 from harness import network
 from harness.contract import (
@@ -200,6 +200,7 @@ class KerasTrainer(StackTrainer):
 
     name = "keras"
     requires = ("keras", "tensorflow")
+    native_vocabulary = VOCABULARY
     vocabulary = (*LAYER, *STACKED_LOSS, *OPTIMIZER, *network.CLIPPINGS.values())
     arithmetic = (
         "keras.ops.matmul",

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from harness import network
 from harness.network import SELU_ALPHA, SELU_SCALE
 
 # The constants of the lecture notes, for all that the experiment does not write.
@@ -39,6 +40,15 @@ LECTURE_ACTIVATION = {
     "softplus": (lambda z, c: np.logaddexp(0, z), lambda a, c: 1 - np.exp(-a)),
     "softmax": (lambda z, c: _softmax(z), None),
 }
+
+
+VOCABULARY = (
+    *(network.Dense, network.CrossEntropy, network.BinaryCrossEntropy, network.MSE, network.MAE, network.Huber),
+    *(network.ACTIVATIONS[name] for name in LECTURE_ACTIVATION),
+    *(network.SGD, network.Momentum, network.Nesterov, network.Adagrad, network.AdagradMomentum),
+    *(network.RMSprop, network.Adam),
+)
+"""What the class has."""
 
 
 class NeuralNetwork:

@@ -15,7 +15,7 @@ import numpy as np
 from backends.numpy.activations import ACTIVATION
 from backends.numpy.layers import PASSES, Arrays, DensePass, DropoutPass, passes, transposed
 from backends.numpy.losses import ERROR
-from backends.numpy.native import LECTURE, NeuralNetwork
+from backends.numpy.native import LECTURE, VOCABULARY, NeuralNetwork
 from backends.numpy.optimizers import RULES, Constants, State, is_plain, plain, step_factors
 from harness import network
 from harness.contract import AfterStackedEpoch, Batches, Config, Epoch, NativeFit, StackTrainer, Weights, vary
@@ -47,6 +47,7 @@ class NumpyTrainer(StackTrainer):
 
     name = "numpy"
     requires = ("numpy",)
+    native_vocabulary = VOCABULARY
     vocabulary = (*PASSES, *ERROR, *RULES, *network.CLIPPINGS.values())
     arithmetic = ("numpy.matmul",)
 

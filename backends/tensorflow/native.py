@@ -8,11 +8,13 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from harness.contract import OPTIMIZER_CONSTANTS, Config, NativeFit, Weights
+from harness import network
+from harness.contract import Config, NativeFit, Weights
 
 Activation = Callable[[tf.Tensor], tf.Tensor]
 
@@ -119,14 +121,29 @@ def optimizer_of(config: Config) -> "tf.keras.optimizers.Optimizer":
             f"tf.keras runs on {tf.keras.backend.backend()!r}; the native mode of backend 'tensorflow' needs "
             "'tensorflow': unset KERAS_BACKEND, or set it to 'tensorflow'"
         )
-    if config.optimizer.name == "adagrad_momentum":
-        raise NotImplementedError("TensorFlow's Adagrad has no momentum")
-    own = tf.keras.optimizers
-    if config.optimizer.name in ("sgd", "momentum", "nesterov"):
-        momentum = 0.0 if config.optimizer.name == "sgd" else config.momentum
-        return own.SGD(config.learning_rate, momentum, nesterov=config.optimizer.name == "nesterov")
+    return getattr(tf.keras.optimizers, OPTIMIZER[type(config.optimizer)])(**_constants(config))
+
+
+def _constants(config: Config) -> dict[str, Any]:
+    it = config.optimizer
+    constants: dict[str, Any] = {"learning_rate": config.learning_rate}
+    if isinstance(it, network.Momentum | network.Nesterov):
+        return constants | {"momentum": it.momentum, "nesterov": isinstance(it, network.Nesterov)}
     renamed = {"initial_accumulator": "initial_accumulator_value"}
-    written = [name for name in OPTIMIZER_CONSTANTS[config.optimizer.name] if name in config.written]
-    constants = {renamed.get(name, name): config.value(name) for name in written}
-    kind = {"adagrad": own.Adagrad, "rmsprop": own.RMSprop, "adam": own.Adam}[config.optimizer.name]
-    return kind(learning_rate=config.learning_rate, **constants)
+    written = {name: value for name, value in it.numbers().items() if name in config.written}
+    return constants | {renamed.get(name, name): value for name, value in written.items()}
+
+
+OPTIMIZER: dict[type[network.Optimizer], str] = {
+    **dict.fromkeys((network.SGD, network.Momentum, network.Nesterov), "SGD"),
+    network.Adagrad: "Adagrad",
+    network.RMSprop: "RMSprop",
+    network.Adam: "Adam",
+}
+
+VOCABULARY = (
+    *(network.Dense, network.CrossEntropy, network.BinaryCrossEntropy, network.MSE, network.MAE, network.Huber),
+    *(each for each in network.ACTIVATIONS.values() if each.hidden),
+    *OPTIMIZER,
+)
+"""What TensorFlow has of its own."""

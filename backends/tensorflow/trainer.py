@@ -29,7 +29,7 @@ import tensorflow as tf
 
 from backends.tensorflow.layers import LAYER, Owned, Step, forward
 from backends.tensorflow.losses import LOSS, losses_of_rows
-from backends.tensorflow.native import NativeNetwork, quiet
+from backends.tensorflow.native import VOCABULARY, NativeNetwork, quiet
 from backends.tensorflow.optimizers import UPDATES
 from harness import network
 from harness.contract import (
@@ -149,6 +149,7 @@ class TensorFlowTrainer(StackTrainer):
 
     name = "tensorflow"
     requires = ("tensorflow",)
+    native_vocabulary = VOCABULARY
     vocabulary = (*LAYER, network.CrossEntropy, *LOSS, *UPDATES, *network.CLIPPINGS.values())
     arithmetic = (
         "tensorflow.matmul",

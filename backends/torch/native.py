@@ -5,13 +5,15 @@ Its `weight_decay` is coupled and meets biases, too.
 """
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from harness.contract import OPTIMIZER_CONSTANTS, Config, NativeFit, Weights
+from harness import network
+from harness.contract import Config, NativeFit, Weights
 
 ACTIVATION = {
     "identity": nn.Identity,
@@ -111,27 +113,31 @@ def criterion_of(config: Config) -> nn.Module:
     }[config.loss.name]()
 
 
+OPTIMIZER: dict[type[network.Optimizer], type[torch.optim.Optimizer]] = {
+    **dict.fromkeys((network.SGD, network.Momentum, network.Nesterov), torch.optim.SGD),
+    network.Adagrad: torch.optim.Adagrad,
+    network.RMSprop: torch.optim.RMSprop,
+    network.Adam: torch.optim.Adam,
+}
+KEYWORD = {"epsilon": "eps", "rho": "alpha", "initial_accumulator": "initial_accumulator_value"}
+
+
 def optimizer_of(config: Config, model: nn.Sequential) -> torch.optim.Optimizer:
     """As in the tutorials; constants other than the momentum only where they were asked for."""
-    rates = {"lr": config.learning_rate, "weight_decay": config.l2}
-    if config.optimizer.name == "sgd":
-        return torch.optim.SGD(model.parameters(), **rates)
-    if config.optimizer.name in ("momentum", "nesterov"):
-        nesterov = config.optimizer.name == "nesterov" and config.momentum > 0
-        return torch.optim.SGD(model.parameters(), momentum=config.momentum, nesterov=nesterov, **rates)
-
-    names = {"epsilon": "eps", "rho": "alpha", "initial_accumulator": "initial_accumulator_value"}
-    constants = {
-        keyword: config.value(name)
-        for name, keyword in names.items()
-        if name in config.written and name in OPTIMIZER_CONSTANTS[config.optimizer.name]
+    it, rates = config.optimizer, {"lr": config.learning_rate, "weight_decay": config.l2}
+    constants: dict[str, Any] = {
+        KEYWORD[name]: value for name, value in it.numbers().items() if name in config.written and name in KEYWORD
     }
-    if config.optimizer.name == "adagrad":
-        return torch.optim.Adagrad(model.parameters(), **rates, **constants)
-    if config.optimizer.name == "rmsprop":
-        return torch.optim.RMSprop(model.parameters(), **rates, **constants)
-    if config.optimizer.name != "adam":
-        raise NotImplementedError("PyTorch has no Adagrad with momentum of its own")
-    if config.written & {"beta_1", "beta_2"}:
-        constants["betas"] = (config.beta_1, config.beta_2)
-    return torch.optim.Adam(model.parameters(), **rates, **constants)
+    if isinstance(it, network.Momentum | network.Nesterov):
+        constants |= {"momentum": it.momentum, "nesterov": isinstance(it, network.Nesterov) and it.momentum > 0}
+    if isinstance(it, network.Adam) and config.written & {"beta_1", "beta_2"}:
+        constants["betas"] = (it.beta_1, it.beta_2)
+    return OPTIMIZER[type(it)](model.parameters(), **rates, **constants)
+
+
+VOCABULARY = (
+    *(network.Dense, network.CrossEntropy, network.BinaryCrossEntropy, network.MSE, network.MAE, network.Huber),
+    *(network.ACTIVATIONS[name] for name in ACTIVATION),
+    *OPTIMIZER,
+)
+"""What PyTorch has of its own."""

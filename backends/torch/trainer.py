@@ -18,7 +18,7 @@ import torch
 
 from backends.torch.layers import LAYER, Dropout, build, inward, named_tensors, outward
 from backends.torch.losses import LOSS, batch_loss
-from backends.torch.native import NativeNetwork, own_tensor
+from backends.torch.native import VOCABULARY, NativeNetwork, own_tensor
 from backends.torch.optimizers import OPTIMIZERS, optimizer_of
 from harness import network
 from harness.contract import AfterStackedEpoch, Batches, Config, NativeFit, StackTrainer, Weights
@@ -31,6 +31,7 @@ class TorchTrainer(StackTrainer):
 
     name = "torch"
     requires = ("torch",)
+    native_vocabulary = VOCABULARY
     vocabulary = (*LAYER, *LOSS, *OPTIMIZERS, *network.CLIPPINGS.values())
     arithmetic = ("torch.addmm", "torch.baddbmm", "torch.nn.functional.cross_entropy")
 

@@ -5,7 +5,7 @@ A backend's class overrides what its framework says in other words; what is left
 one argument says together, in which order, and what no keyword argument sets.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from harness import registry
@@ -52,6 +52,8 @@ class BackendLines:
     """Whether its loss takes logits by itself."""
     shuffling: str | None = None
     """By which law its own argument `shuffle` draws batches, and keeps the last."""
+    optimizers: Collection[str] = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
+    """Those of its own."""
     epochs_argument = "epochs"
     exact_constants = "# constants: np.float64(0.9) for 0.9 in optimizers"
     never_stops = "# stop: train all epochs"
@@ -63,8 +65,8 @@ class BackendLines:
 
     def lacks(self, config: Config, native: bool) -> str | None:
         """Why there are no lines for `config`, or None."""
-        if native and config.optimizer.name == "adagrad_momentum":
-            return f"{self.name} has no Adagrad with momentum"
+        if native and config.optimizer.name not in self.optimizers:
+            return f"{self.name} has no {config.optimizer.title()}"
         if not native and config.optimizer.name == "perceptron":
             return "the perceptron rule is no gradient descent: its step has no derivative; only numpy has it"
         return None

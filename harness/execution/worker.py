@@ -221,7 +221,7 @@ def unsupported(trial: Trial, trainer_class: type[Trainer]) -> str | None:
             return f"backend {trial.backend!r} has no native mode"
         if reason := trial.not_native():
             return reason
-    reason = trainer_class.refuses(trial.config)
+    reason = trainer_class.refuses(trial.config, trial.mode)
     return None if reason is None else plain_text(reason)
 
 

@@ -1,104 +1,17 @@
 """The vocabulary: layers, activations, losses, optimizers, penalties. What each of them is stands here alone."""
 
-from harness.network.activations import (
-    ACTIVATIONS,
-    ELU,
-    SELU,
-    SELU_ALPHA,
-    SELU_SCALE,
-    Activation,
-    Heaviside,
-    Identity,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    Softmax,
-    Softplus,
-    Tanh,
-)
-from harness.network.installed import part_of
-from harness.network.keys import CONSTANTS, DEFAULTS, ENTRIES, LAYERS
-from harness.network.layers import BatchNorm, Dense, Dropout, Layer, Parameter, Shape
-from harness.network.losses import (
-    LOSSES,
-    MAE,
-    MSE,
-    OUTPUTS,
-    BinaryCrossEntropy,
-    CrossEntropy,
-    Huber,
-    Loss,
-    PerceptronLoss,
-)
-from harness.network.network import Network, dense_layers
-from harness.network.optimizers import (
-    OPTIMIZERS,
-    SGD,
-    Adagrad,
-    AdagradMomentum,
-    Adam,
-    Momentum,
-    Nesterov,
-    Optimizer,
-    Perceptron,
-    RMSprop,
-)
-from harness.network.penalties import CLIPPINGS, NO_PENALTY, ClipNorm, Clipping, ClipValue, Penalty
-from harness.network.vocabulary import Constant, Entry
-
-__all__ = [
-    "ACTIVATIONS",
-    "CLIPPINGS",
-    "CONSTANTS",
-    "DEFAULTS",
-    "ELU",
-    "ENTRIES",
-    "LAYERS",
-    "LOSSES",
-    "MAE",
-    "MSE",
-    "NO_PENALTY",
-    "OPTIMIZERS",
-    "OUTPUTS",
-    "SELU",
-    "SELU_ALPHA",
-    "SELU_SCALE",
-    "SGD",
-    "Activation",
-    "Adagrad",
-    "AdagradMomentum",
-    "Adam",
-    "BatchNorm",
-    "BinaryCrossEntropy",
-    "ClipNorm",
-    "ClipValue",
-    "Clipping",
-    "Constant",
-    "CrossEntropy",
-    "Dense",
-    "Dropout",
-    "Entry",
-    "Heaviside",
-    "Huber",
-    "Identity",
-    "Layer",
-    "LeakyReLU",
-    "Loss",
-    "Momentum",
-    "Nesterov",
-    "Network",
-    "Optimizer",
-    "Parameter",
-    "Penalty",
-    "Perceptron",
-    "PerceptronLoss",
-    "RMSprop",
-    "ReLU",
-    "Shape",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
-    "Tanh",
-    "dense_layers",
-    "part_of",
-]
+# every entry is exported by being defined in its module: there is no list of names
+from harness.network.activations import *  # noqa: F403
+from harness.network.installed import part_of as part_of
+from harness.network.keys import CONSTANTS as CONSTANTS
+from harness.network.keys import DEFAULTS as DEFAULTS
+from harness.network.keys import ENTRIES as ENTRIES
+from harness.network.keys import LAYERS as LAYERS
+from harness.network.layers import *  # noqa: F403
+from harness.network.losses import *  # noqa: F403
+from harness.network.network import Network as Network
+from harness.network.network import dense_layers as dense_layers
+from harness.network.optimizers import *  # noqa: F403
+from harness.network.penalties import *  # noqa: F403
+from harness.network.vocabulary import Constant as Constant
+from harness.network.vocabulary import Entry as Entry

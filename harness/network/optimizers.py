@@ -82,6 +82,11 @@ class AdagradMomentum(Optimizer):
     initial_accumulator: float = _initial_accumulator()
     epsilon: float = _epsilon()
 
+    @classmethod
+    def title(cls) -> str:
+        """What a sentence calls it."""
+        return "Adagrad with momentum"
+
 
 @dataclass(frozen=True, slots=True)
 class RMSprop(Optimizer):

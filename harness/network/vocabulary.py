@@ -59,6 +59,11 @@ class Entry:
     parts: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
+    def title(cls) -> str:
+        """What a sentence calls it."""
+        return cls.__name__
+
+    @classmethod
     def formula(cls) -> str:
         """What it computes: the first code in its docstring."""
         return (cls.__doc__ or "").partition("`")[2].partition("`")[0]

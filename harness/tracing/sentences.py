@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from harness.conventions.table import CONVENTIONS, activations_under
+from harness.network import OPTIMIZERS
 from harness.recording.file import Recording
 from harness.tracing.peeling import Identified
 from harness.tracing.schedules import schedule_of
 from harness.tracing.start_and_batches import law_of_biases, law_of_weights, laws_of_batches
 
 _MOST = 8  # equal rows that are told
-_OPTIMIZERS = {"sgd": "plain SGD", "adagrad": "Adagrad", "rmsprop": "RMSprop", "adam": "Adam"}
-_OPTIMIZERS["adagrad_momentum"] = "Adagrad with momentum"
+_OPTIMIZERS = {name: each.title() for name, each in OPTIMIZERS.items()} | {"sgd": "plain SGD"}
 _LOSSES = {"cross_entropy": "cross entropy", "binary_cross_entropy": "binary cross entropy"}
 _LOSSES |= {"mse": "the squared error", "mae": "the absolute error", "huber": "Huber's loss"}
 _TENSORS = {"weights": "all weight matrices", "weights and biases": "weights and biases"}
