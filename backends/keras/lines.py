@@ -55,6 +55,8 @@ class KerasLines(BackendLines):
 
     def controlled(self, config: Config) -> Lines:
         name = config.optimizer.name
+        if name not in _OURS:
+            return super().controlled(config)
         if name in ("momentum", "nesterov") and config.momentum == 0:
             name = "sgd"
         constants = [f"{NAME.get(key, key)}=np.float64({config.value(key)!r})" for key in OPTIMIZER_CONSTANTS[name]]

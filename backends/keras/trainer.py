@@ -111,7 +111,10 @@ class BinaryCrossentropy(keras.losses.BinaryCrossentropy):
         return ops.mean(losses(z), axis=-1)
 
 
-STACKED_LOSS = LOSS | {network.BinaryCrossEntropy: lambda it, **o: BinaryCrossentropy(from_logits=True, **o)}
+STACKED_LOSS = {
+    **LOSS,
+    network.BinaryCrossEntropy: lambda it, **o: BinaryCrossentropy(from_logits=True, **o),
+}
 
 
 class SumOverMembers(keras.losses.Loss):

@@ -66,7 +66,7 @@ class TorchLines(BackendLines):
 
     def controlled(self, config: Config) -> Lines:
         """Plain PyTorch, which ends where the adapter's stacks end, to rounding."""
-        if config.optimizer.name == "adagrad_momentum":  # torch.optim has none
+        if config.optimizer.name not in self.optimizers:  # torch.optim has none
             return super().controlled(config)
         labels = "int64" if config.task == "multiclass" else config.dtype
         return [
