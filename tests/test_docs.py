@@ -22,6 +22,7 @@ README = ROOT / "README.md"
 PAGES = {page.name: page for page in [README, *sorted(DOCS.glob("*.md"))]}
 ELSEWHERE = {  # pages whose blocks need more than a folder, and the tests that run them
     "adding-a-backend.md": "test_new_backend.py",
+    "adding-to-the-vocabulary.md": "test_adding.py",
     "recording.md": "test_recorders.py",
 }
 SLOW = {
@@ -87,7 +88,8 @@ def test_no_block_escapes(name):
 
 def test_few_blocks_are_not_run_and_each_has_its_reason():
     unrun = [(name, fence.reason) for name, page in PAGES.items() for fence in fences(page) if fence.reason]
-    assert len(unrun) <= 6, unrun
+    assert all("tests/test_" in reason for name, reason in unrun if name in ELSEWHERE)  # which runs it
+    assert len([name for name, _ in unrun if name not in ELSEWHERE]) <= 6, unrun
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)

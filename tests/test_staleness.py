@@ -188,4 +188,4 @@ def test_so_does_one_beside_an_adapter_that_has_no_package(tmp_path, monkeypatch
 
 
 def test_every_module_that_an_adapter_imports_counts():
-    assert len(source._trees("backends.torch.trainer")) == 3  # and its native way, and its optimizers
+    assert len(source._trees("backends.torch.trainer")) == 5  # and its native way, layers, losses and optimizers

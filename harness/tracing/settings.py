@@ -25,8 +25,10 @@ def config_of(recording: Recording, base: Config | None = None) -> Config:
     where, told = recording.name, dict(recording.settings)
     layers = recording.layers
     _check_settings(where, told)
-    if base is not None and base.layers != layers:
-        raise RequestError(f"{where}: a network {layers}, and the experiment's is {base.layers}; choose another --cell")
+    if base is not None and base.network.units != layers:
+        raise RequestError(
+            f"{where}: a network {layers}, and the experiment's is {base.network.units}; choose another --cell"
+        )
     loss = told.get("loss", base.loss.name if base else None)
     task = told.get("task", base.task if base else None) or _task_of(recording, loss)
     if task not in TASKS:
