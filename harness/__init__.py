@@ -16,6 +16,7 @@ from harness.support.errors import RequestError
 from harness.support.version import __version__
 
 if TYPE_CHECKING:
+    from harness.autodiff import AutodiffStack
     from harness.contract import Batches, Config, Diverged, Epoch, NativeFit, StackTrainer, Trainer, Weights
     from harness.conventions.declared import Declared
     from harness.estimators import NetworkClassifier, NetworkRegressor
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from harness.storage.results import Results
 
 __all__ = [
+    "AutodiffStack",
     "Backend",
     "Batches",
     "Config",
@@ -63,6 +65,7 @@ _ON_DEMAND = {
         ("Batches", "Config", "Diverged", "Epoch", "NativeFit", "StackTrainer", "Trainer", "Weights"),
         "harness.contract",
     ),
+    "AutodiffStack": "harness.autodiff",
     "Backend": "harness.manifest",
     "Declared": "harness.conventions.declared",
     "Experiment": "harness.experiment.file",

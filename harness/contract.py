@@ -109,7 +109,8 @@ class Trainer(ABC):
     (`Layer.parts`). One that says none is handed networks of `config.network.dense` alone: dense layers in a row.
     `native_vocabulary` is what its native way has, where that is not the same. `modes` are those that it is for.
 
-    A trainer leaves the process as it is: the states of `random` and `numpy.random`, NumPy's `seterr`, `os.environ`.
+    A trainer leaves the process as it is: the states of `random` and `numpy.random`, NumPy's `seterr`, `os.environ`,
+    and the framework's own global `switches`: dotted paths of what reads them, functions or values.
 
     `Weights` are one dict for each layer of `config.network` that owns any array, in their order: a dense layer has
     `"W"` `(n_in, n_out)` and `"b"` `(n_out,)`. Batch normalisation is a layer of its own, behind a dense one that has
@@ -122,6 +123,7 @@ class Trainer(ABC):
     vocabulary: ClassVar[Collection[type[Entry]]] = ()
     native_vocabulary: ClassVar[Collection[type[Entry]] | None] = None
     modes: ClassVar[tuple[str, ...]] = ("controlled", "native")
+    switches: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def refuses(cls, config: Config, mode: str = "controlled") -> str | None:

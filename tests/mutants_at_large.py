@@ -108,7 +108,31 @@ class NamesAFunctionTooMany(OneFunctionForEachPrecision):
 
 
 # mutant -> the check that must reject it
+SWITCH = ["as it was"]
+
+
+def switch():
+    """A switch that a framework has for the whole process."""
+    return SWITCH[0]
+
+
+class LeavesASwitchOn(Correct):
+    """Sets a global switch of its framework, and does not put it back."""
+
+    switches = ("tests.mutants_at_large.switch",)
+
+    def train(self, X, y, batches, after_epoch):
+        SWITCH[0] = f"{SWITCH[0]}, and on"
+        super().train(X, y, batches, after_epoch)
+
+
+class NamesASwitchThatThereIsNot(Correct):
+    switches = ("tests.mutants_at_large.no_such_switch",)
+
+
 MUTANTS_AT_LARGE = {
+    LeavesASwitchOn: "process_left_alone",
+    NamesASwitchThatThereIsNot: "process_left_alone",
     NamesOnePrecision: "own_arithmetic",
     NamesAFunctionTooMany: "own_arithmetic",
     WrongForManyRows: "larger",

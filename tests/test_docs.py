@@ -23,6 +23,7 @@ PAGES = {page.name: page for page in [README, *sorted(DOCS.glob("*.md"))]}
 ELSEWHERE = {  # pages whose blocks need more than a folder, and the tests that run them
     "adding-a-backend.md": "test_new_backend.py",
     "adding-to-the-vocabulary.md": "test_adding.py",
+    "compiled-frameworks.md": "test_new_backend.py",
     "recording.md": "test_recorders.py",
 }
 SLOW = {

@@ -21,6 +21,7 @@ from harness.cli import invoke
 
 ROOT = Path(__file__).resolve().parent.parent
 AUTOGRAD = ROOT / "tests/third_party/autograd_backend"
+STACKED = ROOT / "tests/third_party/stacked_autograd"
 PAGE = (ROOT / "docs/adding-a-backend.md").read_text()
 PIECES = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
 MODULE, MANIFEST = [text for language, text in PIECES if language == "python"]
@@ -124,12 +125,16 @@ def test_what_it_supports_passes_and_the_rest_has_a_reason(package):
 
 
 def test_its_files_are_formatted_and_nothing_of_the_templates_is_left(package):
+    are_formatted(package, "my_lib")
+
+
+def are_formatted(package, name):
     for command in (("check",), ("format", "--check")):
         line = (sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", "--line-length", "120", ".")
         done = subprocess.run(line, capture_output=True, text=True, cwd=package)
         assert done.returncode == 0, done.stdout
     names = {path.name for path in package.iterdir()}
-    assert names == {"pyproject.toml", "my_lib_backend.py", "test_my_lib_backend.py", "README.md", ".gitignore"}
+    assert names == {"pyproject.toml", f"{name}_backend.py", f"test_{name}_backend.py", "README.md", ".gitignore"}
     assert not any("$" in path.read_text() for path in package.iterdir())
 
 
@@ -486,3 +491,38 @@ def test_a_package_whose_entry_points_are_no_text_costs_nobody_anything(tmp_path
 def forget():
     for cached in (registry.backends, registry._declarations, registry._is_read):
         cached.cache_clear()
+
+
+def test_the_page_on_compiled_frameworks_has_the_form_of_the_package():
+    page = (ROOT / "docs/compiled-frameworks.md").read_text()
+    (shown,) = re.findall(r"^class JaxTrainer.*?(?=^```)", page, flags=re.MULTILINE | re.DOTALL)
+    names = [line.split()[0] for line in shown.splitlines() if " = " in line]
+    ours = [line.split()[0] for line in (STACKED / "stacked_autograd.py").read_text().splitlines() if " = " in line]
+    assert names == [*ours, "compile"]
+
+
+def test_a_backend_by_the_harness_s_formulas_is_a_few_lines_and_passes_every_check(tmp_path):
+    environment = Environment(tmp_path)
+    shutil.copytree(STACKED, tmp_path / "stacked", ignore=shutil.ignore_patterns("__pycache__"))
+    code = (STACKED / "stacked_autograd.py").read_text().splitlines()
+    assert len([line for line in code if line.strip() and not line.strip().startswith(("#", '"""'))]) < 40
+    environment.type("pip install ./stacked")
+    told = environment.type("harness check stacked_autograd --full --verbose")
+    unsupported = re.findall(r"^unsupported +(\S+)", told, flags=re.MULTILINE)
+    assert set(unsupported) == {"native", "perceptron"}
+    assert "failed" not in told
+    assert "103 cases, all agree" in told or "of 103" in told
+    environment.type("harness run digits-quick --backends numpy,stacked_autograd --modes controlled --store s.db")
+    rows = list(csv.DictReader(io.StringIO(environment.type("harness export --store s.db"))))
+    assert {row["stack_size"] for row in rows if row["backend"] == "stacked_autograd"} != {"1"}
+    assert {row["status"] for row in rows} == {"ok"}
+
+
+def test_what_differentiates_arrays_is_written_in_that_way(tmp_path):
+    assert invoke(["new-backend", "my_grad", "--autodiff", "--out", str(tmp_path)]) == 0
+    package = tmp_path / "my-grad-backend"
+    trainer = load(package / "my_grad_backend.py").MyGradTrainer
+    for name in ("own_arithmetic", "one_step", "batch_norm", "layers_in_any_order", "stack_member_leaves"):
+        assert run_check(name, trainer).status == "passed", name
+    assert '"autograd"' in (package / "pyproject.toml").read_text()
+    are_formatted(package, "my_grad")

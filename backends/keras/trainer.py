@@ -203,6 +203,7 @@ class KerasTrainer(StackTrainer):
 
     name = "keras"
     requires = ("keras", "tensorflow")
+    switches = ("keras.config.floatx", "keras.config.dtype_policy")
     native_vocabulary = VOCABULARY
     vocabulary = (*LAYER, *STACKED_LOSS, *OPTIMIZER, *network.CLIPPINGS.values())
     arithmetic = (

@@ -31,6 +31,7 @@ class TorchTrainer(StackTrainer):
 
     name = "torch"
     requires = ("torch",)
+    switches = ("torch.get_default_dtype", "torch.is_grad_enabled", "torch.get_num_threads", "torch.initial_seed")
     native_vocabulary = VOCABULARY
     vocabulary = (*LAYER, *LOSS, *OPTIMIZERS, *network.CLIPPINGS.values())
     arithmetic = ("torch.addmm", "torch.baddbmm", "torch.nn.functional.cross_entropy")

@@ -155,7 +155,7 @@ def check_many_outputs(trainer_class: TrainerClass) -> str:
 
 
 def check_kinks(trainer_class: TrainerClass) -> str:
-    """The derivative at a kink is the left one: a layer whose units are all exactly 0."""
+    """A layer whose units are all exactly 0: the derivative at a kink is the left one, elsewhere the only one."""
 
     def check(activation: str) -> str:
         config = vary(SMALL, activation=(activation,), leaky_slope=0.3, elu_alpha=0.6, epochs=1, batch_size=N_ROWS)
@@ -163,7 +163,7 @@ def check_kinks(trainer_class: TrainerClass) -> str:
         start = ({key: np.zeros_like(value) for key, value in first.items()}, last)
         return compare(trainer_class, config, start=start)
 
-    return each(("relu", "leaky_relu", "elu", "selu"), check)
+    return each(ACTIVATIONS, check)
 
 
 def check_activation_constants(trainer_class: TrainerClass) -> str:

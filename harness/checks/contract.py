@@ -1,6 +1,7 @@
 """Checks of what a trainer is: shapes, copies, when it calls back, what it leaves alone, that its work is its own."""
 
 import os
+import pkgutil
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -195,7 +196,10 @@ def check_inputs_not_mutated(trainer_class: TrainerClass) -> str:
 
 
 def check_process_left_alone(trainer_class: TrainerClass) -> str:
-    """A training leaves the random states of Python and NumPy, NumPy's error handling and `os.environ` as they are."""
+    """A training leaves the random states of Python and NumPy, NumPy's error handling and `os.environ` as they are.
+
+    And what the trainer's `switches` read.
+    """
 
     def use() -> None:
         trainer = build(trainer_class, SMALL)
@@ -206,23 +210,33 @@ def check_process_left_alone(trainer_class: TrainerClass) -> str:
     with _unusual_process():  # a framework may set variables for itself when a part of it is first imported
         use()
     with _unusual_process():
-        before = _process()
+        before = _process(trainer_class)
         use()
-        after = _process()
+        after = _process(trainer_class)
     changed = [name for name, value in before.items() if after[name] != value]
     if changed:
         raise CheckFailed(f"training changed {', '.join(changed)}, which the whole process shares")
     return f"{', '.join(before)} are as they were"
 
 
-def _process() -> dict[str, object]:
+def _process(trainer_class: TrainerClass) -> dict[str, object]:
     legacy = np.random.get_state(legacy=False)
     return {
         "the state of random": random.getstate(),
         "the state of numpy.random": repr(legacy),
         "numpy.geterr()": np.geterr(),
         "os.environ": dict(os.environ),
+        **{path: _read(path) for path in trainer_class.switches},
     }
+
+
+def _read(path: str) -> str:
+    """What a switch says: a value, or what a function without arguments gives."""
+    try:
+        found = pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError):
+        raise CheckFailed(f"`switches` names {path}, which there is not") from None
+    return repr(found() if callable(found) else found)
 
 
 @contextmanager

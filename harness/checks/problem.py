@@ -205,6 +205,8 @@ def disturbed(path: str) -> Iterator[None]:
 def _enlarged(result: Any, in_place: bool) -> Any:
     if isinstance(result, list | tuple):
         return type(result)(_enlarged(item, in_place) for item in result)
+    if isinstance(result, dict):
+        return {key: _enlarged(item, in_place) for key, item in result.items()}
     if in_place:
         result *= 1.01
         return result

@@ -3,9 +3,11 @@
 import difflib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from itertools import cycle
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +30,7 @@ EXAMPLES = (
     "harness check torch",
     "harness check mylib --only l2          # the checks with l2 in their names",
     "harness check numpy keras --full",
+    "harness check mylib --full --workers 4",
     "harness check --full -o parity.md      # every installed backend, as a page",
     "harness check torch --json",
 )
@@ -60,6 +63,9 @@ def command(
     time_limit: Annotated[
         float, typer.Option("--time-limit", metavar="SECONDS", help="For one check: what takes longer is stopped.")
     ] = SECONDS,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=64, help="How many processes check one backend side by side.")
+    ] = 1,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -82,10 +88,10 @@ def command(
     told = Output("check", quiet, as_json)
     if not full:
         each = verbose or only is not None
-        checked = {found.name: _check(found, told, names, each, time_limit) for found in chosen}
+        checked = {found.name: _check(found, told, names, each, time_limit, workers) for found in chosen}
         result = [{"backend": name, "checks": [vars(each) for each in results]} for name, results in checked.items()]
         return told.finish(result, int(not all(map(_passed, checked.values()))))
-    coverages = [_cover(found, told, verbose, time_limit) for found in chosen]
+    coverages = [_cover(found, told, verbose, time_limit, workers) for found in chosen]
     if output is not None:
         made_on = {"harness": harness_version(), "NumPy": numpy_version(), **machine()}
         output.write_text(to_markdown(coverages, made_on), encoding="utf-8")
@@ -135,7 +141,9 @@ def _writable(path: Path) -> None:
         raise RequestError(f"-o {path}: cannot be written: {error.strerror}; give another file") from None
 
 
-def _check(found: Backend, told: Output, names: Sequence[str], each: bool, limit: float) -> list[CheckResult]:
+def _check(
+    found: Backend, told: Output, names: Sequence[str], each: bool, limit: float, workers: int
+) -> list[CheckResult]:
     """Run these checks on one backend, a line each: the unsupported ones in one line, unless `each` is asked for."""
     results: list[CheckResult] = []
     with LocalExecutor() as executor:
@@ -143,8 +151,7 @@ def _check(found: Backend, told: Output, names: Sequence[str], each: bool, limit
         if unusable is not None:
             told.tell(f"{unusable.status}: {unusable.message}")
             return [replace(unusable, name=name) for name in names]
-        for name in names:
-            future = executor.submit(found.name, None, worker.check, name, found.trainer, timeout=limit)
+        for name, future in _asked(executor, found, worker.check, names, limit, workers):
             error = future.exception()
             results.append(future.result() if error is None else _lost(name, error, limit))
             if each or results[-1].status != "unsupported":
@@ -159,6 +166,20 @@ def _check(found: Backend, told: Output, names: Sequence[str], each: bool, limit
     if (untrained := nothing_trained(results)) is not None:
         told.tell(f"{found.name}: {untrained}")
     return results
+
+
+def _asked(
+    executor: LocalExecutor,
+    found: Backend,
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    limit: float,
+    workers: int,
+) -> list[tuple[Any, Future[Any]]]:
+    """Every call of a function, dealt out to so many processes."""
+    lanes = [found.name, *(f"{found.name} {number}" for number in range(2, workers + 1))]
+    calls = zip(cycle(lanes), arguments, strict=False)
+    return [(each, executor.submit(lane, None, function, each, found.trainer, timeout=limit)) for lane, each in calls]
 
 
 def _passed(results: Sequence[CheckResult]) -> bool:
@@ -187,20 +208,18 @@ def _unusable(executor: LocalExecutor, found: Backend, limit: float) -> CheckRes
     return None
 
 
-def _cover(found: Backend, told: Output, verbose: bool, limit: float) -> Coverage:
+def _cover(found: Backend, told: Output, verbose: bool, limit: float, workers: int) -> Coverage:
     """Every check, and then the covering array, a line each."""
-    statuses = {result.name: result.status for result in _check(found, told, list(CHECKS), verbose, limit)}
+    statuses = {result.name: result.status for result in _check(found, told, list(CHECKS), verbose, limit, workers)}
     measured: list[Measured] = []
     with LocalExecutor() as executor:
         unusable = _unusable(executor, found, limit)
         if unusable is not None:
             raise RequestError(f"backend {found.name!r} cannot be used: {unusable.message}; mend its package first")
-        lane = (found.name, None)
-        cases, reasons = executor.submit(
-            *lane, worker.covering_cases, found.trainer, timeout=max(limit, SECONDS)
-        ).result()
-        for number, case in enumerate(cases, start=1):
-            future = executor.submit(*lane, worker.covering_case, case, found.trainer, timeout=limit)
+        listed = executor.submit(found.name, None, worker.covering_cases, found.trainer, timeout=max(limit, SECONDS))
+        cases, reasons = listed.result()
+        asked = _asked(executor, found, worker.covering_case, cases, limit, workers)
+        for number, (case, future) in enumerate(asked, start=1):
             error = future.exception()
             result = future.result() if error is None else _unmeasured(case, _lost("", error, limit))
             measured.append(result)

@@ -18,16 +18,23 @@ from harness.cli.options import make_folder
 from harness.registry import backends, taken
 from harness.support.errors import RequestError, short
 
-EXAMPLES = ("harness new-backend mylib", "harness new-backend mylib --out packages")
+EXAMPLES = (
+    "harness new-backend mylib",
+    "harness new-backend mylib --autodiff    # of a framework that differentiates functions of arrays, such as JAX",
+    "harness new-backend mylib --out packages",
+)
 
 _LONGEST = 60  # letters; file names and the columns of tables have to hold a name
 
 _TEMPLATES = {  # a file of harness/templates/backend -> what it is called in the package
     "pyproject.toml.template": "pyproject.toml",
-    "adapter.py.template": "${name}_backend.py",
     "test_adapter.py.template": "test_${name}_backend.py",
     "README.md.template": "README.md",
     "gitignore.template": ".gitignore",
+}
+_ADAPTERS = {  # what the adapter is written in -> its template, the package's dependency, the last line that is said
+    "numpy": ("adapter.py.template", "It computes with NumPy."),
+    "autograd": ("autodiff.py.template", "It computes with autograd (pip install autograd)."),
 }
 
 
@@ -36,22 +43,28 @@ def command(
         str, typer.Argument(metavar="NAME", help="The backend's name, such as that of the framework that it drives.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to make the folder NAME-backend.")] = Path(),
+    autodiff: Annotated[
+        bool, typer.Option("--autodiff", help="By the harness's formulas, for a framework that differentiates arrays.")
+    ] = False,
 ) -> None:
     """Write a small package with a new backend that works: adapter, entry point and conformance test."""
     _check(name)
+    dependency = "autograd" if autodiff else "numpy"
+    template, told = _ADAPTERS[dependency]
     words = {
         "name": name,
         "class_name": "".join(word.capitalize() for word in name.split("_")) + "Trainer",
         "distribution": f"{name.replace('_', '-')}-backend",
+        "dependency": dependency,
     }
     folder = out / words["distribution"]
-    _write(folder, words)
+    _write(folder, words, {template: "${name}_backend.py", **_TEMPLATES})
     print(
         f"wrote {folder}; next:\n"
         f"  pip install -e {shlex.quote(str(folder))}\n"
         f"  harness check {name}\n"
         f"  harness run digits-quick --backends numpy,{name} --modes controlled\n"
-        f"It computes with NumPy. A TODO in {name}_backend.py marks each place for calls of your framework.",
+        f"{told} A TODO in {name}_backend.py marks each place for calls of your framework.",
         file=sys.stderr,
     )
 
@@ -81,11 +94,11 @@ def _is_module_name(name: str) -> bool:
     return allowed and len(name) <= _LONGEST and not keyword.iskeyword(name)
 
 
-def _write(folder: Path, words: dict[str, str]) -> None:
+def _write(folder: Path, words: dict[str, str], templates: dict[str, str]) -> None:
     """The package, with `words` filled in, in a folder that there was not."""
     if os.path.lexists(folder):  # unlike `exists` of a path, it takes any text for a name
         raise RequestError(f"{folder}: is there already, and nothing is overwritten; remove it, or give another --out")
     make_folder(folder)
-    for template, name in _TEMPLATES.items():
+    for template, name in templates.items():
         text = (files("harness") / "templates" / "backend" / template).read_text(encoding="utf-8")
         (folder / Template(name).substitute(words)).write_text(Template(text).substitute(words), encoding="utf-8")
