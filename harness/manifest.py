@@ -1,7 +1,9 @@
 """The manifest of a backend: what the harness knows of it without importing its framework."""
 
 import importlib.metadata
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 
@@ -17,7 +19,8 @@ class Backend:
     the table to the `Declared` of its native way; `lines` is a subclass of `harness.calls.backend_lines.BackendLines`,
     which writes them as code. The modules of both must not import the framework either. `requires` are the packages
     that have to be there, the framework first, `install` the command that brings them. `by_default` says whether an
-    experiment that names no backends has this one.
+    experiment that names no backends has this one. `environment` are variables that its framework reads when it is
+    imported: every worker has those of all backends. `colour` is its own in pictures, `"#0072B2"`.
     """
 
     name: str
@@ -28,6 +31,8 @@ class Backend:
     conventions: str | None = None
     lines: str | None = None
     by_default: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    colour: str = ""
 
     def __post_init__(self) -> None:
         """Raise `TypeError` for a field of another type than its own."""
@@ -35,6 +40,11 @@ class Backend:
             value, optional = getattr(self, name), name in ("conventions", "lines")
             if not (isinstance(value, str) or (optional and value is None)):
                 raise TypeError(f"Backend: {name} = {short(value)}: must be a text")
+        if not re.fullmatch("(#[0-9a-fA-F]{6})?", str(self.colour)):
+            raise TypeError(f"Backend: colour = {short(self.colour)}: must be a text such as '#0072B2'")
+        given = self.environment
+        if not isinstance(given, Mapping) or not all(isinstance(each, str) for each in (*given, *given.values())):
+            raise TypeError(f"Backend: environment = {short(given)}: must be a dict of texts")
         if not isinstance(self.requires, tuple) or not all(isinstance(each, str) for each in self.requires):
             raise TypeError(f"Backend: requires = {short(self.requires)}: must be a tuple of names of packages")
 

@@ -135,6 +135,11 @@ def _of_package(point: importlib.metadata.EntryPoint, distribution: str) -> Back
     return replace(found, name=point.name, description=found.description or told)
 
 
+def colours() -> dict[str, str]:
+    """The backends in the order in which they are shown, with the colours that they have in pictures, or ""."""
+    return {name: found.colour for name, found in backends().items()}
+
+
 def profiles() -> dict[str, Backend]:
     """The profiles of course codes, which experiments can train beside the backends, in native mode."""
     return {

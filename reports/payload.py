@@ -51,7 +51,7 @@ def payload(study: Study) -> dict[str, Any]:
         "sampled": _sampled(study),
         "modes": study.modes,
         "backends": study.backends,
-        "colours": [style.colours(study.backends)[name] for name in study.backends],
+        "colours": [study.colours[name] for name in study.backends],
         "planned": {mode: [study.backends.index(name) for name in study.backends_of(mode)] for mode in study.modes},
         "seeds": list(study.repeat_names.values()),
         "metrics": metrics,

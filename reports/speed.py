@@ -5,7 +5,7 @@ batch_size, rows, backend, phase, status, reason, parity, n, median, low, high` 
 ratio_high, verdict` against the *base*, `speed` and `peak` (1e9 operations a second).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -105,11 +105,11 @@ def page(
     return "\n".join(parts)
 
 
-def pictures(summary: pd.DataFrame, base: str) -> dict[str, Figure]:
-    """File name -> figure; none where no epoch was timed."""
+def pictures(summary: pd.DataFrame, base: str, display: Mapping[str, str]) -> dict[str, Figure]:
+    """File name -> figure; none where no epoch was timed. `display`: see `reports.study.Study`."""
     if not (summary["phase"] == "epoch").any():
         return {}
-    return {"speed.png": ratio_heatmaps(summary, base), "scaling.png": scaling_curves(summary)}
+    return {"speed.png": ratio_heatmaps(summary, base), "scaling.png": scaling_curves(summary, display)}
 
 
 def _groups(summary: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,8 +18,7 @@ import pandas as pd
 from reports import style
 
 MODES = ("controlled", "native")
-BACKENDS = ("numpy", "sklearn", "tensorflow", "keras", "torch")
-"""The order of display; any other backend follows in the order of its rows."""
+"""In the order of display."""
 
 SPLITS = ("train", "validation", "test")
 SCORES = ("accuracy", "r2")
@@ -163,7 +162,7 @@ class Study:
 
     `artefacts` reads stored arrays of a kind, by trial id, of those of the given trials that have any (see `Arrays`).
     `calls` gives the lines of code that a row's backend ran for it, keyword arguments and all; `[]` where nobody
-    declared them.
+    declared them. `display` has the backends in the order in which they are shown, with their colours, or "".
     """
 
     name: str
@@ -179,6 +178,7 @@ class Study:
     names: dict[str, list[str]] = field(default_factory=dict)
     artefacts: Callable[[str, Sequence[str]], dict[str, Arrays]] = lambda kind, trial_ids: {}
     calls: Callable[[dict[str, Any]], list[str]] = lambda row: []
+    display: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def modes(self) -> list[str]:
@@ -190,7 +190,12 @@ class Study:
     def backends(self) -> list[str]:
         """The backends that were planned, in the order of display."""
         present = list(dict.fromkeys(self.rows["backend"]))
-        return [name for name in BACKENDS if name in present] + [name for name in present if name not in BACKENDS]
+        return [name for name in dict.fromkeys((*self.display, *present)) if name in present]
+
+    @cached_property
+    def colours(self) -> dict[str, str]:
+        """The colour of every backend in pictures."""
+        return style.colours(self.backends, self.display)
 
     def backends_of(self, mode: str) -> list[str]:
         """The backends that were planned in `mode`, in the order of display."""
@@ -278,10 +283,10 @@ class Study:
 
     @property
     def native_base(self) -> str:
-        """The backend from which native differences are measured: numpy or, where that did not run, the first."""
+        """The backend from which native differences are measured: the first that ran."""
         backends = self.backends_of("native")
         present = [name for name in backends if not self.absence("native", name)] or backends
-        return "numpy" if "numpy" in present else present[0]
+        return present[0]
 
     @cached_property
     def positions(self) -> list[Position]:

@@ -5,7 +5,7 @@ decimals, and "–" stands for what is missing.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
@@ -61,25 +61,20 @@ LOWER = "viridis_r"  # losses, times, epochs: of what is better when it is lower
 DEVIATION = "Blues"
 DIFFERENCE = "RdBu_r"
 
-# Okabe and Ito's palette, which people with any of the common colour blindnesses can tell apart
-COLOURS = {
-    "numpy": "#0072B2",
-    "sklearn": "#E69F00",
-    "tensorflow": "#D55E00",
-    "keras": "#CC79A7",
-    "torch": "#009E73",
-}
-OTHER_COLOURS = ("#56B4E9", "#7A6A00", "#000000", "#8A5FBF")
+# Okabe and Ito's palette, which people with any of the common colour blindnesses can tell apart, and two more
+SERIES = ("#0072B2", "#E69F00", "#D55E00", "#CC79A7", "#009E73", "#56B4E9", "#7A6A00", "#000000", "#8A5FBF")
 
 CLASSES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A6A00", "#4D4D4D")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """What tells classes apart: a colour and a shape of the points, in turn where there are more classes than these."""
 
 
-def colours(backends: list[str]) -> dict[str, str]:
-    """A colour for every backend; the built-in ones always have the same."""
-    others = [name for name in backends if name not in COLOURS]
-    return COLOURS | {name: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, name in enumerate(others)}
+def colours(backends: Iterable[str], display: Mapping[str, str]) -> dict[str, str]:
+    """A colour for every backend: its own, or in turn one that none of them has."""
+    own = {name: colour for name, colour in display.items() if colour}
+    free = [colour for colour in SERIES if colour not in own.values()] or list(SERIES)
+    others = [name for name in backends if name not in own]
+    return own | {name: free[i % len(free)] for i, name in enumerate(others)}
 
 
 def missing(value: Any) -> bool:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from scipy import stats
 
+from harness.registry import colours
 from harness.training import parity
 from reports import figures, pictures, statistics, style
 from reports.figures import parity as parity_figure
@@ -205,7 +206,7 @@ def check_curves(figure, study):
             )
             assert list(line.get_xdata()) == list(table.index)
             assert list(line.get_ydata()) == pytest.approx(list(table.mean(axis=1)))
-            assert line.get_color() == style.COLOURS[backend]
+            assert line.get_color() == colours()[backend]
         ((low, high),) = [edges(band) for band in ax.collections if isinstance(band, PolyCollection)]  # one for all
         deviation = table.std(axis=1)
         assert low == pytest.approx(list(table.mean(axis=1) - deviation))
@@ -288,7 +289,7 @@ def check_parity(figure, study):
         assert list(lines[backend].get_xdata()) == list(EPOCHS)
         assert 10 ** lines[backend].get_ydata() == exactly(worst)
         assert lines[backend].get_label() == f"{backend}: {style.deviation(worst[-1])}"
-        assert lines[backend].get_color() == style.COLOURS[backend]
+        assert lines[backend].get_color() == colours()[backend]
     assert 10 ** lines["floor"].get_ydata() == exactly(1e-15 * np.sqrt(EPOCHS))
 
 

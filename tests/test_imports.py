@@ -1,6 +1,7 @@
 """Who imports whom: the harness no framework, a backend no other, and nobody a user's folder of the same name."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -152,9 +153,25 @@ NOT_BACKENDS = {
         "packages",
     ),
     **dict.fromkeys(("storage/staleness.py", "support/environment.py"), "packages"),
-    "execution/executor.py": "the value of KERAS_BACKEND",
+    "cli/new_backend.py": "packages",
 }
 """Where a constant of the harness is spelt like a backend, and what it is."""
+
+
+def test_a_report_names_no_backend():
+    """Neither do its templates and scripts: what they know of backends comes with the rows."""
+    names = {backend.name for backend in BUILT_IN}
+    found = [
+        (path.name, node.value)
+        for path in (ROOT / "reports").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in names
+    ]
+    quoted = re.compile("|".join(f"[\"'`]{re.escape(name)}[\"'`]" for name in names))
+    for path in (ROOT / "reports").rglob("*"):
+        if path.suffix in (".html", ".js", ".css", ".md", ".j2"):
+            found += [(path.name, text) for text in quoted.findall(path.read_text())]
+    assert not found
 
 
 def test_the_harness_names_no_backend():

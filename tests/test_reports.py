@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 import reports
+from harness.registry import colours
 from harness.training import parity
 from reports import agreement, best, figures, style, tables
 from reports.figures.curves import controlled_lines, native_lines
@@ -74,7 +75,9 @@ def make(axes=None, backends=("numpy", "torch"), modes=MODES, seeds=1, title="A 
                     if native and backend == "torch":
                         curve["logged_loss"] = 1.0
                     curves.append({"trial_id": row["trial_id"], "epoch": epoch, **curve})
-    return Study("small", title, pd.DataFrame(records), axes, pd.DataFrame(curves), {"machine": "a desk"}, [])
+    return Study(
+        "small", title, pd.DataFrame(records), axes, pd.DataFrame(curves), {"machine": "a desk"}, [], display=colours()
+    )
 
 
 def panels(figure):

@@ -305,7 +305,7 @@ def test_what_has_no_timing_is_said_with_its_reason():
     text = tables(summary, "numpy")
     assert "torch (1 case): differs: by far" in text
     assert "mlx: not installed: run: pip install mlx" in text
-    told = page(summary, "numpy", 7, {"Python": "3"}, {}, list(pictures(summary, "numpy")))
+    told = page(summary, "numpy", 7, {"Python": "3"}, {}, list(pictures(summary, "numpy", {})))
     assert "| 4 × 1, 8, 20 | 1.1 s | differs | not installed |" in told
 
 

@@ -11,4 +11,6 @@ BACKEND = Backend(
     lines="backends.keras.lines:KerasLines",
     conventions="backends.keras.conventions:CONVENTIONS",
     by_default=True,
+    environment={"KERAS_BACKEND": "tensorflow"},
+    colour="#CC79A7",
 )

@@ -11,4 +11,5 @@ BACKEND = Backend(
     lines="backends.numpy.lines:NumpyLines",
     conventions="backends.numpy.conventions:CONVENTIONS",
     by_default=True,
+    colour="#0072B2",
 )

@@ -11,4 +11,5 @@ BACKEND = Backend(
     lines="backends.sklearn.lines:SklearnLines",
     conventions="backends.sklearn.conventions:CONVENTIONS",
     by_default=True,
+    colour="#E69F00",
 )

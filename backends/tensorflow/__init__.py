@@ -11,4 +11,6 @@ BACKEND = Backend(
     lines="backends.tensorflow.lines:TensorFlowLines",
     conventions="backends.tensorflow.conventions:CONVENTIONS",
     by_default=True,
+    environment={"KERAS_BACKEND": "tensorflow"},
+    colour="#D55E00",
 )

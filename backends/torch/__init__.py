@@ -11,4 +11,5 @@ BACKEND = Backend(
     lines="backends.torch.lines:TorchLines",
     conventions="backends.torch.conventions:CONVENTIONS",
     by_default=True,
+    colour="#009E73",
 )

@@ -177,7 +177,7 @@ def _write(
     }
     written = [out / "bench.csv", out / "bench.md"]
     rows.assign(**columns).to_csv(written[0], index=False)
-    drawn = pictures(summary, base)
+    drawn = pictures(summary, base, registry.colours())
     for name, figure in drawn.items():
         written.append(out / name)
         figure.savefig(written[-1], dpi=160)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from harness.data.prepared import Datasets
 from harness.execution.processes import Died, Home, Process
 from harness.execution.worker import SavedDataset, begin, save_datasets
+from harness.registry import backends
 from harness.support.environment import THREADS
 from harness.support.errors import NotInstalled, Told, describe
 from harness.support.interrupts import interrupts_wait
@@ -29,8 +30,10 @@ _KILLED_STARTS = 10
 
 
 def environment(threads: int = THREADS) -> dict[str, str]:
-    """The variables that a worker starts with."""
+    """The variables that a worker starts with: the same for all backends, and what their manifests ask for."""
+    of_backends = [backend.environment for backend in backends().values()]
     return {
+        **{name: value for variables in reversed(of_backends) for name, value in variables.items()},
         # threads, read by OpenMP, the BLAS libraries and TensorFlow when they are loaded, never later
         **dict.fromkeys(
             (
@@ -45,7 +48,6 @@ def environment(threads: int = THREADS) -> dict[str, str]:
             str(threads),
         ),
         "CUDA_VISIBLE_DEVICES": "-1",  # every backend on the same device: the processor
-        "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
 

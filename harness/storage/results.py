@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from harness.experiment.sections import Network, Training
+from harness.registry import colours
 from harness.storage.sound import broken, fault_of_settings
 from harness.storage.staleness import Staleness, told_version
 from harness.storage.store import METRICS, Store
@@ -225,6 +226,7 @@ class Results:
             names=facts.get("names", {}),  # stores of earlier days have none
             artefacts=self._store.artefacts,
             calls=self._calls(),
+            display=colours(),
         )
 
     def _check_places(self) -> None:

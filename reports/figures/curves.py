@@ -178,7 +178,7 @@ def case_curves(study: Study, score: str) -> Figure | None:
     with matplotlib.rc_context(style.RC):
         figure, height = headed(f"Training loss of each {axis}", note, total, plot + 0.3 + legend)
         ax = figure.add_axes((0.8 / total, (legend + 0.45) / height, (total - 1.0) / total, plot / height))
-        colours = [*style.COLOURS.values(), *style.OTHER_COLOURS]
+        colours = style.SERIES
         for i, line in enumerate(lines):
             loss = line.over_seeds("train_loss")
             loss = loss.where(loss["mean"] > 0)  # a loss of exactly 0 has no place on this axis
@@ -239,7 +239,7 @@ def _draw(study: Study, mode: str, lines: list[Line], which: str, columns: list[
     legend = 0.1 + 0.22 * -(-len(lines) // per_row)
     note = " · ".join(filter(None, [study.title, which, _stopped(lines)]))
     figure, height = headed(f"Learning curves, mode {mode}", note, total, plot + 0.45 + legend)
-    palette = style.colours(study.backends)
+    palette = study.colours
     for i, column in enumerate(columns):
         left, bottom = i * width + 0.62, legend + 0.45
         ax = figure.add_axes((left / total, bottom / height, (width - 0.8) / total, plot / height))

@@ -51,7 +51,7 @@ def parity_over_epochs(study: Study, position: Position | None = None, problem: 
     ]
     note = " · ".join(filter(None, [study.title, ", ".join(filter(None, told))]))
     with matplotlib.rc_context(style.RC):
-        return _draw(note, found, style.colours(study.backends))
+        return _draw(note, found, study.colours)
 
 
 def _measured(row: dict[str, Any], stored: dict[str, np.ndarray]) -> pd.DataFrame:

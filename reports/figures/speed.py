@@ -5,6 +5,7 @@ Both take a summary, as `reports/speed.py` describes it. The axis that runs acro
 
 import itertools
 import math
+from collections.abc import Mapping
 
 import matplotlib
 import pandas as pd
@@ -70,7 +71,7 @@ def _tile(group: pd.DataFrame, backend: str, axis: str, value: int, base: str) -
     return Tile(math.log10(ratio), "=" if same else text, note)
 
 
-def scaling_curves(summary: pd.DataFrame) -> Figure:
+def scaling_curves(summary: pd.DataFrame, display: Mapping[str, str]) -> Figure:
     """Operations a second against size, both axes logarithmic, one line a backend; dashed, what the machine can do.
 
     Counted are the operations of the matrix products. The limit is the most that NumPy's BLAS reached in a product of
@@ -82,7 +83,7 @@ def scaling_curves(summary: pd.DataFrame) -> Figure:
     groups = list(dict.fromkeys(zip(epochs["mode"], epochs["threads"], strict=True)))
     ok = epochs[epochs["status"] == "ok"]
     backends = [name for name in dict.fromkeys(epochs["backend"]) if name in set(ok["backend"])]
-    colours = style.colours(backends)
+    colours = style.colours(backends, display)
     speeds = ok["gflops"] / ok["high"]
     low, high = float(speeds.min()) / 1.6, max(float(ok["peak"].max()), float((ok["gflops"] / ok["low"]).max())) * 1.8
     width, height = _PANEL
