@@ -3,19 +3,24 @@
 Nothing here imports a framework: a backend is a manifest until a worker loads its trainer.
 """
 
+import hashlib
 import importlib
 import importlib.metadata
+import json
 import math
+import os
 import sys
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout, suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from harness.contract import Config, Trainer
 from harness.conventions.declared import Declared, row_from
+from harness.conventions.own_profile import own_profile
 from harness.conventions.profile import Profile
 from harness.conventions.table import CONVENTIONS, GIVEN, Row
 from harness.conventions.translation import controlled_row
@@ -23,7 +28,7 @@ from harness.draws.recipe import Recipe
 from harness.manifest import Backend
 from harness.support.errors import NotInstalled, RequestError, describe, short, unknown
 from harness.support.packages import check_not_shadowed
-from harness.support.source import source_of_function
+from harness.support.source import source_of_function, source_of_module
 
 ENTRY_POINTS = "harness.backends"
 CONTROLLED = "controlled"
@@ -38,7 +43,10 @@ class ProfileBackend(Backend):
     """A profile as a backend: its code is the function that gives its row, and what trains under that."""
 
     def source(self) -> str | None:
-        """The hash of the profile's own code; None where it is not there."""
+        """The hash of the profile's own code, or table; None where it is not there."""
+        if self.name in _TABLES:
+            told = json.dumps(_TABLES[self.name], sort_keys=True)
+            return hashlib.sha256(f"{told} {source_of_module(_READ_BY[-1])}".encode()).hexdigest()
         row = PROFILES[self.name].row.__code__
         return source_of_function(Path(row.co_filename), row.co_name, _READ_BY)
 
@@ -61,7 +69,11 @@ check_not_shadowed()
 BUILT_IN: tuple[Backend, ...] = tuple(map(_imported, importlib.import_module("backends").MANIFESTS))
 BY_DEFAULT: tuple[str, ...] = tuple(backend.name for backend in BUILT_IN if backend.by_default)
 """The backends of an experiment that names none; the first stands where any one will do."""
-PROFILES: Mapping[str, Profile] = importlib.import_module("experiments.profiles").PROFILES
+_OWN: dict[str, Profile] = {}
+_TABLES: dict[str, Any] = {}  # those that these were made of
+_OWN_TABLES = "HARNESS_OWN_PROFILES"  # by which a worker has them, as JSON
+PROFILES: Mapping[str, Profile] = ChainMap(_OWN, importlib.import_module("experiments.profiles").PROFILES)
+"""Course codes by name: the harness's own, and those that experiment files have brought along."""
 
 RESERVED: tuple[str, ...] = ("reference", CONTROLLED, "native", "harness", "all", "none", "true", "false")
 """Names that mean something else where a backend could stand: `reference` is the lane that trains references."""
@@ -146,6 +158,27 @@ def profiles() -> dict[str, Backend]:
         name: ProfileBackend(name, f"{_PROFILE}:{name}", ("numpy",), description=profile.title)
         for name, profile in PROFILES.items()
     }
+
+
+def add_profiles(tables: Mapping[str, Any], source: str) -> None:
+    """Make the profiles that an experiment file writes known, here and in the workers that are started from now on.
+
+    Raises `RequestError` for a table that is wrong, and for a name that means something else.
+    """
+    for name, table in tables.items():
+        where = f"{source}: profile.{name}"
+        reason = taken(name) if name not in _OWN else None
+        if reason is not None or name in backends():
+            raise RequestError(f"{where}: {name} {reason or 'is a backend already'}; give another name")
+        known = (*native_backends(), *(each for each in PROFILES if each not in _OWN), CONTROLLED)
+        rows = {each: partial(_row, each) for each in known}
+        _OWN[name] = own_profile(name, table, where, rows)
+        _TABLES[name] = table
+    os.environ[_OWN_TABLES] = json.dumps(_TABLES)
+
+
+def _row(name: str, config: Config) -> Row:
+    return row_of(name, config, Recipe())
 
 
 def backend(name: str) -> Backend:
@@ -286,3 +319,7 @@ def row_of(name: str, config: Config, recipe: Recipe) -> Row:
     if declared_by(name):
         return native_row(name, config)
     raise RequestError(unknown("backend or profile", name, (*native_backends(), *PROFILES, CONTROLLED)))
+
+
+with suppress(ValueError, RequestError):  # what a parent has found right; the variable of somebody else's is nothing
+    add_profiles(json.loads(os.environ.get(_OWN_TABLES, "{}")), _OWN_TABLES)

@@ -1,12 +1,17 @@
 """The profiles of course codes, each against the code itself, written out here as its authors have it."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import tomlkit
 
 import harness
 from experiments.datasets import DATASETS
+from harness import registry
 from harness.contract import Config, vary
 from harness.conventions.table import CONVENTIONS, Row
 from harness.data.prepared import Part, Prepared
@@ -19,6 +24,7 @@ from harness.replay.training import drawn_member
 from harness.support.errors import RequestError
 from harness.training.parity import deviation
 from harness.training.trial import train_native
+from tests.conftest import small_table
 from tests.course_2024 import SCHEDULERS, course_2024
 
 CONFIG = Config.of(
@@ -354,3 +360,89 @@ def test_a_row_by_a_misspelt_name_is_one_line_with_the_nearest():
 @pytest.mark.parametrize("name", ["notebook-2018", "course-2024", "assignment-2019", "published-digits-2023"])
 def test_the_suites_of_profiles_load(name):
     assert set(load(name).run.backends) & set(PROFILES)
+
+
+# -- profiles of a user's own
+
+
+def of_own(**changes):
+    table = {
+        "title": "lecture of 2025",
+        "like": "numpy",
+        "init": "normal(0.5)",
+        "when": [{"optimizer": "adam", "epsilon_place": "inside"}],
+        **changes,
+    }
+    return {key: value for key, value in table.items() if value is not None}
+
+
+@pytest.fixture
+def forgotten():
+    yield
+    registry._OWN.clear()
+    registry._TABLES.clear()
+    os.environ.pop(registry._OWN_TABLES, None)
+
+
+def brings_along(**tables):
+    return parse({**small_table(), "run": {"backends": ["numpy"], "modes": ["native"]}, "profile": tables})
+
+
+def test_a_table_is_a_profile(forgotten):
+    brings_along(mine=of_own())
+    sgd = vary(CONFIG, optimizer="sgd")
+    assert registry.row_of("mine", sgd, Recipe()) == replace(registry.native_row("numpy", sgd), init="normal(0.5)")
+    adam = vary(CONFIG, optimizer="adam")
+    expected = replace(registry.native_row("numpy", adam), init="normal(0.5)", epsilon_place="inside")
+    assert registry.row_of("mine", adam, Recipe()) == expected
+    assert registry.backend("mine").description == "lecture of 2025"
+
+
+def test_its_edited_table_makes_its_results_stale(forgotten):
+    brings_along(mine=of_own())
+    before = registry.backend("mine").source()
+    brings_along(mine=of_own(init="normal(0.6)"))
+    assert before != registry.backend("mine").source()
+    brings_along(mine=of_own())
+    assert before == registry.backend("mine").source()
+
+
+def test_it_is_trained_and_explained_like_any_other(forgotten, tmp_path):
+    table = {**small_table(), "profile": {"mine": of_own(init="normal(5)")}}
+    table["run"] = {"backends": ["numpy", "mine"], "modes": ["native"], "seeds": 2}
+    file = tmp_path / "mine.toml"
+    file.write_text(tomlkit.dumps(table))
+    results = harness.run(file, store=f"sqlite:///{tmp_path / 'mine.db'}", progress=False)
+    assert set(results.frame().query("backend == 'mine'")["status"]) == {"ok"}
+    found = harness.explain(str(file), "numpy", "mine", cell={"learning_rate": 0.1, "l2": 0.0}, seeds=3, progress=False)
+    assert "start of the weights" in found.text or "Inside the noise" in found.text
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "conventions", str(file), "numpy", "mine"], capture_output=True, text=True
+    )
+    assert "normal(5)" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "told"),
+    [
+        ("mine", of_own(like="numpi"), "profile.mine.like: unknown backend or profile 'numpi': did you mean 'numpy'?"),
+        ("mine", of_own(like=None), "profile.mine.like: unknown backend or profile None"),
+        ("mine", of_own(inot="zeros"), "profile.mine: unknown convention 'inot'"),
+        ("mine", of_own(l2_form="couple"), "profile.mine.l2_form = 'couple'"),
+        ("mine", of_own(init="normal(x)"), "profile.mine.init = 'normal(x)'"),
+        ("mine", of_own(when=[{"epsilon_place": "inside"}]), "profile.mine.when.0: says of no training when it holds"),
+        ("mine", of_own(when=[{"optimizer": "adm"}]), "profile.mine.when.0.optimizer: unknown optimizer 'adm'"),
+        ("mine", of_own(when="adam"), "profile.mine.when = 'adam': must be a list of tables"),
+        ("mine", of_own(title=3), "profile.mine.title = 3"),
+        ("mine", 3, "profile.mine = 3: must be a table"),
+        ("numpy", of_own(), "profile.numpy: numpy is a backend already"),
+        ("course-2024", of_own(), "profile.course-2024: course-2024 is a profile"),
+        ("reference", of_own(), "profile.reference: reference is a word of the harness's own"),
+        ("a b", of_own(), "must start with a letter or digit"),
+    ],
+)
+def test_a_wrong_table_is_one_line(name, table, told, forgotten):
+    with pytest.raises(RequestError) as error:
+        brings_along(**{name: table})
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)

@@ -112,6 +112,9 @@ def command(
 
 def _asked(what: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
     """The names of rows, none or two, and the experiment, which stands first, or last."""
+    for name in what:
+        if name.endswith(".toml"):
+            load(name)  # which makes its profiles known
     rows, source, known = [*what], None, (*native_backends(), *PROFILES, CONTROLLED)
     for place in (0, -1):
         # some profiles have a suite of their name: of two names with such a one both are rows

@@ -19,7 +19,7 @@ from harness.contract import PLAIN_MEMBER_NUMBERS
 from harness.experiment.axes import draw_points, read_axis, read_cases
 from harness.experiment.rules import Settings, faults, legacy_faults, unread
 from harness.experiment.sections import ARRAYS, SECTIONS, Data, Name, Network, Report, Run, Section, Training
-from harness.registry import BY_DEFAULT, backends, profiles
+from harness.registry import BY_DEFAULT, add_profiles, backends, profiles
 from harness.support.errors import RequestError, short, unknown
 from harness.support.limits import check_file, check_size, few
 from harness.support.messages import explain, plain
@@ -172,12 +172,15 @@ def parse(table: Mapping[str, Any], source: str = "experiment", all_read: bool =
     With `all_read` a key that no cell reads is a mistake, too.
     """
     _check_numbers(table, source)
+    table = _with_profiles(table, source)
     table = _beside(table, source)
     axes = _axes(table, source)
     _check_cells(table, axes, source)
     table = {key: value for key, value in table.items() if key not in ("sweep", "search")}
     for wrong in {"cases", "points"} & set(table):
-        raise RequestError(f"{source}: at the top level: {unknown('key', wrong, [*SECTIONS, 'sweep', 'search'])}")
+        raise RequestError(
+            f"{source}: at the top level: {unknown('key', wrong, [*SECTIONS, 'sweep', 'search', 'profile'])}"
+        )
     firsts = {axis: values[0] for axis, values in axes.items()}
     experiment = _validate(table, firsts, source)
     checked = {
@@ -204,6 +207,15 @@ def parse(table: Mapping[str, Any], source: str = "experiment", all_read: bool =
     _check_backends(experiment, source)
     _check_rules(experiment, source, all_read)
     return experiment
+
+
+def _with_profiles(table: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The table without the profiles that it brings along, which are known from now on."""
+    own = table.get("profile", {})
+    if not isinstance(own, Mapping):
+        raise RequestError(f"{source}: profile = {short(own)}: must be a table of profiles: [profile.NAME]")
+    add_profiles(own, source)
+    return {key: value for key, value in table.items() if key != "profile"}
 
 
 def _check_numbers(table: Mapping[str, Any], source: str) -> None:

@@ -35,6 +35,10 @@ def schema() -> dict[str, Any]:
                     "case": {"type": "array", "minItems": 1, "items": case},
                 },
             },
+            "profile": {
+                "type": "object",
+                "additionalProperties": {"type": "object", "required": ["like"]},
+            },
             "search": {
                 "type": "object",
                 "required": ["trials"],
