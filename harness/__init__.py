@@ -18,7 +18,7 @@ from harness.support.version import __version__
 if TYPE_CHECKING:
     from harness.autodiff import AutodiffStack
     from harness.contract import Batches, Config, Diverged, Epoch, NativeFit, StackTrainer, Trainer, Weights
-    from harness.conventions.declared import Declared
+    from harness.conventions.declared import Declared, Untold
     from harness.estimators import NetworkClassifier, NetworkRegressor
     from harness.execution.runner import run, sweep
     from harness.experiment.file import Experiment, load
@@ -48,6 +48,7 @@ __all__ = [
     "Results",
     "StackTrainer",
     "Trainer",
+    "Untold",
     "Weights",
     "__version__",
     "explain",
@@ -68,6 +69,7 @@ _ON_DEMAND = {
     "AutodiffStack": "harness.autodiff",
     "Backend": "harness.manifest",
     "Declared": "harness.conventions.declared",
+    "Untold": "harness.conventions.declared",
     "Experiment": "harness.experiment.file",
     "load": "harness.experiment.file",
     "explain": "harness.explaining.explainer",

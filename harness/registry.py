@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract import Config, Trainer
-from harness.conventions.declared import Declared, row_from
+from harness.conventions.declared import Declared, Untold, row_from, untold_in
 from harness.conventions.own_profile import own_profile
 from harness.conventions.profile import Profile
 from harness.conventions.table import CONVENTIONS, GIVEN, Row
@@ -249,7 +249,7 @@ def _declarations(path: str) -> Mapping[str, Declared]:
 
 def _check_value(path: str, name: str, value: Any) -> None:
     """Raise `RequestError` for a value that the table does not have; a rule is asked for its value when it is used."""
-    if callable(value):
+    if callable(value) or isinstance(value, Untold):
         return
     if isinstance(value, float) and not math.isfinite(value):
         raise RequestError(f"{path}: {name} = {value}: must be a finite number")
@@ -289,6 +289,11 @@ def _is_read(path: str) -> bool:
     except RequestError:  # said where the backend is asked for by its name
         return False
     return True
+
+
+def untold(name: str, config: Config) -> dict[str, str]:
+    """The conventions for which a backend's native way has a value that is not in the table, with its formula."""
+    return untold_in(declared_by(name), config)
 
 
 def lines_of(name: str) -> Any:

@@ -316,6 +316,19 @@ def test_the_third_party_package_passes_every_check_through_its_entry_point_unti
         found = environment.type(command, code=2, env=wrong)
         assert told in found, found
         assert "Traceback" not in found
+    # what the table does not have is shown, never switched, and left in the remainder
+    other = changed(
+        declared, 'Declared("dampened", _SGD)', 'Declared(Untold("v = m v - (1 - m) g, in its words"), _SGD)'
+    )
+    other = changed(other, "from harness import Declared", "from harness import Declared, Untold")
+    (tmp_path / "wrong/autograd_conventions.py").write_text(other)
+    found = environment.type(f"harness explain {pair} --seeds 3 --quiet", env=wrong)
+    told, _, lines = " ".join(found.split()).partition("to agree, in autograd:")
+    assert re.search(r"left in the remainder: [^:]+ of autograd, v = m v - \(1 - m\) g, in its words\.", told), told
+    assert "(1 - m)" not in lines
+    found = environment.type("harness conventions digits-quick autograd torch", env=wrong)
+    assert "not in the table" in found
+    assert "in its words" in found
     (tmp_path / "wrong/autograd_conventions.py").unlink()
 
     (tmp_path / "wrong/autograd_backend.py").write_text(changed(MODULE, "c.penalty.l2 / 2", "c.penalty.l2"))

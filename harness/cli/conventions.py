@@ -22,7 +22,7 @@ from harness.experiment.axes import describe_cell
 from harness.experiment.datasets import load_datasets
 from harness.experiment.file import load, suites
 from harness.planning.plan import Trial, plan
-from harness.registry import CONTROLLED, PROFILES, backends, check_row, declared_by, native_backends, row_of
+from harness.registry import CONTROLLED, PROFILES, backends, check_row, declared_by, native_backends, row_of, untold
 from harness.support.errors import RequestError, unknown
 
 EXAMPLES = (
@@ -160,7 +160,7 @@ def _document(rows: tuple[str, ...], trial: Trial | None) -> dict[str, Any]:
     config, shown = trial.config, rows or (CONTROLLED, *native_backends())
     found = {name: row_of(name, config, trial.recipe) for name in shown}
     entries = [
-        _in_force(convention, found)
+        _in_force(convention, found, config)
         for convention in CONVENTIONS.values()
         if any(convention.applies(config, row) for row in found.values())
     ]
@@ -205,10 +205,14 @@ def _general_value(row: str, name: str) -> str:
     return GIVEN if name in _OWN else "; ".join(f"{value} in {', '.join(users)}" for value, users in found.items())
 
 
-def _in_force(convention: Convention, rows: dict[str, Row]) -> Entry:
-    """A convention with the values that rows have for one config."""
+def _in_force(convention: Convention, rows: dict[str, Row], config: Config) -> Entry:
+    """A convention with the values that rows have for one config, or what a backend has in place of one."""
     uses = []
     for name, row in rows.items():
+        own = untold(name, config).get(convention.name)
+        if own is not None:
+            uses.append(Use(name, "not in the table", own, declared_by(name)[convention.name].source))
+            continue
         value = getattr(row, convention.name)
         declared = declared_by(name).get(convention.name)
         source = declared.source if declared is not None else ""

@@ -10,6 +10,19 @@ from harness.support.errors import RequestError, describe, short
 
 
 @dataclass(frozen=True)
+class Untold:
+    """A value that the table does not have: `says` is its formula.
+
+    It is shown, never switched, and what it does is left in the remainder of an explanation.
+    """
+
+    says: str
+
+    def __str__(self) -> str:
+        return self.says
+
+
+@dataclass(frozen=True)
 class Declared:
     """What one backend's native way uses: the value, or a rule that gives it for a config, and where that is written.
 
@@ -74,13 +87,20 @@ def _value(name: str, entry: Declared, config: Config) -> Any:
         raise RequestError(f"the rule of {name} fails: {describe(error)}") from None
 
 
+def untold_in(declared: Mapping[str, Declared], config: Config) -> dict[str, str]:
+    """The conventions whose values for `config` the table does not have, with their formulas."""
+    given = {name: _value(name, entry, config) for name, entry in declared.items()}
+    return {name: value.says for name, value in given.items() if isinstance(value, Untold)}
+
+
 def row_from(declared: Mapping[str, Declared], config: Config) -> Row:
-    """The row that these declarations make for `config`.
+    """The row that these declarations make for `config`, with the harness's own for what is `Untold`.
 
     A constant that the experiment writes is handed over, and so stands in for the framework's own default. Raises
     `RequestError` for a rule that fails, and for a word that is none.
     """
-    values = {name: _value(name, entry, config) for name, entry in declared.items()}
+    given = {name: _value(name, entry, config) for name, entry in declared.items()}
+    values = {name: value for name, value in given.items() if not isinstance(value, Untold)}
     written = {name: config.value(name) for name in (*CONSTANTS, "dtype") if name in config.written}
     if config.optimizer.name == "sgd":
         written.pop("momentum", None)  # plain SGD reads none, and none is handed over

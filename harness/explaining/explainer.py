@@ -269,6 +269,7 @@ class _Work:
             printed=self._printed(game) if case.gap is not None else {},
             keywords=agree(a, b, closing, config, game.trials[0].recipe) if closing else {},
             made_on=_made_on(a, b),
+            untold={name: own for name in (a, b) if (own := registry.untold(name, config))},
         )
 
     def _printed(self, game: Game) -> dict[str, tuple[float, float]]:

@@ -94,6 +94,8 @@ class ExplainedCell:
     printed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)
     made_on: Mapping[str, str] = field(default_factory=dict)
+    # of a side, the conventions in which it has a value that is not in the table, with its formula
+    untold: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def shown(value: Any) -> str:

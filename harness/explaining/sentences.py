@@ -73,6 +73,11 @@ def _reasons(explanation: ExplainedCell) -> list[str]:
         names = listed(_closing(found))
         lines.append(f"To close the gap it takes {names}: switched in {explanation.a}, {n(found.left or 0.0)} is left.")
     lines.append(_remainder(found.remainder, n))
+    lines += [
+        f"Not in the table, so never switched, and left in the remainder: {CONVENTIONS[name].title} of {side}, {says}."
+        for side, own in explanation.untold.items()
+        for name, says in own.items()
+    ]
     return lines
 
 

@@ -19,7 +19,7 @@ from harness.execution import worker
 from harness.execution.executor import LocalExecutor
 from harness.explaining.shares import MOST_PLAYERS, players, rest_counts, shapley, smallest_closing
 from harness.planning.plan import Trial
-from harness.registry import row_of
+from harness.registry import row_of, untold
 from harness.replay.scores import Scores
 from harness.replay.stack import MOST_MEMBERS, structure_of
 from harness.support.progress import Progress
@@ -111,11 +111,16 @@ class Game:
 
     @classmethod
     def of(cls, trials: tuple[Trial, ...], sides: tuple[str, str], datasets: Datasets) -> "Game":
-        """What lies between two backends or profiles in the repeats of one cell."""
+        """What lies between two backends or profiles in the repeats of one cell.
+
+        A value that is not in the table is never switched: there both have that of the other side.
+        """
         one = trials[0]
         n_train = len(one.rows(datasets[one.data.key]).train)
         a, b = (resolved(one.config, row_of(name, one.config, one.recipe), n_train) for name in sides)
-        return cls(trials, a, b)
+        of_a, of_b = (untold(name, one.config) for name in sides)
+        a = replace(a, **{name: getattr(b, name) for name in of_a})
+        return cls(trials, a, replace(b, **{name: getattr(a, name) for name in of_b}))
 
     @property
     def config(self) -> Config:
