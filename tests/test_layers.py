@@ -142,6 +142,8 @@ WRONG = {
     "epsilon": ([{"batch_norm": 0.9, "epsilon": 0}], "epsilon = 0: must be greater than 0"),
     "not finite": ([{"elu": float("nan")}], "must be a finite number"),
     "an output": ([{"dense": 8}, "softmax"], "layer 2: unknown layer 'softmax'"),
+    "twice": ([{"dense": 3, "units": 4}], "layer 1: dense: units is given twice"),
+    "two numbers": (["dense(3, 4)"], "layer 1: dense: units is given twice"),
     "brackets": (["dense(8"], "'dense(8' is no layer"),
     "a text for a number": (["dense(x)"], "units = 'x': must be a whole number"),
 }

@@ -85,7 +85,7 @@ def network_of(texts: tuple[str, ...]) -> tuple[tuple[Layer, ...], set[str]]:
 
 
 def _text(number: int, item: Any) -> str:
-    name, values = _read(item)
+    name, items = _read(item)
     known, where = layers(), f"layer {number + 1}"
     if name in broken():
         raise ValueError(f"{where}: {name}: {broken()[name]}")
@@ -93,14 +93,18 @@ def _text(number: int, item: Any) -> str:
         raise ValueError(f"{where}: {unknown('layer', name, known)}")
     kind: Any = known[name]
     names = list(model_of(kind).model_fields)
-    for key in values:
+    for key, _ in items:
         if key == "" and not names:
             raise ValueError(f"{where}: {name} has no number; write {name!r}")
         if key and key not in names:
             raise ValueError(
                 f"{where}: {unknown(f'key of {name}', key, names)}" if names else f"{where}: {name} has no {key!r}"
             )
-    values = {key or names[0]: value for key, value in values.items()}
+    given = [key or names[0] for key, _ in items]
+    twice = [key for key in given if given.count(key) > 1]
+    if twice:
+        raise ValueError(f"{where}: {name}: {twice[0]} is given twice; leave one out")
+    values = dict(zip(given, (value for _, value in items), strict=True))
     lacking = [key for key in required(kind) if key not in values]
     if lacking:
         raise ValueError(f"{where}: {name} needs its {lacking[0]}: {{{name} = …}}")
@@ -113,12 +117,11 @@ def _text(number: int, item: Any) -> str:
     return written(name, {key: getattr(checked, key) for key in values}, kind)
 
 
-def _read(item: Any) -> tuple[str, dict[str, Any]]:
+def _read(item: Any) -> tuple[str, list[tuple[str, Any]]]:
     """A layer's name, and its values by field, `""` for the first."""
     if isinstance(item, str):
-        name, values = read(item)
-        return name, dict(values)
+        return read(item)
     if isinstance(item, Mapping) and item:
         (name, main), *others = item.items()
-        return str(name), {"": main, **dict(others)}
+        return str(name), [("", main), *((str(key), value) for key, value in others)]
     raise ValueError(f"{short(item)} is no layer; allowed: a word, or a table such as {{dense = 50}}")

@@ -31,7 +31,7 @@ def archive(members: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         for name, data in members.items():
-            file.writestr(name, data)
+            file.writestr(name if name.partition("\0")[0] else "x", data)
     return buffer.getvalue()
 
 

@@ -74,6 +74,18 @@ _WORDS = [
     ),
     *("huber", "mse", "numpy", "torch", "course-2024", "multilabel", "regression", "binary", "float32", "in_order"),
 ]
+_LAYERS = ["dense(3)", "dense(units=3)", "relu", "relu()", "dense(3, use_bias=false)", "batch_norm(0.9, epsilon=0.1)"]
+_LAYERS += [
+    "dense",
+    "dense(0)",
+    "dense(3",
+    "dense(3, 4)",
+    "dense(units)",
+    "elu(1e400)",
+    "dropout(nan)",
+    "no_such(3)",
+    ")",
+]
 _WHOLE = [0, 1, 2, 3, 5, 20, 100, 1000, 10**5, 10**6, 10**9, 10**9 + 1, 2**63 - 1, 2**63, 10**19, 10**309, 10**400]
 
 whole = st.sampled_from([*_WHOLE, *(-number for number in _WHOLE)])
@@ -101,7 +113,13 @@ def _allowed(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         return st.one_of(*map(_allowed, schema["anyOf"]))
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
+    if "pattern" in schema:  # of layers
+        return st.sampled_from(_LAYERS)
     kind = schema.get("type", "const" if "const" in schema else None)
+    if kind == "object":
+        needed = {key: _allowed(schema["properties"][key]) for key in schema["required"]}
+        others = {key: _allowed(each) for key, each in schema["properties"].items() if key not in needed}
+        return st.fixed_dictionaries(needed, optional=others)
     if kind == "array":
         return st.lists(_allowed(schema["items"]), min_size=1, max_size=3)
     if kind == "integer":
