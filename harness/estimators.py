@@ -312,7 +312,7 @@ class NetworkRegressor(RegressorMixin, _Network):  # type: ignore[misc]
     def predict(self, X: Any) -> np.ndarray:
         """The outputs, `(n,)` or `(n, n_targets)` as the targets were."""
         outputs = self._logits(X)
-        return outputs[:, 0] if self.config_.n_outputs == 1 else outputs
+        return outputs[:, 0] if self.config_.network.n_outputs == 1 else outputs
 
     def __sklearn_tags__(self) -> Tags:
         """What scikit-learn's own checks may ask of it."""

@@ -12,7 +12,7 @@ def hand_in(member: Member) -> Weights:
     """The hand-in of 2019: slices of 50 rows, one row left out, while there are 51; a mean over one too many."""
     config, X, t = member.config, member.X, np.eye(10)[member.y]
     (W1, b1), (W2, b2) = ((layer["W"].copy(), layer["b"].copy()) for layer in member.start)
-    rate = config.learning_rate
+    rate = config.optimizer.learning_rate
     for _ in range(config.epochs):
         for first in range(0, len(X) - 50, 51):
             x, target = X[first : first + 50], t[first : first + 50]
@@ -55,17 +55,17 @@ def adamw(matrices: Iterable, biases: Iterable, config):
     """Decay beside the gradient, of the matrices."""
     import torch
 
-    groups = [{"params": matrices, "weight_decay": config.l2}, {"params": biases, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, eps=config.epsilon)
+    groups = [{"params": matrices, "weight_decay": config.penalty.l2}, {"params": biases, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.optimizer.learning_rate, eps=config.value("epsilon"))
 
 
 def dampened(matrices: Iterable, biases: Iterable, config):
     """SGD with dampening, its velocities from 0: left to itself PyTorch takes the first gradient undampened."""
     import torch
 
-    m = config.momentum
-    groups = [{"params": matrices, "weight_decay": config.l2}, {"params": biases}]
-    sgd = torch.optim.SGD(groups, lr=config.learning_rate, momentum=m, dampening=m)
+    m = config.value("momentum")
+    groups = [{"params": matrices, "weight_decay": config.penalty.l2}, {"params": biases}]
+    sgd = torch.optim.SGD(groups, lr=config.optimizer.learning_rate, momentum=m, dampening=m)
     for parameter in (*matrices, *biases):
         sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return sgd
@@ -75,10 +75,10 @@ def bounded(matrices: Iterable, biases: Iterable, config):
     """Gradients clipped before the step, which adds the decay of the matrices behind that."""
     import torch
 
-    groups = [{"params": matrices, "weight_decay": config.l2}, {"params": biases}]
-    sgd = torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+    groups = [{"params": matrices, "weight_decay": config.penalty.l2}, {"params": biases}]
+    sgd = torch.optim.SGD(groups, lr=config.optimizer.learning_rate, momentum=config.value("momentum"))
     parameters = [*matrices, *biases]
-    sgd.register_step_pre_hook(lambda *_: torch.nn.utils.clip_grad_value_(parameters, config.clip_value))
+    sgd.register_step_pre_hook(lambda *_: torch.nn.utils.clip_grad_value_(parameters, config.value("clip_value")))
     return sgd
 
 
@@ -91,16 +91,22 @@ def in_keras(last: str | Callable) -> Callable[[Member], Weights]:
     def train(member: Member) -> Weights:
         config = member.config
         with precision("float64"):
-            penalty = keras.regularizers.L2(config.l2)
+            penalty = keras.regularizers.L2(config.penalty.l2)
             model = keras.Sequential(
                 [
-                    keras.Input((config.n_inputs,)),
-                    keras.layers.Dense(config.hidden[0], config.activation[0], kernel_regularizer=penalty),
-                    keras.layers.Dense(config.n_outputs, last),
+                    keras.Input((config.network.units[0],)),
+                    keras.layers.Dense(
+                        config.network.dense["hidden"][0],
+                        config.network.dense["activation"][0],
+                        kernel_regularizer=penalty,
+                    ),
+                    keras.layers.Dense(config.network.n_outputs, last),
                 ]
             )
             model.set_weights([layer[key] for layer in member.start for key in ("W", "b")])
-            model.compile(keras.optimizers.SGD(config.learning_rate), keras.losses.SparseCategoricalCrossentropy())
+            model.compile(
+                keras.optimizers.SGD(config.optimizer.learning_rate), keras.losses.SparseCategoricalCrossentropy()
+            )
             model.fit(member.X, member.y, batch_size=config.batch_size, epochs=config.epochs, shuffle=False, verbose=0)
         W1, b1, W2, b2 = model.get_weights()
         return ({"W": W1, "b": b1}, {"W": W2, "b": b2})

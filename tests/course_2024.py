@@ -129,7 +129,7 @@ def cost(task: str, p: np.ndarray, t: np.ndarray) -> float:
 
 
 def targets(member: Member) -> np.ndarray:
-    return np.eye(member.config.n_outputs)[member.y] if member.config.task == "multiclass" else member.y
+    return np.eye(member.config.network.n_outputs)[member.y] if member.config.task == "multiclass" else member.y
 
 
 @np.errstate(all="ignore")
@@ -146,18 +146,18 @@ def course_2024(member: Member, batches: int, scheduler: Callable | None = None)
     for epoch in range(1, config.epochs + 1):
         for i in range(batches):
             part = slice(i * size, (i + 1) * size if i < batches - 1 else None)
-            inputs, slopes, z = forward(W, b, config.activation, X[part])
+            inputs, slopes, z = forward(W, b, config.network.dense["activation"], X[part])
             delta = output_error(task, z, t[part])
             for k in reversed(range(len(W))):
                 if k < len(W) - 1:
                     delta = delta @ W[k + 1].T * slopes[k]  # through a matrix that is new already
-                g = inputs[k].T @ delta + config.l2 * W[k]
-                b[k] = b[k] - step(of_b[k], delta.sum(axis=0), config.learning_rate, epoch)
-                W[k] = W[k] - step(of_W[k], g, config.learning_rate, epoch)
+                g = inputs[k].T @ delta + config.penalty.l2 * W[k]
+                b[k] = b[k] - step(of_b[k], delta.sum(axis=0), config.optimizer.learning_rate, epoch)
+                W[k] = W[k] - step(of_W[k], g, config.optimizer.learning_rate, epoch)
         for memory in (*of_W, *of_b):  # what is kept is momentum
             kept = {"kept": memory["kept"]} if "kept" in memory else {}
             memory.clear()
             memory.update(kept)
         ended.epochs.append(tuple({"W": w.copy(), "b": v.copy()} for w, v in zip(W, b, strict=True)))
-        ended.costs.append(float(cost(task, output(task, forward(W, b, config.activation, X)[2]), t)))
+        ended.costs.append(float(cost(task, output(task, forward(W, b, config.network.dense["activation"], X)[2]), t)))
     return ended

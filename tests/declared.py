@@ -148,7 +148,7 @@ class Fit:
         """The row's training from the recorded start on the recorded batches."""
         recording = self.recording
         config = config_under(self.config, row, len(recording.X))
-        batches = Extended(RecordedBatches(recording, config.learning_rate), config.epochs)
+        batches = Extended(RecordedBatches(recording, config.optimizer.learning_rate), config.epochs)
         y = recording.y if config.task == "multiclass" else recording.y.astype(config.dtype)
         return Member(config, row, recording.weights_at(0), batches, recording.X.astype(config.dtype), y)
 
@@ -207,13 +207,15 @@ def fit(backend: str, name: str, dtype: str = "float64") -> Fit:
     """The backend's native fit of `settings(name)`, watched once."""
     config = settings(name, dtype)
     if backend == "numpy" and config.optimizer.name in ("sgd", "momentum", "nesterov"):
-        config = vary(config, learning_rate=config.learning_rate / BATCH)  # its gradients are summed
+        config = vary(config, learning_rate=config.optimizer.learning_rate / BATCH)  # its gradients are summed
     X, y = problem(name)
     if name != "changing rate":
         return Fit(backend, config, watch(backend, config, X, y, SEED))
-    rates = np.where(np.arange(EPOCHS * 4) < FALLS_AFTER, config.learning_rate, config.learning_rate / 4)
+    rates = np.where(
+        np.arange(EPOCHS * 4) < FALLS_AFTER, config.optimizer.learning_rate, config.optimizer.learning_rate / 4
+    )
     with changing_rate(backend, rates) as told:
-        recording = watch(backend, vary(config, learning_rate=told or config.learning_rate), X, y, SEED)
+        recording = watch(backend, vary(config, learning_rate=told or config.optimizer.learning_rate), X, y, SEED)
     return Fit(backend, config, replace(recording, learning_rate=rates[: recording.steps]))
 
 
@@ -244,7 +246,7 @@ def changing_rate(backend: str, rates: np.ndarray) -> Iterator[object]:
         from backends.numpy.native import NeuralNetwork
 
         def tell(network: NeuralNetwork, rate: float) -> None:
-            network.config = vary(network.config, learning_rate=rate)
+            network.config.learning_rate = rate
 
         with before_each(NeuralNetwork, "update", rates, tell):
             yield None
@@ -314,7 +316,7 @@ def measured(row: Row, config: Config, logits: np.ndarray, y: np.ndarray) -> flo
     if row.accuracy == "argmax":
         return float(accuracy_score(y, logits.argmax(axis=1)))
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return float(accuracy_score(np.eye(config.n_outputs)[y].ravel(), p.ravel() > 0.5))
+    return float(accuracy_score(np.eye(config.network.n_outputs)[y].ravel(), p.ravel() > 0.5))
 
 
 def drawn(config: Config, row: Row, name: str) -> Member:

@@ -34,18 +34,18 @@ class Faulty(Reference):
             NO_TEXT: {"of": "no\0type"},
             MUCH_TEXT: "x\ud800" * 2**20,
         }
-        return refused.get(config.momentum)
+        return refused.get(config.value("momentum"))
 
     def weights(self):
-        if self.config.momentum == OTHER_SHAPE:
+        if self.config.value("momentum") == OTHER_SHAPE:
             return tuple({"W": layer["W"][:-1], "b": layer["b"]} for layer in super().weights())
-        if self.config.momentum == NO_NUMBERS:
+        if self.config.value("momentum") == NO_NUMBERS:
             return tuple({key: value.astype(str) for key, value in layer.items()} for layer in super().weights())
         return super().weights()
 
     def train(self, X, y, batches, after_epoch):
         print("chatter that nobody asked for", flush=True)
-        fault = self.config.momentum
+        fault = self.config.value("momentum")
         if fault == RAISE:
             raise RuntimeError("the framework\nfell over")
         if fault == EXIT:
@@ -116,7 +116,7 @@ class FaultyStack(CorrectStack):
         self.configs = configs
 
     def train_stack(self, X, y, batches, after_epoch):
-        present = {config.momentum for config in self.configs}
+        present = {config.value("momentum") for config in self.configs}
         if RAISE in present:
             raise RuntimeError("one of these cannot be trained")
         if EXIT in present:

@@ -32,7 +32,7 @@ class L2OffByTwo(Correct):
     """`l2 * W**2` without the half, as Keras has it."""
 
     def __init__(self, config, start):
-        super().__init__(vary(config, l2=2 * config.l2), start)
+        super().__init__(vary(config, l2=2 * config.penalty.l2), start)
 
 
 class PenalisedBiases(Correct):
@@ -40,7 +40,7 @@ class PenalisedBiases(Correct):
 
     def _update(self, X, y, learning_rate, masks=()):
         for layer in self._weights:
-            layer["b"] = layer["b"] * (1 - learning_rate * self.config.l2)
+            layer["b"] = layer["b"] * (1 - learning_rate * self.config.penalty.l2)
         super()._update(X, y, learning_rate, masks)
 
 
@@ -49,8 +49,8 @@ class EpsilonHat(Correct):
 
     def _update(self, X, y, learning_rate, masks=()):
         config = self.config
-        correction = np.sqrt(1 - config.beta_2 ** (self.t + 1))
-        self.config = vary(config, epsilon=config.epsilon / correction)
+        correction = np.sqrt(1 - config.value("beta_2") ** (self.t + 1))
+        self.config = vary(config, epsilon=config.value("epsilon") / correction)
         super()._update(X, y, learning_rate, masks)
         self.config = config
 
@@ -172,7 +172,11 @@ class FlooredSoftmax(Correct):
 
     def logits(self, X):
         logits = super().logits(X)
-        return np.log(np.clip(sigmoid(logits), 1e-3, 1 - 1e-3)) if self.config.activation == ("sigmoid",) else logits
+        return (
+            np.log(np.clip(sigmoid(logits), 1e-3, 1 - 1e-3))
+            if self.config.network.dense["activation"] == ("sigmoid",)
+            else logits
+        )
 
 
 class UnseededNative(NumpyTrainer):
@@ -209,7 +213,10 @@ class FirstActivationOnly(Correct):
     """Computes the logits with the first layer's activation everywhere."""
 
     def logits(self, X):
-        config = vary(self.config, activation=self.config.activation[:1] * len(self.config.hidden))
+        config = vary(
+            self.config,
+            activation=self.config.network.dense["activation"][:1] * len(self.config.network.dense["hidden"]),
+        )
         return Reference(config, self.weights()).logits(X)
 
 
@@ -234,7 +241,7 @@ class Float32WhenWide(Correct):
 
 class IgnoresSmallL2(Correct):
     def __init__(self, config, start):
-        super().__init__(vary(config, l2=config.l2 if config.l2 >= 1e-3 else 0.0), start)
+        super().__init__(vary(config, l2=config.penalty.l2 if config.penalty.l2 >= 1e-3 else 0.0), start)
 
 
 class ClippedLogits(Correct):
@@ -278,7 +285,7 @@ class DividesL2InSums(Correct):
     def _update(self, X, y, learning_rate, masks=()):
         config = self.config
         if config.reduction == "sum":
-            self.config = vary(config, l2=config.l2 / len(y))
+            self.config = vary(config, l2=config.penalty.l2 / len(y))
         super()._update(X, y, learning_rate, masks)
         self.config = config
 

@@ -38,7 +38,7 @@ class SumsOverLabels(Correct):
 
     def __init__(self, config, start):
         super().__init__(config, start)
-        self.factor = config.n_outputs if config.task == "multilabel" else 1
+        self.factor = config.network.n_outputs if config.task == "multilabel" else 1
 
     def _update(self, X, y, learning_rate, masks=()):
         super()._update(X, y, learning_rate * self.factor, masks)
@@ -65,7 +65,7 @@ class SmoothedAbsoluteError(Correct):
         super().__init__(vary(config, **small), start)
 
     def _update(self, X, y, learning_rate, masks=()):
-        super()._update(X, y, learning_rate * (2 if self.config.huber_delta == 0.5 else 1), masks)
+        super()._update(X, y, learning_rate * (2 if self.config.value("huber_delta") == 0.5 else 1), masks)
 
 
 class HuberDeltaOfOne(Correct):
@@ -133,7 +133,7 @@ class L1MovesZeros(Correct):
         zeros = [layer["W"] == 0 for layer in self._weights]
         super()._update(X, y, learning_rate, masks)
         for layer, zero in zip(self._weights, zeros, strict=True):
-            layer["W"] = layer["W"] - learning_rate * self.config.l1 * zero
+            layer["W"] = layer["W"] - learning_rate * self.config.penalty.l1 * zero
 
 
 class DropoutNotInverted(Correct):
@@ -155,7 +155,7 @@ class KeepsAllInputs(Correct):
 
     def _update(self, X, y, learning_rate, masks=()):
         if isinstance(self.config.network.layers[0], Dropout):
-            masks = (np.full_like(masks[0], 1 - self.config.dropout[0], dtype=X.dtype), *masks[1:])
+            masks = (np.full_like(masks[0], 1 - self.config.network.dense["dropout"][0], dtype=X.dtype), *masks[1:])
         super()._update(X, y, learning_rate, masks)
 
 
@@ -167,7 +167,7 @@ class UnbiasedRunningVariance(Correct):
         super()._update(X, y, learning_rate, masks)
         for layer, old in zip(self._weights, before, strict=True):
             if old is not None and len(y) > 1:
-                kept = self.config.batch_norm_momentum
+                kept = self.config.value("batch_norm_momentum")
                 layer["variance"] = layer["variance"] + (layer["variance"] - kept * old) / (len(y) - 1)
 
 
@@ -175,14 +175,14 @@ class SwappedMomentum(Correct):
     """Takes the running moments' momentum for the share of the new."""
 
     def __init__(self, config, start):
-        super().__init__(vary(config, batch_norm_momentum=1 - config.batch_norm_momentum), start)
+        super().__init__(vary(config, batch_norm_momentum=1 - config.value("batch_norm_momentum")), start)
 
 
 class PenalisedGamma(Correct):
     def _update(self, X, y, learning_rate, masks=()):
         for layer in self._weights:
             if "gamma" in layer:
-                layer["gamma"] = layer["gamma"] * (1 - learning_rate * self.config.l2)
+                layer["gamma"] = layer["gamma"] * (1 - learning_rate * self.config.penalty.l2)
         super()._update(X, y, learning_rate, masks)
 
 
@@ -190,14 +190,14 @@ class BatchMomentsInInference(Correct):
     def logits(self, X):
         return (
             forward(passes(self.config.network, self._weights), X, ())[-1]
-            if self.config.batch_norm
+            if self.config.network.dense["batch_norm"]
             else super().logits(X)
         )
 
 
 class RefusesOneRow(Correct):
     def _update(self, X, y, learning_rate, masks=()):
-        if self.config.batch_norm and len(y) == 1:
+        if self.config.network.dense["batch_norm"] and len(y) == 1:
             raise ValueError("expected more than one value for each unit")
         super()._update(X, y, learning_rate, masks)
 
@@ -207,9 +207,9 @@ class ClipsBeforeThePenalty(Correct):
 
     def _update(self, X, y, learning_rate, masks=()):
         config = self.config
-        if config.clip_norm or config.clip_value:
+        if config.value("clip_norm") or config.value("clip_value"):
             for layer in self._weights:
-                layer["W"] = layer["W"] * (1 - learning_rate * config.l2)
+                layer["W"] = layer["W"] * (1 - learning_rate * config.penalty.l2)
             self.config = vary(config, l2=0.0)
         super()._update(X, y, learning_rate, masks)
         self.config = config
@@ -232,7 +232,7 @@ class ClipsALittleMore(Correct):
     """Adds 1e-6 to the norm, as torch has it."""
 
     def __init__(self, config, start):
-        norm = config.clip_norm
+        norm = config.value("clip_norm")
         super().__init__(vary(config, clip_norm=norm and norm * (1 - 1e-6)), start)
 
 
@@ -240,7 +240,7 @@ class ForgetsL1BesideDropout(Correct):
     """Right alone, wrong together."""
 
     def __init__(self, config, start):
-        super().__init__(vary(config, l1=0.0 if config.network.dropouts else config.l1), start)
+        super().__init__(vary(config, l1=0.0 if config.network.dropouts else config.penalty.l1), start)
 
 
 class StepIsOneAtZero(Otherwise):
@@ -356,13 +356,13 @@ class NoVelocityAtZero(Correct):
     """Does nothing at a momentum of 0, as if there were no velocity to keep."""
 
     def _update(self, X, y, learning_rate, masks=()):
-        if self.config.optimizer.name != "nesterov" or self.config.momentum:
+        if self.config.optimizer.name != "nesterov" or self.config.value("momentum"):
             super()._update(X, y, learning_rate, masks)
 
 
 class L1WithoutClipping(Correct):
     def __init__(self, config, start):
-        super().__init__(vary(config, l1=config.l1 if config.clip_value is None else 0.0), start)
+        super().__init__(vary(config, l1=config.penalty.l1 if config.value("clip_value") is None else 0.0), start)
 
 
 class DefaultEpsilonInInference(Correct):
@@ -375,7 +375,7 @@ class ForgetsMomentsOfBatchNorm(Correct):
 
     def set_weights(self, weights):
         super().set_weights(weights)
-        if self.config.batch_norm:
+        if self.config.network.dense["batch_norm"]:
             self.state, self.t = [{key: {} for key in layer} for layer in weights], 0
 
 
@@ -383,7 +383,7 @@ class HardlyAnyDropout(Correct):
     """Bounds rates by one half."""
 
     def __init__(self, config, start):
-        super().__init__(vary(config, dropout=tuple(min(rate, 0.5) for rate in config.dropout)), start)
+        super().__init__(vary(config, dropout=tuple(min(rate, 0.5) for rate in config.network.dense["dropout"])), start)
 
 
 # mutant -> the check that must reject it

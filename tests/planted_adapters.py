@@ -9,7 +9,7 @@ class DoubledL2(NumpyTrainer):
     name = "doubled-l2"
 
     def build_stack(self, configs, start):
-        super().build_stack([vary(config, l2=2 * config.l2) for config in configs], start)
+        super().build_stack([vary(config, l2=2 * config.penalty.l2) for config in configs], start)
 
 
 class OwnBeta(NumpyTrainer):
@@ -42,7 +42,7 @@ class DecayingBiases(Reference):
         before = [layer["b"].copy() for layer in self._weights]
         super()._update(X, y, learning_rate, masks)
         for layer, b in zip(self._weights, before, strict=True):
-            layer["b"] = layer["b"] - learning_rate * self.config.l2 * b
+            layer["b"] = layer["b"] - learning_rate * self.config.penalty.l2 * b
 
 
 class Forgetful(Reference):

@@ -89,7 +89,7 @@ def all_well(trial: Trial) -> Fate:
 
 def lively(trial: Trial) -> Fate | None:
     """One of each kind: the highest learning rate diverges; near the start of the grid every other mishap occurs."""
-    if trial.config.learning_rate > 9:
+    if trial.config.optimizer.learning_rate > 9:
         return Fate("diverged", "the loss is not finite after epoch 2")
     if trial.position == 0:
         return Fate(floor=2e-3, deviation=5e-2)
@@ -215,7 +215,7 @@ def _learned(
     regression = config.task == "regression"
     chance = 0.0 if regression else dataset.largest_share
     # best near a learning rate of 0.1 and without penalty
-    quality = math.exp(-((math.log10(config.learning_rate) + 1) ** 2) / 4) / (1 + 3 * config.l2)
+    quality = math.exp(-((math.log10(config.optimizer.learning_rate) + 1) ** 2) / 4) / (1 + 3 * config.penalty.l2)
     sizes = trial.rows(dataset)
     metrics: dict[str, float] = {}
     epoch = np.arange(config.epochs + 1.0)
@@ -282,7 +282,7 @@ def _predictions(trial: Trial, dataset: Dataset) -> dict[str, Any]:
     rows = trial.rows(dataset).test
     targets = dataset.y[rows]
     noise = np.random.default_rng([11, trial.position, trial.seed])
-    logits = noise.normal(0, 1, (len(rows), trial.config.n_outputs))
+    logits = noise.normal(0, 1, (len(rows), trial.config.network.n_outputs))
     found = {"logits": logits, "targets": targets, "rows": rows}
     found |= {"sample_rows": rows[:25], "sample_inputs": dataset.X[rows[:25]]}
     if trial.config.task == "regression":

@@ -228,7 +228,7 @@ def test_the_constants_of_the_optimizers_are_the_installed_defaults(backend, kin
 def recorded(backend, optimizer, **changes):
     config = settings(optimizer, dtype="float64", written=frozenset({"dtype"}), **changes)
     if backend == "numpy":  # its gradient is a sum
-        config = vary(config, learning_rate=config.learning_rate / 100)
+        config = vary(config, learning_rate=config.optimizer.learning_rate / 100)
     return config, watch(backend, config, digits().X, digits().y, 3)
 
 
@@ -238,7 +238,7 @@ def replayed(config, recording, row):
         config_under(config, row, len(recording.X)),
         row,
         recording.weights_at(0),
-        RecordedBatches(recording, config.learning_rate),
+        RecordedBatches(recording, config.optimizer.learning_rate),
         recording.X.astype(row.dtype),
         recording.y,
     )

@@ -218,7 +218,7 @@ def test_biases_may_keep_what_pytorch_draws_whatever_the_law_of_the_weights():
     start = draw_start(config, Recipe(init="normal(2)", bias="torch_uniform"), 0, 0)
     for (n_in, _), layer in zip(pairwise(config.network.units), start, strict=True):
         assert np.abs(layer["b"]).max() <= n_in**-0.5
-    assert np.abs(start[0]["b"]).max() > 0.99 * config.n_inputs**-0.5
+    assert np.abs(start[0]["b"]).max() > 0.99 * config.network.units[0] ** -0.5
     assert start[0]["W"].std() == pytest.approx(2, rel=0.1)
 
 

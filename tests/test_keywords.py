@@ -138,7 +138,7 @@ def test_so_are_those_of_the_other_tasks(backend, name):
     if backend == "sklearn" and lacks(config):
         return
     X = digits().X
-    y = (digits().y[:, None] % np.arange(2, 2 + config.n_outputs) == 0).astype(float)
+    y = (digits().y[:, None] % np.arange(2, 2 + config.network.n_outputs) == 0).astype(float)
     fitted = load_trainer(find(backend).trainer)(config, None)
     fitted.fit_native(X, y, 0)
     assert deviation(weights_of(backend, run(native_call(backend, config), X=X, y=y)), fitted.weights()) == 0
@@ -235,7 +235,11 @@ def sklearn_step(config, arguments):
 
     y = checked_targets(config, digits().y)
     model = Classifier(
-        hidden_layer_sizes=config.hidden, activation="logistic", solver="sgd", shuffle=False, **arguments
+        hidden_layer_sizes=config.network.dense["hidden"],
+        activation="logistic",
+        solver="sgd",
+        shuffle=False,
+        **arguments,
     )
     model.know(np.arange(10))
     model.build(config.network.units, draw_start(config, Recipe(), 0, 0))
@@ -251,7 +255,7 @@ def two_steps(config, row):
     member = Member(config, row, draw_start(config, Recipe(), 0, 0), batches, digits().X[:200], digits().y[:200])
     stack = Stack([member])
     for rows in batches[0].batches():
-        stack.step(member.X[rows][None], member.y[rows][None], np.array([config.learning_rate]))
+        stack.step(member.X[rows][None], member.y[rows][None], np.array([config.optimizer.learning_rate]))
     return stack.weights(0)
 
 
@@ -273,7 +277,7 @@ def test_scikit_learn_with_these_arguments_does_the_other_s_conventions(other, n
     own, given = native_row("sklearn", config), native_row(other, config)
     row = replace(own, **{name: getattr(given, name) for name in names}, dtype="float64")
     lines = [line for line in agree("sklearn", other, names, config)["sklearn"] if not line.startswith("#")]
-    base = {"alpha": config.l2, "batch_size": 100, "learning_rate_init": config.learning_rate}
+    base = {"alpha": config.penalty.l2, "batch_size": 100, "learning_rate_init": config.optimizer.learning_rate}
     arguments = base | eval(f"dict({', '.join(lines)})")
     assert deviation(sklearn_step(config, arguments), two_steps(config, row)) < 1e-13
     assert deviation(sklearn_step(config, base), two_steps(config, row)) > 1e-6
@@ -291,7 +295,7 @@ def test_keras_with_these_regularizers_does_the_other_s_l2(other, names):
     layer = keras.layers.Dense(3, bias_initializer="ones", **arguments)
     layer.build((None, 4))
     W, b = (np.array(value) for value in layer.get_weights())
-    strength = config.l2 * (2 if given.l2_factor == "full" else 1) / (100 if given.l2_divisor != "none" else 1)
+    strength = config.penalty.l2 * (2 if given.l2_factor == "full" else 1) / (100 if given.l2_divisor != "none" else 1)
     penalised = np.sum(W**2) + (np.sum(b**2) if given.l2_tensors == "weights and biases" else 0)
     assert float(sum(layer.losses)) == pytest.approx(strength / 2 * penalised, rel=1e-6)
 
@@ -314,7 +318,7 @@ def test_torch_s_optimizer_has_the_other_s_constants_and_l2(other, optimizer):
     weights, rest = made.param_groups
     assert [w.ndim for w in weights["params"]] == [2, 2]
     assert [w.ndim for w in rest["params"]] == [1, 1]
-    strength = config.l2 * (2 if row.l2_factor == "full" else 1) / (100 if row.l2_divisor != "none" else 1)
+    strength = config.penalty.l2 * (2 if row.l2_factor == "full" else 1) / (100 if row.l2_divisor != "none" else 1)
     assert weights["weight_decay"] == pytest.approx(strength)
     assert rest["weight_decay"] == 0
     if optimizer == "sgd":

@@ -119,10 +119,10 @@ def stacks(draw, task):
     config = vary(OF_TASK[task], n_outputs={"binary": 1}.get(task, draw(st.integers(2, 4))))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     spread, scale = draw(st.sampled_from([1, 2, 4])), draw(st.sampled_from([1.0, 0.25, 300.0, 1000.0]))
-    logits = rng.integers(-spread, spread + 1, (members, n, config.n_outputs)) * scale
+    logits = rng.integers(-spread, spread + 1, (members, n, config.network.n_outputs)) * scale
     if task == "multiclass":
-        return config, logits, rng.integers(0, draw(st.integers(1, config.n_outputs)), n)
-    y = rng.integers(0, draw(st.integers(1, 2)), (n, config.n_outputs), endpoint=True).clip(0, 1)
+        return config, logits, rng.integers(0, draw(st.integers(1, config.network.n_outputs)), n)
+    y = rng.integers(0, draw(st.integers(1, 2)), (n, config.network.n_outputs), endpoint=True).clip(0, 1)
     return config, logits, y.astype(np.float64)
 
 
@@ -144,7 +144,7 @@ def assert_scores(config, logits, y, members):
         assert seen["train_accuracy"] == oracle.accuracy_score(y, answers)
         expected = oracle.f1_score(y, answers, average=average, zero_division=0)
         assert seen["train_f1"] == pytest.approx(expected, abs=1e-15)
-        truth = np.eye(config.n_outputs)[y] if config.task == "multiclass" else y
+        truth = np.eye(config.network.n_outputs)[y] if config.task == "multiclass" else y
         assert ("train_auc" in seen) == all(len(set(column)) == 2 for column in truth.T)
         if "train_auc" in seen:
             scores = log_odds(z).round(9) if config.task == "multiclass" else z  # equal ones may differ by rounding
@@ -164,10 +164,12 @@ def test_the_scores_of_labels_are_those_of_scikit_learn(task, data):
 @given(stacks("multiclass"))
 def test_the_scores_of_classes_are_those_of_scikit_learn(drawn):
     config, logits, y = drawn
-    logits = logits + np.arange(config.n_outputs) / 16  # no two sets of classes share a sum, which rounding would part
+    logits = (
+        logits + np.arange(config.network.n_outputs) / 16
+    )  # no two sets of classes share a sum, which rounding would part
     assert_scores(config, logits, y, metrics.evaluate_stack(config, {"train": logits}, prepared(y), full=True))
     for z, table in zip(logits, metrics.confusion_stack(config, logits, y), strict=True):
-        expected = oracle.confusion_matrix(y, z.argmax(axis=1), labels=np.arange(config.n_outputs))
+        expected = oracle.confusion_matrix(y, z.argmax(axis=1), labels=np.arange(config.network.n_outputs))
         assert table.tolist() == expected.tolist()
 
 

@@ -101,7 +101,7 @@ def test_a_falling_rate_that_nobody_recorded_is_named_as_a_schedule():
     recording = replace(foreign(decay=0.9, l2=0.02, seed=7, watched=()), learning_rate=None)
     found = found_in(recording)
     assert found.unnamed == ""
-    assert found.config.l2 == pytest.approx(0.02)
+    assert found.config.penalty.l2 == pytest.approx(0.02)
     (cause,) = [cause for cause in found.causes if cause.name == "learning_rate"]
     assert cause.title == "learning-rate schedule"
     assert cause.found == "0.1, times 0.9 every step"
@@ -113,7 +113,7 @@ def test_a_learning_rate_that_neither_file_nor_settings_know_is_found():
     found = found_in(replace(whole, learning_rate=None, settings=settings))
     assert found.unnamed == ""
     assert (found.row.optimizer, found.rates) == ("adam", None)
-    assert (found.config.learning_rate, found.row.beta_1) == pytest.approx((0.013, 0.8))
+    assert (found.config.optimizer.learning_rate, found.row.beta_1) == pytest.approx((0.013, 0.8))
     (cause,) = [cause for cause in found.causes if cause.name == "learning_rate"]
     assert (cause.title, cause.found) == (CONVENTIONS["learning_rate"].title, pytest.approx(0.013))
 
@@ -151,7 +151,7 @@ def test_a_bound_and_an_epsilon_that_are_as_many_times_as_large_are_told_as_the_
     """Where every step is clipped; for one side it is Keras' own epsilon, for the other ours."""
     found = found_in(foreign(optimizer="adam", learning_rate=0.01, clip_norm=0.01, epochs=2, seed=9, watched=()))
     assert found.unnamed == ""
-    pairs = [(each.row.epsilon, each.config.clip_norm) for each in (found, *found.equal)]
+    pairs = [(each.row.epsilon, each.config.value("clip_norm")) for each in (found, *found.equal)]
     for pair in ((1e-8, 0.01), (1e-7, 0.1), (1e-9, 0.001)):
         assert any(each == pytest.approx(pair) for each in pairs), pairs
 
@@ -226,8 +226,8 @@ def test_weight_decay_behind_clipping_is_told_from_l2_that_is_clipped(note_after
     found = found_in(bounded)
     assert found.unnamed == ""
     assert (found.row.l2_form, found.row.l2_tensors) == ("after clipping", "weights and biases")
-    assert found.config.l2 == pytest.approx(0.03)
-    assert found.config.clip_norm == pytest.approx(0.2, rel=1e-5)
+    assert found.config.penalty.l2 == pytest.approx(0.03)
+    assert found.config.value("clip_norm") == pytest.approx(0.2, rel=1e-5)
 
 
 def decayed(parameters):
@@ -302,7 +302,7 @@ def test_within_ten_floors_is_not_enough_where_a_better_row_is_there():
     found = found_in(recording)
     assert found.followed
     assert (found.row.optimizer, found.row.l2_form) == ("adam", "decoupled")
-    assert found.config.l2 == pytest.approx(0.002, rel=0.05)
+    assert found.config.penalty.l2 == pytest.approx(0.002, rel=0.05)
 
 
 def test_a_listed_law_of_the_start_wins_over_one_that_was_fitted():

@@ -165,7 +165,7 @@ def same(name, value, member):
     config, softmax = member.config, member.config.task == "multiclass"
     return {
         "probabilities": not softmax and value != "logits",
-        "outputs": config.n_outputs == 1,
+        "outputs": config.network.n_outputs == 1,
         "l2_form": config.optimizer.name == "sgd" or value == "after clipping",  # nothing is clipped
         "momentum_form": value == "outside" or config.optimizer.name != "momentum",
         "epsilon_place": value == "hat" and config.optimizer.name != "adam",
@@ -198,7 +198,7 @@ def softmax(z):
 def lecture(member):
     """The classes of 2018 and 2023: sums over each batch, all gradients first."""
     W1, b1, W2, b2 = (layer[key].copy() for layer in member.start for key in ("W", "b"))
-    eta, l2, t = member.config.learning_rate, member.config.l2, np.eye(10)[member.y]
+    eta, l2, t = member.config.optimizer.learning_rate, member.config.penalty.l2, np.eye(10)[member.y]
     for epoch in range(member.config.epochs):
         for rows in member.batches[epoch].batches():
             x = member.X[rows]

@@ -28,7 +28,7 @@ def loss(config, weights, X, y, masks):
     logits = forward(passes(config.network, weights), X, masks)[-1]
     value = metrics.loss(config, logits, y) * (len(y) if config.reduction == "sum" else 1)
     matrices = [layer["W"] for layer in weights if "W" in layer]
-    penalties = sum(config.l2 / 2 * np.sum(W**2) + config.l1 * np.abs(W).sum() for W in matrices)
+    penalties = sum(config.penalty.l2 / 2 * np.sum(W**2) + config.penalty.l1 * np.abs(W).sum() for W in matrices)
     return value + penalties
 
 
@@ -70,8 +70,12 @@ def test_gradients_agree_with_central_differences(base, network, activation, dro
     rates = (0.2, *(0.5,) * len(hidden)) if dropped else ()
     config = vary(base, **network, activation=(activation,) * len(hidden), dropout=rates)
     weights = start_of(config)
-    X = rng.normal(size=(n, config.n_inputs))
-    y = rng.integers(config.n_outputs, size=n) if config.task == "multiclass" else rng.random((n, config.n_outputs))
+    X = rng.normal(size=(n, config.network.units[0]))
+    y = (
+        rng.integers(config.network.n_outputs, size=n)
+        if config.task == "multiclass"
+        else rng.random((n, config.network.n_outputs))
+    )
     masks = tuple(rng.random((n, *shape)) > layer.rate for _, layer, shape in config.network.drawn())
     assume(not near_a_kink(config, weights, X, y, masks))
     exact, h = gradients(config, weights, X, y, masks), 1e-6
@@ -93,15 +97,15 @@ def near_a_kink(config, weights, X, y, masks, margin=1e-3):
     """Whether a step of `h` could cross the kink of an activation, a loss or a penalty."""
     layers = passes(config.network, weights)
     outputs = forward(layers, X, masks)
-    numbers = [np.abs(layer["W"]) for layer in weights if "W" in layer] if config.l1 else []
+    numbers = [np.abs(layer["W"]) for layer in weights if "W" in layer] if config.penalty.l1 else []
     # a unit whose rows are nearly alike is divided by next to nothing
     numbers += [np.sqrt(layer.moments[1]) / 30 for layer in layers if isinstance(layer, BatchNormPass)]
-    for name, a in zip(config.activation, map(np.abs, hidden_units(layers, outputs)), strict=True):
+    for name, a in zip(config.network.dense["activation"], map(np.abs, hidden_units(layers, outputs)), strict=True):
         numbers += [np.where(a == 0, np.inf, a)] if name in KINKED else []
     if config.task == "regression":
         e = np.abs(output(config, outputs[-1]) - y)
-        numbers += [e, np.abs(e - config.huber_delta)]
-        numbers += [np.abs(outputs[-1])] if config.output_activation == "relu" else []
+        numbers += [e, np.abs(e - config.value("huber_delta"))]
+        numbers += [np.abs(outputs[-1])] if config.loss.output.name == "relu" else []
     return any((item < margin).any() for item in numbers)
 
 
@@ -165,10 +169,10 @@ def test_softplus_does_not_overflow():
 @pytest.mark.parametrize("logit", [1e4, -1e4, 0.0])
 def test_losses_and_gradients_are_finite_for_logits_up_to_1e4(task, logit):
     config = OF_TASK[task]
-    logits = np.full((2, config.n_outputs), -logit)
+    logits = np.full((2, config.network.n_outputs), -logit)
     logits[:, 0] = logit
     y = (
-        np.array([0, config.n_outputs - 1])
+        np.array([0, config.network.n_outputs - 1])
         if task == "multiclass"
         else np.array([[1.0], [0.0]]) * np.ones(logits.shape)
     )

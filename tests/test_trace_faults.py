@@ -198,7 +198,12 @@ def native(backend, optimizer, steps=12):
     trial = trial_of(experiment, datasets, next(iter(experiment.cells())), 0, "native")
     train = trial.prepare(datasets[trial.data.key]).train
     member = member_of(trial, row_of(backend, trial.config, trial.recipe), train)
-    settings = {"optimizer": optimizer, "l2": 0.01, "learning_rate": 0.05, "activation": list(trial.config.activation)}
+    settings = {
+        "optimizer": optimizer,
+        "l2": 0.01,
+        "learning_rate": 0.05,
+        "activation": list(trial.config.network.dense["activation"]),
+    }
     return replace(watched(member, steps, backend), gradients=None, activations=None, logits=None, settings=settings)
 
 

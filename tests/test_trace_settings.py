@@ -143,7 +143,7 @@ def in_keras(path):
 def test_adamw_is_adam_with_a_decoupled_penalty_of_every_tensor(framework, tmp_path):
     recording = framework(tmp_path / "run.npz")
     config = config_of(recording)
-    assert (config.optimizer.name, config.l2) == ("adam", DECAY)
+    assert (config.optimizer.name, config.penalty.l2) == ("adam", DECAY)
     found = identify(recording, config)
     row = found.row
     assert (row.optimizer, row.l2_form, row.l2_tensors) == ("adam", "decoupled", "weights and biases")

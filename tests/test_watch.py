@@ -73,7 +73,7 @@ def test_so_does_one_of_every_other_task(backend, task):
     config = settings(**told, task=task, n_inputs=X.shape[1])
     recording = watch(backend, config, X, y, SEED)
     assert_the_same_fit(recording, *unwatched(backend, config, X, y))
-    assert recording.logits.shape == (*recording.rows.shape, config.n_outputs)
+    assert recording.logits.shape == (*recording.rows.shape, config.network.n_outputs)
 
 
 @pytest.mark.parametrize("dtype", ["default", "float64"])

@@ -30,13 +30,19 @@ def cases() -> Iterator[tuple[str, Experiment, Dataset]]:
 def experiment_of(case: Mapping[str, str], written: bool) -> tuple[Experiment, Dataset]:
     """One case; `written` says whether the constants of optimizer and activations stand in the table."""
     config, recipe, stopping = training_of(dict(case))
-    network: dict[str, Any] = {"hidden": list(config.hidden), "activation": list(config.activation)}
+    network: dict[str, Any] = {
+        "hidden": list(config.network.dense["hidden"]),
+        "activation": list(config.network.dense["activation"]),
+    }
     network |= {"init": recipe.init, "bias": recipe.bias}
     if config.task == "regression":
-        network["output_activation"] = config.output_activation
-    if config.dropout:
-        network |= {"input_dropout": config.dropout[0], "dropout": list(config.dropout[1:])}
-    if config.batch_norm:
+        network["output_activation"] = config.loss.output.name
+    if config.network.dense["dropout"]:
+        network |= {
+            "input_dropout": config.network.dense["dropout"][0],
+            "dropout": list(config.network.dense["dropout"][1:]),
+        }
+    if config.network.dense["batch_norm"]:
         network["batch_norm"] = True
     training: dict[str, Any] = {
         key: config.value(key)
@@ -50,7 +56,7 @@ def experiment_of(case: Mapping[str, str], written: bool) -> tuple[Experiment, D
     if stopping is not None:
         training |= asdict(stopping)
     if written:
-        for key in constants_of(config.optimizer.name, config.activation):
+        for key in constants_of(config.optimizer.name, config.network.dense["activation"]):
             (network if key in ("leaky_slope", "elu_alpha") else training)[key] = config.value(key)
     table = {
         "name": "covering",
@@ -67,5 +73,5 @@ def _dataset(config: Config) -> Dataset:
     X, y = problem(config, 2 * N_ROWS)
     if config.task == "binary":
         y = y.ravel().astype(np.int64)
-    names = tuple(map(str, range(2 if config.task == "binary" else config.n_outputs)))
+    names = tuple(map(str, range(2 if config.task == "binary" else config.network.n_outputs)))
     return Dataset("arrays", X.astype(np.float64), y, names, config.task)

@@ -73,7 +73,7 @@ def _backend(name: str, trial: Trial, prepared: Prepared) -> Named:
         return
     configs = [trial.config]
     if issubclass(trainer_class, StackTrainer):
-        configs.append(vary(trial.config, learning_rate=trial.config.learning_rate / 2))
+        configs.append(vary(trial.config, learning_rate=trial.config.optimizer.learning_rate / 2))
     starts = [trial.start()] * len(configs)
     batches = [replace(trial, config=config).batches(len(prepared.train.y)) for config in configs]
     try:

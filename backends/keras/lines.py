@@ -34,17 +34,17 @@ class KerasLines(BackendLines):
 
     def native(self, config: Config, seed: int) -> Lines:
         dtype = code(config.dtype if "dtype" in config.written else "float32")
-        regularizer = f"kernel_regularizer=keras.regularizers.L2({config.l2!r})"
+        regularizer = f"kernel_regularizer=keras.regularizers.L2({config.penalty.l2!r})"
         lines = ["import keras"]
         if "dtype" in config.written:
             lines += [f"keras.config.set_floatx({dtype})", f"keras.config.set_dtype_policy({dtype})"]
         lines += [f"keras.utils.set_random_seed({seed})", "model = keras.Sequential(["]
-        lines += [f"    keras.Input(({config.n_inputs},)),"]
-        for units, name in zip(config.network.units[1:], (*config.activation, None), strict=True):
+        lines += [f"    keras.Input(({config.network.units[0]},)),"]
+        for units, name in zip(config.network.units[1:], (*config.network.dense["activation"], None), strict=True):
             activation = [] if name is None else [f"activation={activation_of(config, name)}"]
             lines += call("    keras.layers.Dense(", [str(units), *activation, regularizer], "),")
-        if config.task == "regression" and config.output_activation != "identity":
-            lines.append(f"    keras.layers.Activation({activation_of(config, config.output_activation)}),")
+        if config.task == "regression" and config.loss.output.name != "identity":
+            lines.append(f"    keras.layers.Activation({activation_of(config, config.loss.output.name)}),")
         compiled = [f"optimizer={optimizer_of(config)}", f"loss={loss_of(config)}"]
         return [
             *lines,
@@ -57,7 +57,7 @@ class KerasLines(BackendLines):
         name = config.optimizer.name
         if name not in _OURS:
             return super().controlled(config)
-        if name in ("momentum", "nesterov") and config.momentum == 0:
+        if name in ("momentum", "nesterov") and config.value("momentum") == 0:
             name = "sgd"
         constants = [f"{NAME.get(key, key)}=np.float64({config.value(key)!r})" for key in OPTIMIZER_CONSTANTS[name]]
         constants += ["nesterov=True"] if name == "nesterov" else []
@@ -68,16 +68,17 @@ class KerasLines(BackendLines):
             loss = loss.removeprefix("keras.losses.")
         kind, _, arguments = loss.partition("(")
         layers: list[str] = []
-        for units, activation in zip(config.network.units[1:], (*config.activation, None), strict=True):
+        for units, activation in zip(
+            config.network.units[1:], (*config.network.dense["activation"], None), strict=True
+        ):
             shown = [] if activation is None else [f"activation={_our_activation(config, activation)}"]
-            penalty = f"kernel_regularizer=Penalty({config.l2!r}, {config.l1!r})"
+            penalty = f"kernel_regularizer=Penalty({config.penalty.l2!r}, {config.penalty.l1!r})"
             layers += call("    keras.layers.Dense(", [str(units), *shown, penalty], "),")
-        if config.task == "regression" and config.output_activation != "identity":
-            layers.append(f"    keras.layers.Activation({_our_activation(config, config.output_activation)}),")
+        if config.task == "regression" and config.loss.output.name != "identity":
+            layers.append(f"    keras.layers.Activation({_our_activation(config, config.loss.output.name)}),")
         return [
             *self.beyond(config),
             "import numpy as np",
-            "from backends.keras.layers import *",
             "from backends.keras.trainer import *",
             "from backends.keras.optimizers import *",
             "import keras",
@@ -85,7 +86,7 @@ class KerasLines(BackendLines):
             f"keras.config.set_dtype_policy({code(config.dtype)})",
             f"learning_rate = EpochTable({code(config.dtype)})",
             "model = keras.Sequential([",
-            f"    keras.Input(({config.n_inputs},)),",
+            f"    keras.Input(({config.network.units[0]},)),",
             *layers,
             "])",
             "for layer, given in zip(model.layers, start):",
@@ -124,7 +125,7 @@ class KerasLines(BackendLines):
     def _bias(self, s: Switch) -> Lines:
         if s.row.bias in ("as_weights", "torch_uniform"):
             drawn, lines = s.row.init if s.row.bias == "as_weights" else str(s.row.bias), []
-            units = (s.config.n_inputs, *s.hidden, s.config.n_outputs)
+            units = (s.config.network.units[0], *s.hidden, s.config.network.n_outputs)
             for k, (n_in, n_out) in enumerate(pairwise(units), start=1):
                 law, scale = law_in_code(drawn, str(n_in), str(n_out))
                 initializer = f"keras.initializers.{_INITIALIZER[law].format(s='s')}"
@@ -209,9 +210,9 @@ def epsilon_outside(lines: BackendLines, s: Switch) -> Lines:
 def activation_of(config: Config, name: str) -> str:
     """Keras's own, its constant only where the experiment writes one."""
     if name == "leaky_relu" and "leaky_slope" in config.written:
-        return f"lambda z: keras.activations.leaky_relu(z, negative_slope={config.leaky_slope!r})"
+        return f"lambda z: keras.activations.leaky_relu(z, negative_slope={config.value('leaky_slope')!r})"
     if name == "elu" and "elu_alpha" in config.written:
-        return f"lambda z: keras.activations.elu(z, alpha={config.elu_alpha!r})"
+        return f"lambda z: keras.activations.elu(z, alpha={config.value('elu_alpha')!r})"
     return code({"identity": "linear"}.get(name, name))
 
 
@@ -219,15 +220,15 @@ def loss_of(config: Config, **reduction: str) -> str:
     """The loss, from logits where it is a cross entropy."""
     arguments: dict[str, Any] = {"from_logits": True} if "entropy" in config.loss.name else {}
     if config.loss.name == "huber":
-        arguments = {"delta": config.huber_delta}
+        arguments = {"delta": config.value("huber_delta")}
     return f"keras.losses.{_LOSS[config.loss.name]}({', '.join(keywords(arguments | reduction))})"
 
 
 def optimizer_of(config: Config) -> str:
     """The optimizer, its constants only where the experiment writes them."""
-    rate = {"learning_rate": config.learning_rate}
+    rate = {"learning_rate": config.optimizer.learning_rate}
     if config.optimizer.name in ("sgd", "momentum", "nesterov"):
-        heavy = {} if config.optimizer.name == "sgd" else {"momentum": config.momentum}
+        heavy = {} if config.optimizer.name == "sgd" else {"momentum": config.value("momentum")}
         heavy |= {"nesterov": True} if config.optimizer.name == "nesterov" else {}
         return f"keras.optimizers.SGD({', '.join(keywords(rate | heavy))})"
     constants = written(config, NAME)

@@ -64,14 +64,16 @@ class NativeKeras:
         metrics = {"multiclass": ["accuracy"], "binary": [keras.metrics.BinaryAccuracy("accuracy", threshold=0)]}
         with precision(config.dtype if "dtype" in config.written else "float32"):
             keras.utils.set_random_seed(seed)
-            activations = [native_activation(name, config) for name in (*config.activation, "identity")]
+            activations = [
+                native_activation(name, config) for name in (*config.network.dense["activation"], "identity")
+            ]
             layers = [
-                keras.layers.Dense(units, activation, kernel_regularizer=keras.regularizers.L2(config.l2))
+                keras.layers.Dense(units, activation, kernel_regularizer=keras.regularizers.L2(config.penalty.l2))
                 for units, activation in zip(config.network.units[1:], activations, strict=True)
             ]
-            self.network = model = keras.Sequential([keras.Input((config.n_inputs,)), *layers])
-            if config.task == "regression" and config.output_activation != "identity":
-                output = keras.layers.Activation(native_activation(config.output_activation, config))
+            self.network = model = keras.Sequential([keras.Input((config.network.units[0],)), *layers])
+            if config.task == "regression" and config.loss.output.name != "identity":
+                output = keras.layers.Activation(native_activation(config.loss.output.name, config))
                 model = keras.Sequential([self.network, output])
             model.compile(
                 optimizer=native_optimizer(config),
@@ -94,9 +96,9 @@ class NativeKeras:
 def native_activation(name: str, config: Config) -> str | Callable:
     """Keras's own, with its own slope (0.2) and alpha (1) unless the experiment writes another."""
     if name == "leaky_relu" and "leaky_slope" in config.written:
-        return functools.partial(keras.activations.leaky_relu, negative_slope=config.leaky_slope)
+        return functools.partial(keras.activations.leaky_relu, negative_slope=config.value("leaky_slope"))
     if name == "elu" and "elu_alpha" in config.written:
-        return functools.partial(keras.activations.elu, alpha=config.elu_alpha)
+        return functools.partial(keras.activations.elu, alpha=config.value("elu_alpha"))
     return {"identity": "linear"}.get(name, name)
 
 
@@ -111,7 +113,7 @@ OPTIMIZER: dict[type[network.Optimizer], type[keras.optimizers.Optimizer]] = {
 def constants_of(config: Config) -> dict[str, Any]:
     """The arguments of Keras's own optimizer: its own defaults, but for constants that the experiment writes."""
     it = config.optimizer
-    constants: dict[str, Any] = {"learning_rate": config.learning_rate}
+    constants: dict[str, Any] = {"learning_rate": config.optimizer.learning_rate}
     if isinstance(it, network.Momentum | network.Nesterov):
         return constants | {"momentum": it.momentum, "nesterov": isinstance(it, network.Nesterov)}
     written = {name: value for name, value in it.numbers().items() if name in config.written}

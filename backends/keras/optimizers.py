@@ -123,7 +123,7 @@ def paper_optimizer(
     optimizer.build(variables)
     for constant in OPTIMIZER_CONSTANTS[structure.optimizer.name]:
         setattr(optimizer, constant, numbers[constant])
-    if structure.clip_norm is not None or structure.clip_value is not None:
+    if structure.clipping is not None:
         apply = optimizer.apply
         optimizer.apply = lambda gradients, variables: apply(clipped(structure, gradients, numbers), variables)
     return optimizer
@@ -131,11 +131,11 @@ def paper_optimizer(
 
 def clipped(structure: Config, gradients: Sequence[tf.Tensor], numbers: dict[str, tf.Variable]) -> Sequence[tf.Tensor]:
     """`g * min(1, c / norm)`, the norm over all tensors of a member, penalties included; then within -c and c."""
-    if structure.clip_norm is not None:
+    if isinstance(structure.clipping, network.ClipNorm):
         squares = (ops.sum(ops.square(ops.cast(g, "float64")), axis=(1, 2), keepdims=True) for g in gradients)
         factor = ops.minimum(np.float64(1), numbers["clip_norm"] / ops.sqrt(sum(squares)))
         gradients = [g * rounded(factor, g) for g in gradients]
-    if structure.clip_value is not None:
+    if isinstance(structure.clipping, network.ClipValue):
         bounds = [rounded(numbers["clip_value"], g) for g in gradients]
         gradients = [ops.clip(g, -c, c) for g, c in zip(gradients, bounds, strict=True)]
     return gradients

@@ -30,6 +30,7 @@ import tensorflow as tf
 from keras import ops
 
 from backends.keras.layers import LAYER, StackedDropout, activation, layer_of, sigmoid
+from backends.keras.layers import elu as elu  # which lines of code have from here
 from backends.keras.native import LOSS, VOCABULARY, NativeKeras, precision
 from backends.keras.optimizers import OPTIMIZER, EpochTable, paper_optimizer, reset, rounded
 from harness import network

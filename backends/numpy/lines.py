@@ -17,8 +17,8 @@ class NumpyLines(BackendLines):
         return None
 
     def native(self, config: Config, seed: int) -> Lines:
-        targets = f"np.eye({config.n_outputs})[y]" if config.task == "multiclass" else "y"
-        read = constants_of(config.optimizer.name, config.activation)
+        targets = f"np.eye({config.network.n_outputs})[y]" if config.task == "multiclass" else "y"
+        read = constants_of(config.optimizer.name, config.network.dense["activation"])
         declared = {name: CONVENTIONS[name].at(config) for name in (*read, "dtype")}
         own = {name: value for name, value in declared.items() if name not in config.written | {"momentum"}}
         return [
@@ -35,7 +35,7 @@ class NumpyLines(BackendLines):
         return ["# in NeuralNetwork.__init__:", f"rng, s = self.rng, {scale}", f"W = {W}", f"b = {b}"]
 
     def scaled(self, s: Switch) -> Lines:
-        error = "error" + {"mean": f" / {s.config.n_outputs}", "sum": "", "half sum": ""}[s.row.outputs]
+        error = "error" + {"mean": f" / {s.config.network.n_outputs}", "sum": "", "half sum": ""}[s.row.outputs]
         error = f"2 * {error}" if s.config.loss.name == "mse" and s.row.outputs != "half sum" else error
         error += " / len(targets)" if s.row.reduction == "mean" else ""
         return [f"error = {error}  # at the end of NeuralNetwork.output_error"]

@@ -5,11 +5,12 @@ Gradients summed over the batch and the outputs, half the squared error, weights
 """
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 
 from harness import network
-from harness.network import SELU_ALPHA, SELU_SCALE
+from harness.network import DEFAULTS, SELU_ALPHA, SELU_SCALE
 
 # The constants of the lecture notes, for all that the experiment does not write.
 LECTURE = {"dtype": "float64", "leaky_slope": 0.01, "elu_alpha": 1.0, "initial_accumulator": 0.0}
@@ -55,7 +56,7 @@ class NeuralNetwork:
     """The network of the lecture notes, as one writes it first: a few lines of algebra, nothing reused."""
 
     def __init__(self, config, X, targets, seed):
-        self.config = config
+        self.config = SimpleNamespace(**DEFAULTS | config.keys)  # plain numbers, by the names of an experiment file
         self.X, self.targets = X.astype(config.dtype), targets.astype(config.dtype)
         self.rng = np.random.default_rng(seed)
         self.weights = [
@@ -63,7 +64,7 @@ class NeuralNetwork:
         ]
         self.biases = [np.full(n_out, 0.01, config.dtype) for n_out in config.network.units[1:]]
         self.m = [np.zeros_like(w) for w in self.weights + self.biases]  # velocity, or first moment
-        first = config.initial_accumulator if config.optimizer.name.startswith("adagrad") else 0.0
+        first = config.value("initial_accumulator") if config.optimizer.name.startswith("adagrad") else 0.0
         self.v = [np.full_like(w, first) for w in self.weights + self.biases]  # sum, or mean, of the squares
         self.t = 0
 
@@ -96,14 +97,14 @@ class NeuralNetwork:
         error, delta = self.a[-1] - targets, self.config.huber_delta
         if self.config.task != "regression":
             return error  # softmax with cross entropy, or sigmoid with binary cross entropy
-        if self.config.loss.name == "mae":
+        if self.config.loss == "mae":
             error = np.sign(error)
-        elif self.config.loss.name == "huber":
+        elif self.config.loss == "huber":
             error = np.clip(error, -delta, delta)
         return error * LECTURE_ACTIVATION[self.config.output_activation][1](self.a[-1], self.config)
 
     def update(self, weight_gradients, bias_gradients):
-        config, eta, name = self.config, self.config.learning_rate, self.config.optimizer.name
+        config, eta, name = self.config, self.config.learning_rate, self.config.optimizer
         self.t += 1
         for i, (w, g) in enumerate(zip(self.weights + self.biases, weight_gradients + bias_gradients, strict=True)):
             if name == "sgd":

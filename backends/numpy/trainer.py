@@ -213,7 +213,9 @@ class NumpyTrainer(StackTrainer):
     def fit_native(self, X: np.ndarray, y: np.ndarray, seed: int) -> NativeFit:
         unwritten = {name: value for name, value in LECTURE.items() if name not in self.config.written}
         config = vary(self.config, **unwritten)
-        network = NeuralNetwork(config, X, np.eye(config.n_outputs)[y] if config.task == "multiclass" else y, seed)
+        network = NeuralNetwork(
+            config, X, np.eye(config.network.n_outputs)[y] if config.task == "multiclass" else y, seed
+        )
         with np.errstate(all="ignore"):
             network.train()
         layers = zip(network.weights, network.biases, strict=True)

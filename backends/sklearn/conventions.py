@@ -9,7 +9,7 @@ CONVENTIONS = {
     "learning_rate": Declared(GIVEN, f"{_MLP}: MLPClassifier, learning_rate_init", "0.001 unless given"),
     "batch_size": Declared(GIVEN, f"{_MLP}: _fit_stochastic", "min(200, n) unless given"),
     "init": Declared(
-        lambda config: "sklearn_uniform" if "sigmoid" in config.activation else "glorot_uniform",
+        lambda config: "sklearn_uniform" if "sigmoid" in config.network.dense["activation"] else "glorot_uniform",
         f"{_MLP}: _init_coef",
         "sklearn_uniform for sigmoid, else glorot_uniform",
     ),

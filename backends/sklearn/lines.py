@@ -29,7 +29,7 @@ class SklearnLines(BackendLines):
         if (reason := super().lacks(config, native)) is not None:
             return reason
         model = _model(config)
-        lacking = [name for name in config.activation if name not in ACTIVATION]
+        lacking = [name for name in config.network.dense["activation"] if name not in ACTIVATION]
         lacking += (
             [config.optimizer.name] if config.optimizer.name not in ("sgd", "momentum", "nesterov", "adam") else []
         )
@@ -37,11 +37,11 @@ class SklearnLines(BackendLines):
         lacking += config.regularisation
         if lacking:
             return f"{model} has no {', '.join(dict.fromkeys(lacking))}"
-        if len(set(config.activation)) > 1:
+        if len(set(config.network.dense["activation"])) > 1:
             return f"{model} has one activation for all hidden layers"
-        if config.task == "regression" and config.output_activation != "identity":
-            return f"{model} has no {config.output_activation} at its outputs"
-        if config.task == "multiclass" and config.n_outputs < 3:
+        if config.task == "regression" and config.loss.output.name != "identity":
+            return f"{model} has no {config.loss.output.name} at its outputs"
+        if config.task == "multiclass" and config.network.n_outputs < 3:
             return f"{model} gives two classes one logistic unit, not a softmax over two"
         return None
 
@@ -49,11 +49,11 @@ class SklearnLines(BackendLines):
         solver: dict[str, Any] = {"solver": "adam" if config.optimizer.name == "adam" else "sgd"}
         if config.optimizer.name == "momentum":
             solver["nesterovs_momentum"] = False
-        arguments = {**_network(config), **solver, **written(config, {}), "alpha": config.l2}
-        arguments |= {"batch_size": config.batch_size, "learning_rate_init": config.learning_rate}
+        arguments = {**_network(config), **solver, **written(config, {}), "alpha": config.penalty.l2}
+        arguments |= {"batch_size": config.batch_size, "learning_rate_init": config.optimizer.learning_rate}
         arguments |= {"max_iter": config.epochs, "random_state": seed}
         X = f"X.astype({code(config.dtype)})" if "dtype" in config.written else "X"
-        y = "y.reshape(-1)" if config.n_outputs == 1 else "y"
+        y = "y.reshape(-1)" if config.network.n_outputs == 1 else "y"
         y += f".astype({code(config.dtype)})" if "dtype" in config.written and config.task == "regression" else ""
         return [
             f"from sklearn.neural_network import {_model(config)}",
@@ -72,7 +72,7 @@ class SklearnLines(BackendLines):
         if config.optimizer.name == "adam":
             constants = keywords({key: config.value(key) for key in OPTIMIZER_CONSTANTS["adam"]})
         else:
-            momentum = 0.0 if config.optimizer.name == "sgd" else config.momentum
+            momentum = 0.0 if config.optimizer.name == "sgd" else config.value("momentum")
             heavy: dict[str, Any] = {"momentum": momentum, "nesterov": config.optimizer.name == "nesterov"}
             constants = keywords({"learning_rate_init": 1, **heavy})
         return [
@@ -89,7 +89,7 @@ class SklearnLines(BackendLines):
             "    model._optimizer.step_rates = iter(batches[e].learning_rate.tolist())",
             "    for n, run in groupby(batches[e].batches(), key=len):",
             "        rows, scale = np.concatenate(list(run)), gradient_scale(config, n)",
-            f"        model.batch_size, model.alpha = n, {config.l2!r} * (n / scale)",
+            f"        model.batch_size, model.alpha = n, {config.penalty.l2!r} * (n / scale)",
             "        model._optimizer.gradient_scale = scale",
             "        model.partial_fit(X[rows], y[rows])",
         ]
@@ -116,7 +116,7 @@ class SklearnLines(BackendLines):
     def reduced(self, s: Switch) -> Lines:
         changed = ", ".join(sorted(s.changed & {"reduction", "outputs"}))
         what = f"# {changed}: the loss cannot be scaled, but the step can"
-        l2 = self.l2(s) if s.config.l2 > 0 and not s.changed & set(L2) else []
+        l2 = self.l2(s) if s.config.penalty.l2 > 0 and not s.changed & set(L2) else []
         return [what, *self._scaled_step(s), *l2]
 
     def _scaled_step(self, s: Switch) -> Lines:
@@ -172,14 +172,17 @@ def _model(config: Config) -> str:
 
 def _network(config: Config) -> dict[str, Any]:
     """The arguments that describe the network."""
-    if not config.hidden:
+    if not config.network.dense["hidden"]:
         return {"hidden_layer_sizes": ()}
-    return {"hidden_layer_sizes": config.hidden, "activation": ACTIVATION[config.activation[0]]}
+    return {
+        "hidden_layer_sizes": config.network.dense["hidden"],
+        "activation": ACTIVATION[config.network.dense["activation"][0]],
+    }
 
 
 def gradient_scale(s: Switch) -> list[str]:
     """By what the gradient of the loss has to be multiplied, as factors; the penalty not included."""
-    outputs = {"mean": 1 / s.config.n_outputs, "sum": 1.0, "half sum": 0.5}
+    outputs = {"mean": 1 / s.config.network.n_outputs, "sum": 1.0, "half sum": 0.5}
     factors = []
     if "outputs" in s.changed:
         factors.append(number(outputs[s.row.outputs] / outputs[s.own.outputs]))

@@ -97,19 +97,19 @@ def given_model(config: Config, start: Weights) -> Classifier | Regressor:
 def every_class(config: Config) -> np.ndarray:
     """Labels in which each class occurs; for several logistic units indicators, `(n_outputs, n_outputs)`."""
     if config.task == "multiclass":
-        return np.arange(config.n_outputs)
-    return np.arange(2) if config.n_outputs == 1 else np.eye(config.n_outputs, dtype=int)
+        return np.arange(config.network.n_outputs)
+    return np.arange(2) if config.network.n_outputs == 1 else np.eye(config.network.n_outputs, dtype=int)
 
 
 def targets(config: Config, y: np.ndarray) -> np.ndarray:
     """`y` in the shape that scikit-learn wants: a vector, `(n,)`, where there is one output only."""
-    return y.reshape(-1) if config.n_outputs == 1 else y
+    return y.reshape(-1) if config.network.n_outputs == 1 else y
 
 
 def checked_targets(config: Config, y: np.ndarray) -> np.ndarray:
     """`y` as `_validate_input` gives it on: numbers, or one boolean a class or label, `(n, n_outputs)`."""
     if config.task == "multiclass":
-        return y[:, None] == np.arange(config.n_outputs)
+        return y[:, None] == np.arange(config.network.n_outputs)
     return y if config.task == "regression" else y.astype(bool)
 
 
@@ -119,7 +119,11 @@ def gradient_scale(config: Config, n: int) -> float:
     Ours is a mean over the outputs too, has no half in its squared error, and may be a sum over the rows.
     """
     rows = n if config.reduction == "sum" else 1
-    outputs = {"cross_entropy": 1, "binary_cross_entropy": 1 / config.n_outputs, "mse": 2 / config.n_outputs}
+    outputs = {
+        "cross_entropy": 1,
+        "binary_cross_entropy": 1 / config.network.n_outputs,
+        "mse": 2 / config.network.n_outputs,
+    }
     return rows * outputs[config.loss.name]
 
 
@@ -184,14 +188,21 @@ class SklearnTrainer(Trainer):
         model = "MLPRegressor" if config.task == "regression" else "MLPClassifier"
         if not config.network.dense:
             return f"{model} has no list of layers: it trains what hidden and activation can write"
-        if len(set(config.activation)) > 1:
-            return f"{model} has one activation for all hidden layers, not {', '.join(config.activation)}"
-        for part in (config.optimizer.name, *config.activation, config.loss.name, *config.regularisation):
+        if len(set(config.network.dense["activation"])) > 1:
+            return (
+                f"{model} has one activation for all hidden layers, not {', '.join(config.network.dense['activation'])}"
+            )
+        for part in (
+            config.optimizer.name,
+            *config.network.dense["activation"],
+            config.loss.name,
+            *config.regularisation,
+        ):
             if part in LACKS:
                 return f"{model} has no {LACKS[part]}"
-        if config.task == "regression" and config.output_activation != "identity":
-            return f"MLPRegressor has no {config.output_activation} at its outputs: with squared_error they are linear"
-        if config.task == "multiclass" and config.n_outputs < 3:
+        if config.task == "regression" and config.loss.output.name != "identity":
+            return f"MLPRegressor has no {config.loss.output.name} at its outputs: with squared_error they are linear"
+        if config.task == "multiclass" and config.network.n_outputs < 3:
             return "MLPClassifier gives two classes one logistic unit, not a softmax over two"
         return None
 
@@ -202,9 +213,11 @@ class SklearnTrainer(Trainer):
         self.model = given_model(config, start)
         params = self.model.coefs_ + self.model.intercepts_
         if config.optimizer.name == "adam":
-            self.model._optimizer = PaperAdam(params, config.beta_1, config.beta_2, config.epsilon)
+            self.model._optimizer = PaperAdam(
+                params, config.value("beta_1"), config.value("beta_2"), config.value("epsilon")
+            )
         else:
-            momentum = 0.0 if config.optimizer.name == "sgd" else config.momentum
+            momentum = 0.0 if config.optimizer.name == "sgd" else config.value("momentum")
             nesterov = config.optimizer.name == "nesterov"
             self.model._optimizer = ScheduledSGD(params, learning_rate_init=1, momentum=momentum, nesterov=nesterov)
 
@@ -224,7 +237,7 @@ class SklearnTrainer(Trainer):
         """One step for each `n` rows, in order."""
         scale = gradient_scale(self.config, n)
         self.model.batch_size = n
-        self.model.alpha = self.config.l2 * (n / scale)
+        self.model.alpha = self.config.penalty.l2 * (n / scale)
         self.model._optimizer.gradient_scale = scale
         self.model.partial_fit(X, y)
 
@@ -268,9 +281,9 @@ class SklearnTrainer(Trainer):
                 "adam": {"solver": "adam"},
             }[config.optimizer.name],
             **{name: config.value(name) for name in constants},
-            alpha=config.l2,
+            alpha=config.penalty.l2,
             batch_size=config.batch_size,
-            learning_rate_init=config.learning_rate,
+            learning_rate_init=config.optimizer.learning_rate,
             max_iter=config.epochs,
             random_state=seed,
         )
@@ -281,9 +294,12 @@ class SklearnTrainer(Trainer):
 
 def network(config: Config) -> dict:
     """The arguments that describe the network; without hidden layers the activation is left at its default."""
-    if not config.hidden:
+    if not config.network.dense["hidden"]:
         return {"hidden_layer_sizes": ()}
-    return {"hidden_layer_sizes": config.hidden, "activation": ACTIVATION[config.activation[0]]}
+    return {
+        "hidden_layer_sizes": config.network.dense["hidden"],
+        "activation": ACTIVATION[config.network.dense["activation"][0]],
+    }
 
 
 @contextmanager
@@ -302,6 +318,6 @@ def every_class_present(config: Config, y: np.ndarray) -> None:
 
     Indicators, `(n, n_outputs)`, say by their shape what there is: a label may be absent from all rows.
     """
-    classes, present = max(config.n_outputs, 2), len(np.unique(y))
+    classes, present = max(config.network.n_outputs, 2), len(np.unique(y))
     if y.ndim == 1 and present < classes:
         raise ValueError(f"the training rows hold {present} of the {classes} classes; fit needs all of them")

@@ -29,8 +29,8 @@ class TensorFlowLines(BackendLines):
 
     def native(self, config: Config, seed: int) -> Lines:
         dtype = config.dtype if "dtype" in config.written else "float32"
-        output = config.output_activation if config.task == "regression" else "identity"
-        activations = [_activation(config, name) for name in (*config.activation, output)]
+        output = config.loss.output.name if config.task == "regression" else "identity"
+        activations = [_activation(config, name) for name in (*config.network.dense["activation"], output)]
         return [
             "import numpy as np",
             "import tensorflow as tf",
@@ -50,7 +50,7 @@ class TensorFlowLines(BackendLines):
             "            a = activation(tf.matmul(a, W) + b)",
             f"        losses = {_loss(config)}",
             "        loss = tf.reduce_mean(losses)",
-            f"        loss += {config.l2!r} * tf.add_n([tf.nn.l2_loss(W) for W, b in layers])",
+            f"        loss += {config.penalty.l2!r} * tf.add_n([tf.nn.l2_loss(W) for W, b in layers])",
             "    optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))",
             f"""X, y = X.astype("{dtype}"), y.astype("{"int64" if config.task == "multiclass" else dtype}")""",
             f"for step in range({config.epochs} * (len(X) // {config.batch_size})):",
@@ -90,9 +90,9 @@ class TensorFlowLines(BackendLines):
 
 def _activation(config: Config, name: str) -> str:
     if name == "leaky_relu" and "leaky_slope" in config.written:
-        return f"lambda z: tf.nn.leaky_relu(z, alpha={config.leaky_slope!r})"
+        return f"lambda z: tf.nn.leaky_relu(z, alpha={config.value('leaky_slope')!r})"
     if name == "elu" and "elu_alpha" in config.written:
-        return f"lambda z: tf.keras.activations.elu(z, alpha={config.elu_alpha!r})"
+        return f"lambda z: tf.keras.activations.elu(z, alpha={config.value('elu_alpha')!r})"
     return _ACTIVATION.get(name, f"tf.nn.{name}")
 
 
@@ -101,5 +101,5 @@ def _loss(config: Config) -> str:
         return "tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=a)"
     if config.loss.name == "binary_cross_entropy":
         return "tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=a)"
-    delta = f", delta={config.huber_delta!r}" if config.loss.name == "huber" else ""
+    delta = f", delta={config.value('huber_delta')!r}" if config.loss.name == "huber" else ""
     return f"tf.keras.losses.{config.loss.name}(labels, a{delta})"

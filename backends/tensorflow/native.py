@@ -36,7 +36,7 @@ class NativeNetwork:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.activation = [activation_of(name, config) for name in config.activation]
+        self.activation = [activation_of(name, config) for name in config.network.dense["activation"]]
         self.layers: list[dict[str, tf.Variable]] = []
 
     @quiet()
@@ -58,7 +58,7 @@ class NativeNetwork:
             with tf.GradientTape() as tape:
                 logits = forward(layers, self.activation, X_batch)
                 loss = tf.reduce_mean(losses_of(config, logits, y_batch))
-                loss += config.l2 * tf.add_n([tf.nn.l2_loss(layer["W"]) for layer in layers])
+                loss += config.penalty.l2 * tf.add_n([tf.nn.l2_loss(layer["W"]) for layer in layers])
             gradients = tape.gradient(loss, variables)
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
             return loss
@@ -96,9 +96,9 @@ def forward(layers: Sequence[dict[str, tf.Variable]], activation: Sequence[Activ
 def activation_of(name: str, config: Config) -> Activation:
     """TensorFlow's own, with its own slope (0.2) and alpha (1) unless the experiment writes another."""
     if name == "leaky_relu" and "leaky_slope" in config.written:
-        return functools.partial(tf.nn.leaky_relu, alpha=config.leaky_slope)
+        return functools.partial(tf.nn.leaky_relu, alpha=config.value("leaky_slope"))
     if name == "elu" and "elu_alpha" in config.written:
-        return functools.partial(tf.keras.activations.elu, alpha=config.elu_alpha)
+        return functools.partial(tf.keras.activations.elu, alpha=config.value("elu_alpha"))
     return tf.identity if name == "identity" else getattr(tf.nn, name)
 
 
@@ -108,9 +108,9 @@ def losses_of(config: Config, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
     if config.loss.name == "binary_cross_entropy":
         return tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=logits)
-    output = activation_of(config.output_activation, config)(logits)
+    output = activation_of(config.loss.output.name, config)(logits)
     if config.loss.name == "huber":
-        return tf.keras.losses.huber(y, output, delta=config.huber_delta)
+        return tf.keras.losses.huber(y, output, delta=config.value("huber_delta"))
     return {"mse": tf.keras.losses.mse, "mae": tf.keras.losses.mae}[config.loss.name](y, output)
 
 
@@ -126,7 +126,7 @@ def optimizer_of(config: Config) -> "tf.keras.optimizers.Optimizer":
 
 def _constants(config: Config) -> dict[str, Any]:
     it = config.optimizer
-    constants: dict[str, Any] = {"learning_rate": config.learning_rate}
+    constants: dict[str, Any] = {"learning_rate": config.optimizer.learning_rate}
     if isinstance(it, network.Momentum | network.Nesterov):
         return constants | {"momentum": it.momentum, "nesterov": isinstance(it, network.Nesterov)}
     renamed = {"initial_accumulator": "initial_accumulator_value"}

@@ -50,7 +50,7 @@ Constants = dict[str, tf.Tensor]
 def penalised(config: Config, c: Constants, W: tf.Variable, gradient: tf.Tensor) -> tf.Tensor:
     """The gradient of a weight matrix with those of its penalties, `l2 * W` and `l1 * sign(W)`."""
     gradient += c["l2"] * W
-    return gradient + c["l1"] * tf.sign(W) if config.l1 > 0 else gradient
+    return gradient + c["l1"] * tf.sign(W) if config.penalty.l1 > 0 else gradient
 
 
 def clipped(config: Config, c: Constants, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -58,12 +58,12 @@ def clipped(config: Config, c: Constants, gradients: list[tf.Tensor]) -> list[tf
 
     `tf.clip_by_global_norm` multiplies by `c * min(1 / norm, 1 / c)`, which is not quite 1 for a small gradient.
     """
-    if config.clip_norm is not None:
+    if config.value("clip_norm") is not None:
         squares = [tf.square(tf.cast(g, tf.float64)) for g in gradients]
         norm = tf.sqrt(tf.add_n([tf.reduce_sum(square, axis=[1, 2], keepdims=True) for square in squares]))
         factor = tf.cast(tf.minimum(tf.ones_like(norm), c["clip_norm"] / norm), config.dtype)
         gradients = [g * factor for g in gradients]
-    if config.clip_value is not None:
+    if config.value("clip_value") is not None:
         gradients = [tf.clip_by_value(g, -c["clip_value"], c["clip_value"]) for g in gradients]
     return gradients
 
@@ -169,7 +169,7 @@ class TensorFlowTrainer(StackTrainer):
         self.numbers = numbers_of(configs)
         self.owners = [{key: self._variable(rows_last(value)) for key, value in layer.items()} for layer in start]
         _, slots = UPDATES[type(self.structure.optimizer)]
-        first = {"G": _of_members([member.initial_accumulator for member in configs])}
+        first = {"G": _of_members([member.value("initial_accumulator") for member in configs])}
         zeros = [np.zeros_like(w) for _, w in trained(self.structure, self.owners)]
         self.slots = [[self._variable(zero + first.get(slot, 0)) for slot in slots] for zero in zeros]
         self.t = 0  # steps taken

@@ -39,8 +39,8 @@ class TorchLines(BackendLines):
     def native(self, config: Config, seed: int) -> Lines:
         dtype = config.dtype if "dtype" in config.written else "float32"
         targets = "torch.int64" if config.task == "multiclass" else f"torch.{dtype}"
-        delta = f"delta={config.huber_delta!r}" if config.loss.name == "huber" else ""
-        output = config.output_activation if config.task == "regression" else "identity"
+        delta = f"delta={config.value('huber_delta')!r}" if config.loss.name == "huber" else ""
+        output = config.loss.output.name if config.task == "regression" else "identity"
         outputs = "model(inputs)" if output == "identity" else f"{_own_activation(config, output)}(model(inputs))"
         return [
             "import torch",
@@ -93,7 +93,7 @@ class TorchLines(BackendLines):
         ]
 
     def network(self, s: Switch) -> Lines:
-        units = (s.config.n_inputs, *s.hidden)
+        units = (s.config.network.units[0], *s.hidden)
         sizes = zip(units, s.hidden, activations_under(s.config, s.row), strict=False)
         return [f"nn.Linear({n}, {m}), {ACTIVATION[name]}()," for n, m, name in sizes]
 
@@ -167,50 +167,60 @@ def _model(config: Config, dtype: str, activation: Callable[[Config, str], str])
     modules = []
     for k, (n_in, n_out) in enumerate(pairwise(config.network.units)):
         modules.append(f"nn.Linear({n_in}, {n_out}{precision})")
-        modules += [activation(config, config.activation[k])] if k < len(config.hidden) else []
+        modules += (
+            [activation(config, config.network.dense["activation"][k])]
+            if k < len(config.network.dense["hidden"])
+            else []
+        )
     return call("model = nn.Sequential(", modules)
 
 
 def _own_optimizer(config: Config) -> list[str]:
-    arguments: dict[str, Any] = {"lr": config.learning_rate}
+    arguments: dict[str, Any] = {"lr": config.optimizer.learning_rate}
     if config.optimizer.name in ("momentum", "nesterov"):
-        arguments["momentum"] = config.momentum
-        arguments |= {"nesterov": True} if config.optimizer.name == "nesterov" and config.momentum > 0 else {}
+        arguments["momentum"] = config.value("momentum")
+        arguments |= {"nesterov": True} if config.optimizer.name == "nesterov" and config.value("momentum") > 0 else {}
         constants = {}
     else:
         constants = written(config, NAME)
         constants = {key: value for key, value in constants.items() if not key.startswith("beta")}
         if config.optimizer.name == "adam" and config.written & {"beta_1", "beta_2"}:
-            constants["betas"] = (config.beta_1, config.beta_2)
-    arguments |= {"weight_decay": config.l2, **constants}
+            constants["betas"] = (config.value("beta_1"), config.value("beta_2"))
+    arguments |= {"weight_decay": config.penalty.l2, **constants}
     kind = CLASS.get(config.optimizer.name, "SGD")
     return call(f"optimizer = torch.optim.{kind}(", ["model.parameters()", *keywords(arguments)])
 
 
 def _our_activation(config: Config, name: str) -> str:
-    constants = {"leaky_relu": config.leaky_slope, "elu": config.elu_alpha}
+    constants = {"leaky_relu": config.value("leaky_slope"), "elu": config.value("elu_alpha")}
     given = repr(constants[name]) if name in constants else "threshold=40" if name == "softplus" else ""
     return f"{ACTIVATION[name]}({given})"
 
 
 def _our_optimizer(config: Config) -> list[str]:
     """Two groups, because `weight_decay` reaches the biases of a single one."""
-    name, rate = config.optimizer.name, {"lr": config.learning_rate}
+    name, rate = config.optimizer.name, {"lr": config.optimizer.learning_rate}
     if name in ("sgd", "momentum", "nesterov"):
-        heavy = {} if name == "sgd" or config.momentum == 0 else {"momentum": config.momentum}
+        heavy = {} if name == "sgd" or config.value("momentum") == 0 else {"momentum": config.value("momentum")}
         constants: dict[str, Any] = heavy | ({"nesterov": True} if name == "nesterov" and heavy else {})
     elif name == "adam":
-        constants = {"betas": (config.beta_1, config.beta_2), "eps": config.epsilon}
+        constants = {"betas": (config.value("beta_1"), config.value("beta_2")), "eps": config.value("epsilon")}
     else:
         constants = {NAME.get(key, key): config.value(key) for key in OPTIMIZER_CONSTANTS[name]}
-    groups = f'[{{"params": weights, "weight_decay": {config.l2!r}}}, {{"params": biases, "weight_decay": 0.0}}]'
+    groups = (
+        f'[{{"params": weights, "weight_decay": {config.penalty.l2!r}}}, {{"params": biases, "weight_decay": 0.0}}]'
+    )
     return call(f"optimizer = torch.optim.{CLASS.get(name, 'SGD')}(", [groups, *keywords(rate | constants)])
 
 
 def _batch_loss(config: Config) -> str:
     """The loss of a batch; its mean over the outputs has to be asked for in a sum over the rows."""
-    output = config.output_activation if config.task == "regression" else "identity"
+    output = config.loss.output.name if config.task == "regression" else "identity"
     outputs = "model(X[rows])" if output == "identity" else f"{_our_activation(config, output)}(model(X[rows]))"
-    options = {"reduction": config.reduction} | ({"delta": config.huber_delta} if config.loss.name == "huber" else {})
-    divided = f" / {config.n_outputs}" if config.reduction == "sum" and config.loss.name != "cross_entropy" else ""
+    options = {"reduction": config.reduction} | (
+        {"delta": config.value("huber_delta")} if config.loss.name == "huber" else {}
+    )
+    divided = (
+        f" / {config.network.n_outputs}" if config.reduction == "sum" and config.loss.name != "cross_entropy" else ""
+    )
     return f"F.{_FUNCTION_LOSS[config.loss.name]}({', '.join([outputs, 'y[rows]', *keywords(options)])}){divided}"

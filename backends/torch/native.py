@@ -42,7 +42,7 @@ class NativeNetwork:
 
         torch.manual_seed(seed)
         self.model = model = build(config, dtype)
-        output = activation(config, config.output_activation) if config.task == "regression" else nn.Identity()
+        output = activation(config, config.loss.output.name) if config.task == "regression" else nn.Identity()
         targets = own_tensor(y, torch.int64 if config.task == "multiclass" else dtype)
         dataset = TensorDataset(own_tensor(X, dtype), targets)
         loader = DataLoader(
@@ -87,24 +87,24 @@ def build(config: Config, dtype: torch.dtype) -> nn.Sequential:
     modules: list[nn.Module] = []
     for k, (n_in, n_out) in enumerate(pairwise(config.network.units)):
         modules.append(nn.Linear(n_in, n_out, dtype=dtype))
-        if k < len(config.hidden):
-            modules.append(activation(config, config.activation[k]))
+        if k < len(config.network.dense["hidden"]):
+            modules.append(activation(config, config.network.dense["activation"][k]))
     return nn.Sequential(*modules)
 
 
 def activation(config: Config, name: str) -> nn.Module:
     """An activation as PyTorch has it; its constant only where it was asked for."""
     if name == "leaky_relu" and "leaky_slope" in config.written:
-        return nn.LeakyReLU(config.leaky_slope)
+        return nn.LeakyReLU(config.value("leaky_slope"))
     if name == "elu" and "elu_alpha" in config.written:
-        return nn.ELU(config.elu_alpha)
+        return nn.ELU(config.value("elu_alpha"))
     return ACTIVATION[name]()
 
 
 def criterion_of(config: Config) -> nn.Module:
     """The loss as in the tutorials, from logits but for a regression."""
     if config.loss.name == "huber":
-        return nn.HuberLoss(delta=config.huber_delta)
+        return nn.HuberLoss(delta=config.value("huber_delta"))
     return {
         "cross_entropy": nn.CrossEntropyLoss,
         "binary_cross_entropy": nn.BCEWithLogitsLoss,
@@ -124,7 +124,7 @@ KEYWORD = {"epsilon": "eps", "rho": "alpha", "initial_accumulator": "initial_acc
 
 def optimizer_of(config: Config, model: nn.Sequential) -> torch.optim.Optimizer:
     """As in the tutorials; constants other than the momentum only where they were asked for."""
-    it, rates = config.optimizer, {"lr": config.learning_rate, "weight_decay": config.l2}
+    it, rates = config.optimizer, {"lr": config.optimizer.learning_rate, "weight_decay": config.penalty.l2}
     constants: dict[str, Any] = {
         KEYWORD[name]: value for name, value in it.numbers().items() if name in config.written and name in KEYWORD
     }

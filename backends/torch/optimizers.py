@@ -188,7 +188,7 @@ def optimizer_of(
     """
     config, dtype = configs[0], parameters[0].dtype
     constants = OPTIMIZER_CONSTANTS[config.optimizer.name]
-    in_use = (*constants, *config.regularisation, *(["l2"] if any(each.l2 for each in configs) else []))
+    in_use = (*constants, *config.regularisation, *(["l2"] if any(each.penalty.l2 for each in configs) else []))
     exact = {
         name: column([each.value(name) for each in configs], torch.float64)
         for name in in_use

@@ -80,9 +80,9 @@ class BackendLines:
         constants = [f"{name} = {config.value(name)!r}" for name in OPTIMIZER_CONSTANTS.get(config.optimizer.name, ())]
         rows = "mean" if config.reduction == "mean" else "sum"
         module, _, trainer = registry.backend(self.name).trainer.partition(":")
-        numbers = ", ".join([f"lr = {config.learning_rate!r} or the schedule's", *constants])
+        numbers = ", ".join([f"lr = {config.optimizer.learning_rate!r} or the schedule's", *constants])
         return [
-            f"# loss: {rows} over the rows + ({config.l2!r} / 2) * sum(W**2), in {config.dtype}",
+            f"# loss: {rows} over the rows + ({config.penalty.l2!r} / 2) * sum(W**2), in {config.dtype}",
             f"# {config.optimizer.name}: {config.optimizer.formula()}",
             f"# {numbers}",
             *self.beyond(config),
@@ -189,7 +189,7 @@ class BackendLines:
 
     def strength(self, s: Switch) -> str:
         """The strength of L2 under the row, as the framework's own argument takes it."""
-        strength = s.config.l2 * (2 if s.row.l2_factor == "full" else 1)
+        strength = s.config.penalty.l2 * (2 if s.row.l2_factor == "full" else 1)
         if s.row.l2_tensors == "nothing":
             return "0.0"
         return number(strength) if s.row.l2_form == "decoupled" else self.coupled(s, strength)

@@ -35,12 +35,12 @@ class Switch:
     @property
     def learning_rate(self) -> float:
         """The learning rate under the row."""
-        return float(self.config.learning_rate if self.row.learning_rate == GIVEN else self.row.learning_rate)
+        return float(self.config.optimizer.learning_rate if self.row.learning_rate == GIVEN else self.row.learning_rate)
 
     @property
     def hidden(self) -> tuple[int, ...]:
         """Units of the hidden layers under the row."""
-        return self.config.hidden if isinstance(self.row.hidden, str) else self.row.hidden
+        return self.config.network.dense["hidden"] if isinstance(self.row.hidden, str) else self.row.hidden
 
     @property
     def kind(self) -> str:

@@ -55,17 +55,19 @@ def problem(config: Config = SMALL, n_rows: int = N_ROWS) -> tuple[np.ndarray, n
     within what its output activation can reach.
     """
     rng = generator(0, "check", 0)
-    X = rng.normal(size=(n_rows, config.n_inputs))
+    X = rng.normal(size=(n_rows, config.network.units[0]))
     if config.task == "multiclass":
-        y = np.arange(n_rows) % config.n_outputs
-        X += rng.normal(size=(config.n_outputs, config.n_inputs))[y]
+        y = np.arange(n_rows) % config.network.n_outputs
+        X += rng.normal(size=(config.network.n_outputs, config.network.units[0]))[y]
         return X.astype(config.dtype), y
-    scores = X @ rng.normal(size=(config.n_inputs, config.n_outputs)) + rng.normal(size=(n_rows, config.n_outputs))
+    scores = X @ rng.normal(size=(config.network.units[0], config.network.n_outputs)) + rng.normal(
+        size=(n_rows, config.network.n_outputs)
+    )
     if config.task in ("binary", "multilabel"):
         return X.astype(config.dtype), (scores > 0).astype(config.dtype)
-    if config.output_activation in ("sigmoid", "tanh"):
+    if config.loss.output.name in ("sigmoid", "tanh"):
         scores = sigmoid(scores)
-    elif config.output_activation in ("relu", "softplus"):
+    elif config.loss.output.name in ("relu", "softplus"):
         scores = np.abs(scores)
     return X.astype(config.dtype), scores.astype(config.dtype)
 
@@ -149,9 +151,8 @@ def expect_logits(
         from harness.linting.findings import double_softmax
 
         told = "".join(f" ({finding})" for finding in double_softmax(seen, config.task))
-        raise CheckFailed(
-            f"logits with {', '.join(config.activation)} are off by {off:.2g}, allowed {allowed:.2g}{told}"
-        )
+        names = ", ".join(layer.name for layer in config.network.layers)
+        raise CheckFailed(f"logits behind {names} are off by {off:.2g}, allowed {allowed:.2g}{told}")
     return off
 
 

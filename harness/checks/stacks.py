@@ -50,12 +50,12 @@ def siblings(config: Config) -> list[Config]:
             changes[key] = None if config.value(key) is None else config.value(key) * (1 + by)
         return vary(
             config,
-            learning_rate=config.learning_rate / (1 + by),
-            l2=config.l2 * (1 + 2 * by),
-            l1=config.l1 * (1 + by),
-            dropout=tuple(rate / (1 + by) for rate in config.dropout),
-            epsilon=config.epsilon * (1 + 9 * by),
-            initial_accumulator=config.initial_accumulator + by / 10,
+            learning_rate=config.optimizer.learning_rate / (1 + by),
+            l2=config.penalty.l2 * (1 + 2 * by),
+            l1=config.penalty.l1 * (1 + by),
+            dropout=tuple(rate / (1 + by) for rate in config.network.dense["dropout"]),
+            epsilon=config.value("epsilon") * (1 + 9 * by),
+            initial_accumulator=config.value("initial_accumulator") + by / 10,
             **changes,
         )
 
@@ -133,8 +133,10 @@ class Stack:
         X, _ = problem(self.configs[0])
         seen = np.asarray(self.trainer.stack_logits(X))
         config = self.configs[0]
-        if seen.shape != (len(indices), N_ROWS, config.n_outputs):
-            raise CheckFailed(f"logits have shape {seen.shape}, expected {(len(indices), N_ROWS, config.n_outputs)}")
+        if seen.shape != (len(indices), N_ROWS, config.network.n_outputs):
+            raise CheckFailed(
+                f"logits have shape {seen.shape}, expected {(len(indices), N_ROWS, config.network.n_outputs)}"
+            )
         allowed = {"float64": 1e-11, "float32": 1e-4}[config.dtype]
         for k, i in enumerate(indices):
             off = float(np.abs(seen[k] - Reference(self.configs[i], member(weights, k)).logits(X)).max())

@@ -58,7 +58,7 @@ class Declared:
 
 def momentum_default(default: float) -> Callable[[Config], float]:
     """What momentum is under a framework whose plain SGD has `default`."""
-    return lambda config: config.momentum if config.optimizer.name != "sgd" else default
+    return lambda config: config.value("momentum") if config.optimizer.name != "sgd" else default
 
 
 def nesterov_default(default: bool) -> Callable[[Config], bool]:

@@ -148,11 +148,11 @@ def _probabilities(config: Config, row: Row) -> bool:
 
 
 def _biases(config: Config, row: Row) -> bool:
-    return not config.batch_norm or not activations_under(config, row)
+    return not config.network.dense["batch_norm"] or not activations_under(config, row)
 
 
 def _logged(config: Config, row: Row) -> bool:
-    return config.l2 > 0 or row.logged_loss == "answers"
+    return config.penalty.l2 > 0 or row.logged_loss == "answers"
 
 
 def _has(activation: str) -> Callable[[Config, Row], bool]:
@@ -240,7 +240,9 @@ _TABLE = (
         "loss over the outputs",
         "loss",
         {"mean": "mean over outputs", "sum": "sum over outputs", "half sum": "half the sum over outputs"},
-        lambda config, row: config.loss.name != "cross_entropy" and (config.n_outputs > 1 or config.loss.name == "mse"),
+        lambda config, row: (
+            config.loss.name != "cross_entropy" and (config.network.n_outputs > 1 or config.loss.name == "mse")
+        ),
     ),
     Convention(
         "probabilities",
@@ -473,8 +475,8 @@ CONSTANTS = (*OPTIMIZER_KEYS, *dict.fromkeys(key for keys in ACTIVATIONS.values(
 
 def activations_under(config: Config, row: Row) -> tuple[str, ...]:
     """The activation of each hidden layer; where a row has more layers than the config, the last one's goes on."""
-    layers = len(config.hidden if row.hidden == GIVEN else row.hidden)
+    layers = len(config.network.dense["hidden"] if row.hidden == GIVEN else row.hidden)
     if row.activation != GIVEN:
         return (row.activation,) * layers
-    last = config.activation[-1] if config.activation else "sigmoid"
-    return (*config.activation[:layers], *[last] * (layers - len(config.activation)))
+    last = config.network.dense["activation"][-1] if config.network.dense["activation"] else "sigmoid"
+    return (*config.network.dense["activation"][:layers], *[last] * (layers - len(config.network.dense["activation"])))

@@ -21,7 +21,7 @@ def controlled_row(config: Config, recipe: Recipe) -> Row:
         optimizer=family(config.optimizer.name),
         nesterov=config.optimizer.name == "nesterov",
         **{name: config.value(name) for name in CONSTANTS if name != "momentum"},
-        momentum=0.0 if config.optimizer.name in ("sgd", "perceptron") else config.momentum,
+        momentum=0.0 if config.optimizer.name in ("sgd", "perceptron") else config.value("momentum"),
     )
 
 

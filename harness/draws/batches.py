@@ -45,7 +45,7 @@ def scheduled(config: Config, recipe: Recipe, step: np.ndarray, total: int) -> n
         cosine         f + (1 - f) * (1 + cos(pi * min(t / s, 1))) / 2, where `s` is the whole training unless given
     """
     if recipe.schedule == "constant":
-        return np.full(len(step), config.learning_rate)
+        return np.full(len(step), config.optimizer.learning_rate)
     t = step / (recipe.decay_steps or total)
     rate = recipe.decay_rate if recipe.decay_rate is not None else math.nan
     factor: np.ndarray

@@ -178,7 +178,7 @@ def _settings(trial: Trial, dataset: Dataset) -> dict[str, Any]:
     return {
         **settings,
         **init,
-        **({"hidden": list(trial.config.hidden)} if trial.config.network.dense else {}),
+        **({"hidden": list(trial.config.network.dense["hidden"])} if trial.config.network.dense else {}),
         "dataset": dataset.name,
         "fold": trial.data.fold,
         "scale": trial.data.scale,
@@ -192,7 +192,11 @@ def _of_profile(trial: Trial) -> dict[str, Any]:
         return {}
     config = trial.config
     config = config_under(config, PROFILES[trial.backend].row(config), config.batch_size)
-    lists = {"layers": list(config.network.units), "activation": list(config.activation), "hidden": list(config.hidden)}
+    lists = {
+        "layers": list(config.network.units),
+        "activation": list(config.network.dense["activation"]),
+        "hidden": list(config.network.dense["hidden"]),
+    }
     return {**lists, "optimizer": config.optimizer.name, "epochs": config.epochs}
 
 

@@ -34,9 +34,10 @@ REPLAYS = "replays"
 def resolved(config: Config, row: Row, n_train: int) -> Row:
     """The row with the experiment's numbers in place of "given"."""
     under = config_under(config, row, n_train)
-    own: dict[str, Any] = {name: getattr(under, name) for name in ("hidden", "epochs", "learning_rate", "batch_size")}
-    if len(set(under.activation)) == 1:
-        own["activation"] = under.activation[0]
+    own: dict[str, Any] = {name: under.value(name) for name in ("hidden", "epochs", "learning_rate", "batch_size")}
+    activation = under.network.dense["activation"]
+    if len(set(activation)) == 1:
+        own["activation"] = activation[0]
     return replace(row, **own)
 
 
@@ -71,7 +72,12 @@ class Replays:
         self.asked |= set(missing)
         stacks: dict[Any, list[Task]] = {}
         for trial, row in missing.values():
-            shape = (trial.config.hidden, trial.config.optimizer.name, trial.config.activation, trial.data.key)
+            shape = (
+                trial.config.network.dense["hidden"],
+                trial.config.optimizer.name,
+                trial.config.network.dense["activation"],
+                trial.data.key,
+            )
             stacks.setdefault((shape, structure_of(row)), []).append((trial, row))
         for stack in stacks.values():
             for first in range(0, len(stack), MOST_MEMBERS):

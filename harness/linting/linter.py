@@ -268,11 +268,12 @@ def _lint_cells(trials: list[Trial], datasets: Datasets) -> Iterator[Finding]:
     if exploded:
         look = exploded[0]
         config = look.trial.config
+        rate = config.optimizer.learning_rate
         targets = ' and the targets (target_scale = "standard")' if config.task == "regression" else ""
         yield Finding(
             "first-step",
             f"{_where(exploded, looks, cells)}one step of {config.optimizer.name} with learning_rate = "
-            f"{config.learning_rate:g} from the start, on the first batch, takes its loss from {look.before:.3g} to "
+            f"{rate:g} from the start, on the first batch, takes its loss from {look.before:.3g} to "
             f"{look.after:.3g}{'' if look.finite else ' and leaves weights that are not finite'}; lower learning_rate, "
             f'or scale the inputs (scale = "standard"){targets}',
         )
@@ -329,7 +330,7 @@ def _look_at(cells: list[Trial], datasets: Datasets) -> Iterator[_Look]:
         trainer = Reference(config, start)
         before = loss_on(config, trainer.logits(X), y)
         # every schedule starts at the learning rate itself
-        step = Epoch(np.arange(len(y))[None], np.array([config.learning_rate]))
+        step = Epoch(np.arange(len(y))[None], np.array([config.optimizer.learning_rate]))
         trainer.train(X, y, [step], lambda epoch: True)
         after = loss_on(config, trainer.logits(X), y)
         yield _Look(trial, inputs, _saturated(config, start, some), before, after, is_finite(trainer.weights()))

@@ -171,14 +171,6 @@ class Config:
         """
         return self.keys[key] if key in self.keys else DEFAULTS[key]
 
-    def __getattr__(self, key: str) -> Any:
-        if key.startswith("_") or "network" not in self.__dict__:
-            raise AttributeError(key)
-        try:
-            return self.value(key)
-        except KeyError:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {key!r}") from None
-
     @property
     def entries(self) -> tuple[Entry, ...]:
         """What a backend must have to train this, beside penalties: the layers, the loss, what stands at the

@@ -67,13 +67,13 @@ def settings_of(config: Config, recipe: Recipe, stopping: "EarlyStopping | None"
         "loss": config.loss.name,
         **_network(config.network),
         "optimizer": config.optimizer.name,
-        "learning_rate": config.learning_rate,
-        "l2": config.l2,
+        "learning_rate": config.optimizer.learning_rate,
+        "l2": config.penalty.l2,
         "batch_size": config.batch_size,
         "epochs": config.epochs,
     }
     if config.task == "regression":
-        settings["output_activation"] = config.output_activation
+        settings["output_activation"] = config.loss.output.name
     settings |= config.loss.numbers()
     short = config.network.dense
     constants = (*constants_of(config.optimizer.name, short.get("activation", ())), "dtype")
@@ -81,7 +81,7 @@ def settings_of(config: Config, recipe: Recipe, stopping: "EarlyStopping | None"
         return settings | {key: config.value(key) for key in constants} | _conventions(config, recipe, stopping)
     settings |= {key: config.value(key) for key in constants if key in config.written}
     if config.optimizer.name in ("momentum", "nesterov"):
-        settings["momentum"] = config.momentum  # most frameworks have no default but 0, so it is handed over
+        settings["momentum"] = config.value("momentum")  # most frameworks have no default but 0, so it is handed over
     return settings | _beyond_native(config, recipe, stopping)
 
 

@@ -94,14 +94,14 @@ class Optimizer:
         return self.m
 
     def _rmsprop(self, g: np.ndarray, rate: np.ndarray) -> np.ndarray:
-        rho = numbers(self.members, lambda member: member.config.rho)
+        rho = numbers(self.members, lambda member: member.config.value("rho"))
         self.v = self._cast(rho) * self.v + self._cast(1 - rho) * g * g
         lowered: np.ndarray = rate * g / self._root(self.v)
         return lowered
 
     def _adam(self, g: np.ndarray, rate: np.ndarray) -> np.ndarray:
-        beta_1 = numbers(self.members, lambda member: member.config.beta_1)
-        beta_2 = numbers(self.members, lambda member: member.config.beta_2)
+        beta_1 = numbers(self.members, lambda member: member.config.value("beta_1"))
+        beta_2 = numbers(self.members, lambda member: member.config.value("beta_2"))
         self.m = self._cast(beta_1) * self.m + self._cast(1 - beta_1) * g
         self.v = self._cast(beta_2) * self.v + self._cast(1 - beta_2) * g * g
         first, second = self._correction("beta_1"), self._correction("beta_2")
@@ -119,6 +119,6 @@ class Optimizer:
 
     def _root(self, v: np.ndarray) -> np.ndarray:
         """The denominator of a step."""
-        epsilon = self._cast(numbers(self.members, lambda member: member.config.epsilon))
+        epsilon = self._cast(numbers(self.members, lambda member: member.config.value("epsilon")))
         root: np.ndarray = np.sqrt(v + epsilon) if self.row.epsilon_place == "inside" else np.sqrt(v) + epsilon
         return root

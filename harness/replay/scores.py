@@ -81,7 +81,7 @@ def _printed(member: Member, weights: Weights, prepared: Prepared) -> tuple[floa
         accuracy = float(np.mean(answered(row, logits.astype(np.float64)) == part.y))
     if row.accuracy == "thresholded" and config.task == "multiclass":
         entries = output(config, logits.astype(np.float64)) > 0.5
-        accuracy = float(np.mean(entries == np.eye(config.n_outputs, dtype=bool)[part.y]))
+        accuracy = float(np.mean(entries == np.eye(config.network.n_outputs, dtype=bool)[part.y]))
     auc = None
     if config.task == "binary":
         auc = roc_auc(config, predicted(config, logits) if row.auc == "labels" else logits, part.y)
@@ -95,7 +95,7 @@ def guessing(trial: Trial, datasets: Datasets) -> float:
     if config.task == "regression":
         return float(np.mean((prepared.train.y.mean(axis=0) - part.y) ** 2))
     if config.task == "multiclass":
-        shares = np.bincount(prepared.train.y, minlength=config.n_outputs) / len(prepared.train.y)
+        shares = np.bincount(prepared.train.y, minlength=config.network.n_outputs) / len(prepared.train.y)
         logits = np.log(np.maximum(shares, 1e-12))
     else:
         shares = np.clip(prepared.train.y.mean(axis=0), 1e-12, 1 - 1e-12)

@@ -316,13 +316,13 @@ class Stack:
             return error
         error, each = error_of(self.config, form, logits, y)
         self._note(each)
-        divisors = {"mean": self.config.n_outputs, "sum": 1, "half sum": 2}
+        divisors = {"mean": self.config.network.n_outputs, "sum": 1, "half sum": 2}
         error /= self._numbers(lambda member: divisors[member.row.outputs])[:, None, None]
         return error
 
     def _note(self, each: np.ndarray) -> None:
         """Note the mean loss of a batch, over outputs as the row says; scikit-learn logs half the mean square."""
-        factors = {"mean": 1.0, "sum": self.config.n_outputs, "half sum": 0.5}
+        factors = {"mean": 1.0, "sum": self.config.network.n_outputs, "half sum": 0.5}
         factor = numbers(self.members, lambda member: factors[member.row.outputs])
         self.losses = each.astype(np.float64).mean(axis=(1, 2)) * factor
 

@@ -108,7 +108,7 @@ class _Undone:
         rates = b.learning_rate if h.row.learning_rate == GIVEN else None
         few = replace(b, rows=b.rows[: self.steps], epoch=b.epoch[: self.steps])
         few = replace(few, learning_rate=None if rates is None else rates[: self.steps])
-        batches = RecordedBatches(few, h.stands(len(b.X)).learning_rate)
+        batches = RecordedBatches(few, h.stands(len(b.X)).optimizer.learning_rate)
         config = replace(h.stands(len(b.X)), epochs=len(batches))
         start = tuple({key: value.astype(dtype) for key, value in layer.items()} for layer in start)
         y = b.y if config.task == "multiclass" else b.y.astype(dtype)

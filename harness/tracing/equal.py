@@ -57,7 +57,7 @@ def readings(h: Hypothesis, n_rows: int, rate_is_known: bool) -> Iterator[Hypoth
 def _constants(h: Hypothesis) -> Iterator[Hypothesis]:
     if h.row.optimizer != "sgd":
         yield from (h.having(epsilon=float(f"1e-{k}")) for k in range(5, 11))
-    if h.row.optimizer != "sgd" and h.config.clip_norm is not None:
+    if h.row.optimizer != "sgd" and h.config.value("clip_norm") is not None:
         yield from (with_epsilon(h, h.row.epsilon * 10.0**k) for k in range(-3, 4) if k)
     if h.row.optimizer == "adagrad":
         yield from (h.having(initial_accumulator=value) for value in (0.0, 0.1))
@@ -68,14 +68,14 @@ def with_epsilon(h: Hypothesis, epsilon: float) -> Hypothesis:
 
     Where every step is clipped, that is the same to all optimizers that divide by what they have seen of gradients.
     """
-    if h.config.clip_norm is None:
+    if h.config.value("clip_norm") is None:
         return h.having(epsilon=epsilon)
     factor = (epsilon / h.row.epsilon) ** (0.5 if h.row.epsilon_place == "inside" else 1.0)
-    return h.having(epsilon=epsilon, clip_norm=float(f"{h.config.clip_norm * factor:.9g}"))
+    return h.having(epsilon=epsilon, clip_norm=float(f"{h.config.value('clip_norm') * factor:.9g}"))
 
 
 def _penalties(h: Hypothesis) -> Iterator[Hypothesis]:
-    l2 = h.config.l2
+    l2 = h.config.penalty.l2
     if not l2:
         return
     form = "coupled" if h.row.l2_form == "decoupled" else "decoupled"
@@ -87,7 +87,7 @@ def _penalties(h: Hypothesis) -> Iterator[Hypothesis]:
 
 def _divided(h: Hypothesis) -> Iterator[Hypothesis]:
     """L2 over the rows in place of L2 as it is, or the other way round."""
-    l2, size = h.config.l2, h.config.batch_size
+    l2, size = h.config.penalty.l2, h.config.batch_size
     if l2 and h.row.l2_divisor == "none":
         yield h.having(l2_divisor="rows of the batch", l2=l2 * size)
     elif l2:
@@ -97,7 +97,7 @@ def _divided(h: Hypothesis) -> Iterator[Hypothesis]:
 def _scales(h: Hypothesis, n_rows: int) -> Iterator[tuple[float, Hypothesis]]:
     """Other reductions of the loss, and how many times as large they make a full batch's gradient."""
     rows = {"mean": 1.0, "sum": float(h.config.batch_size)}
-    outputs = {"mean": 1.0, "sum": float(h.config.n_outputs), "half sum": h.config.n_outputs / 2}
+    outputs = {"mean": 1.0, "sum": float(h.config.network.n_outputs), "half sum": h.config.network.n_outputs / 2}
     if not CONVENTIONS["outputs"].applies(h.stands(n_rows), h.row):
         outputs = {h.row.outputs: 1.0}
     now = rows.get(h.row.reduction, 1.0) * outputs[h.row.outputs]
@@ -109,7 +109,7 @@ def _scales(h: Hypothesis, n_rows: int) -> Iterator[tuple[float, Hypothesis]]:
 def _rescaled(h: Hypothesis, scaled: Hypothesis, factor: float, rate_is_known: bool) -> Iterator[Hypothesis]:
     """With all that goes with the size of the gradient as many times as large."""
     row = h.row
-    changes = {"l2": h.config.l2 * (factor if row.l2_form == "coupled" else 1)}
+    changes = {"l2": h.config.penalty.l2 * (factor if row.l2_form == "coupled" else 1)}
     for name in ("clip_norm", "clip_value"):
         bound = h.config.value(name)
         if bound is not None:

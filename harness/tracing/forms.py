@@ -68,7 +68,7 @@ class Joint:
             reductions = {"mean": ones, "sum": lengths, "mean of n + 1": lengths / (lengths + 1)}
         if "outputs" in self.open and CONVENTIONS["outputs"].applies(self.config, h.row):
             base["outputs"] = "mean"
-            k = self.config.n_outputs
+            k = self.config.network.n_outputs
             outputs = {"mean": 1.0, "sum": float(k), "half sum": k / 2} if k > 1 else {"mean": 1.0, "half sum": 0.5}
         given = stage.given if isinstance(stage, Update) else None
         G, noise = [], []
@@ -104,7 +104,7 @@ class Joint:
         rules = list(self._rules()) if self.data.updates else [Form()]
         uneven = len(set(self.data.lengths)) > 1
         penalties = [("", False)]
-        bounded = self.h.config.clip_norm is not None or self.h.config.clip_value is not None
+        bounded = self.h.config.value("clip_norm") is not None or self.h.config.value("clip_value") is not None
         if penalised:
             coupled = ["after clipping"] if bounded and "clip_norm" not in self.open else ["coupled"]
             if "l2_form" in self.open:

@@ -40,7 +40,7 @@ def identify(
     until = time.process_time() + (SECONDS if seconds is None else seconds)
     watched = prepared(recording, config)
     own = replace(assumed_row(recording, config), dtype=watched.dtype)
-    unknown = config.learning_rate == UNKNOWN_RATE and "learning_rate" not in recording.settings
+    unknown = config.optimizer.learning_rate == UNKNOWN_RATE and "learning_rate" not in recording.settings
     found = peel(watched, config, own, steps, until, progress, unknown)
     if found.unnamed:  # more at once than can be told apart from our own row: begin where a framework is already
         for name, row in _nearest_first(watched, config, own):
@@ -108,7 +108,7 @@ def _settled(recording: Recording, found: Identified, row: Row) -> Identified:
             if name == "epsilon":
                 h = with_epsilon(Hypothesis(found.config, found.row), row.epsilon)
             if all(stage.one(h).near(best) for stage, best in zip(stages, left, strict=True)):
-                bound = h.config.clip_norm
+                bound = h.config.value("clip_norm")
                 causes = tuple(
                     replace(cause, found=bound) if cause.name == "clip_norm" else cause
                     for cause in found.causes

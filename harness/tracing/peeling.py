@@ -177,11 +177,11 @@ def _scheduled(found: Identified, config: Config, schedule: Schedule) -> Identif
     first = float(schedule.rates[0])
     if (schedule.rates == first).all():
         evidence = "the only one with which the replay follows; nobody recorded it"
-        cause = Cause("learning_rate", RATE, "update", config.learning_rate, first, evidence)
-        causes = found.causes if first == config.learning_rate else (cause, *found.causes)
+        cause = Cause("learning_rate", RATE, "update", config.optimizer.learning_rate, first, evidence)
+        causes = found.causes if first == config.optimizer.learning_rate else (cause, *found.causes)
         return replace(found, causes=causes, config=vary(found.config, learning_rate=first))
     evidence = "the only rates with which the replay follows; nobody recorded them"
-    cause = Cause("learning_rate", SCHEDULE, "update", config.learning_rate, schedule.said, evidence)
+    cause = Cause("learning_rate", SCHEDULE, "update", config.optimizer.learning_rate, schedule.said, evidence)
     return replace(found, causes=(cause, *found.causes), rates=tuple(schedule.rates.tolist()))
 
 
@@ -233,8 +233,8 @@ def _names(recording: Recording, stage: Stage, h: Hypothesis) -> tuple[str, ...]
         return update
     form = Gradient(stage.walk).form(h)
     # a gradient that was recorded in full may have been recorded before it was clipped
-    clipped = h.config.clip_norm is not None or h.config.clip_value is not None
-    penalty = PENALTY if form != "full" or not h.config.l2 else ()
+    clipped = h.config.value("clip_norm") is not None or h.config.value("clip_value") is not None
+    penalty = PENALTY if form != "full" or not h.config.penalty.l2 else ()
     return (*update, *penalty, *(() if clipped and form == "full" else ("clip_norm", "clip_value")))
 
 
@@ -334,15 +334,15 @@ def _free_running(recording: Recording, h: Hypothesis, clip_epsilon: float) -> t
     row = replace(h.row, stop="never")
     if row.learning_rate != GIVEN:
         recording = replace(recording, learning_rate=None)
-    batches = RecordedBatches(recording, config.learning_rate)
+    batches = RecordedBatches(recording, config.optimizer.learning_rate)
     start = recording.weights_at(0)
     runs: list[Batches] = [batches, ReversedRows(batches)]
     if rates_in_float32(recording):  # one unit in the last place of what was noted
         nudged = np.nextafter(np.float32(recording.learning_rate), np.float32(1)).astype(np.float64)
-        runs.append(RecordedBatches(replace(recording, learning_rate=nudged), config.learning_rate))
+        runs.append(RecordedBatches(replace(recording, learning_rate=nudged), config.optimizer.learning_rate))
     members = [Member(config, row, start, each, recording.X, recording.y) for each in runs]
-    if clip_epsilon and config.clip_norm is not None:  # the replay has none, and may be off by as much
-        less = vary(config, clip_norm=config.clip_norm - clip_epsilon)
+    if clip_epsilon and config.value("clip_norm") is not None:  # the replay has none, and may be off by as much
+        less = vary(config, clip_norm=config.value("clip_norm") - clip_epsilon)
         members.append(replace(members[0], config=less))
     one, *others = (replayed.weights for replayed in replay(members))
     last = effective(recording.weights_at(recording.steps), row)

@@ -53,12 +53,12 @@ def native_sides(trial: Trial, datasets: Datasets, names: tuple[str, str], steps
     own = [member_of(trial, row, train) for row in rows]
     ours, theirs = own
     row = replace(rows[1], hidden=GIVEN, epochs=GIVEN, batch_size=GIVEN)
-    config = config_under(vary(trial.config, hidden=ours.config.hidden), row, len(train.y))
+    config = config_under(vary(trial.config, hidden=ours.config.network.dense["hidden"]), row, len(train.y))
     member = Member(
         vary(config, epochs=ours.config.epochs),
         row,
         tuple({key: value.astype(config.dtype) for key, value in layer.items()} for layer in ours.start),
-        _Scaled(ours.batches, config.learning_rate / ours.config.learning_rate),
+        _Scaled(ours.batches, config.optimizer.learning_rate / ours.config.optimizer.learning_rate),
         theirs.X,
         theirs.y,
     )

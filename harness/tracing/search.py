@@ -68,7 +68,7 @@ def search(stage: Stage, h: Hypothesis, now: Residual, names: tuple[str, ...]) -
     """The best change of `h`, of one convention or of two; None where nothing brings the replay nearer."""
     together = _together(stage, h, names)
     right = [each for each in together if _follows(each)]
-    if not right and together and together[0].h.config.clip_norm is not None and not stage.walk.clip_epsilon:
+    if not right and together and together[0].h.config.value("clip_norm") is not None and not stage.walk.clip_epsilon:
         stage.walk.clip_epsilon = TORCH_CLIP
         right = [each for each in _together(stage, h, names) if _follows(each)]
         stage.walk.clip_epsilon = TORCH_CLIP if right else 0.0
@@ -134,8 +134,8 @@ def _through_float32(stage: Stage, attempt: Attempt) -> Attempt:
 
 def _in_words(h: Hypothesis, other: Hypothesis) -> list[Hypothesis]:
     """A size of L2 that is not the assumed one, and the words that may make the assumed one as large."""
-    told = h.config.l2
-    if not told or not other.config.l2 or other.config.l2 == told:
+    told = h.config.penalty.l2
+    if not told or not other.config.penalty.l2 or other.config.penalty.l2 == told:
         return [other]
     words = product(CONVENTIONS["l2_factor"].values, CONVENTIONS["l2_divisor"].values)
     return [*(other.having(l2=told, l2_factor=factor, l2_divisor=divisor) for factor, divisor in words), other]

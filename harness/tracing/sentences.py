@@ -50,7 +50,7 @@ def _optimizer(found: Identified) -> str:
         if row.momentum_form == "dampened":
             told.append("dampened")
     if row.optimizer == "adam":
-        name = "AdamW (Adam with a decoupled L2)" if found.config.l2 and row.l2_form == "decoupled" else name
+        name = "AdamW (Adam with a decoupled L2)" if found.config.penalty.l2 and row.l2_form == "decoupled" else name
         told = [f"beta_1 {row.beta_1:g}", f"beta_2 {row.beta_2:g}"]
         if row.bias_correction != "step":
             told.append(f"bias correction: {row.bias_correction}")
@@ -73,7 +73,7 @@ def _optimizer(found: Identified) -> str:
 def _rates(found: Identified, recording: Recording) -> str:
     rates = found.rates if found.rates is not None else recording.learning_rate
     if rates is None:
-        return f"{found.config.learning_rate:g} in every step"
+        return f"{found.config.optimizer.learning_rate:g} in every step"
     schedule = schedule_of(np.asarray(rates, np.float64), recording.epoch, 1e-6)
     whose = "recorded" if found.rates is None else "found"
     if schedule is not None:
@@ -84,10 +84,10 @@ def _rates(found: Identified, recording: Recording) -> str:
 def _loss(found: Identified) -> str:
     row, config = found.row, found.config
     told = f"{_LOSSES[config.loss.name]} {_REDUCTIONS[row.reduction]}"
-    if config.loss.name != "cross_entropy" and (config.n_outputs > 1 or row.outputs == "half sum"):
+    if config.loss.name != "cross_entropy" and (config.network.n_outputs > 1 or row.outputs == "half sum"):
         told += f", {_OUTPUTS[row.outputs]}"
-    if config.task == "regression" and config.output_activation != "identity":
-        told += f", of outputs through {config.output_activation}"
+    if config.task == "regression" and config.loss.output.name != "identity":
+        told += f", of outputs through {config.loss.output.name}"
     if config.loss.name == "cross_entropy" and row.probabilities != "logits":
         told += f", from probabilities ({row.probabilities})"
     return told
@@ -95,17 +95,17 @@ def _loss(found: Identified) -> str:
 
 def _l2(found: Identified) -> str:
     row, config = found.row, found.config
-    if not config.l2 or row.l2_tensors == "nothing":
+    if not config.penalty.l2 or row.l2_tensors == "nothing":
         return "no L2"
     form = {"coupled": "in the gradient", "after clipping": "in the gradient, behind the clipping"}
     form["decoupled"] = "decoupled: W -= lr l2 W"
     half = "" if row.l2_form == "decoupled" else ", (l2/2) sum W²" if row.l2_factor == "half" else ", l2 sum W²"
     over = " over the rows of the batch" if row.l2_divisor != "none" else ""
-    return f"L2 of {config.l2:g}{over} on {_TENSORS[row.l2_tensors]}, {form[row.l2_form]}{half}"
+    return f"L2 of {config.penalty.l2:g}{over} on {_TENSORS[row.l2_tensors]}, {form[row.l2_form]}{half}"
 
 
 def _clipping(found: Identified) -> str:
-    bounds = {"by norm": found.config.clip_norm, "by value": found.config.clip_value}
+    bounds = {"by norm": found.config.value("clip_norm"), "by value": found.config.value("clip_value")}
     told = [f"gradients clipped {how} at {bound:g}" for how, bound in bounds.items() if bound is not None]
     return " and ".join(told) or "no clipping"
 
@@ -150,7 +150,11 @@ def assumed(recording: Recording, found: Identified) -> list[str]:
     """What was taken from the recording's settings, or for granted, and not found."""
     said, config = recording.settings, found.config
     told = []
-    for name, value in (("activation", config.activation), ("task", config.task), ("loss", config.loss.name)):
+    for name, value in (
+        ("activation", config.network.dense["activation"]),
+        ("task", config.task),
+        ("loss", config.loss.name),
+    ):
         words = ", ".join(dict.fromkeys(value)) if isinstance(value, tuple) else value
         if words:
             source = "the settings say so" if name in said else "the targets look like it"
@@ -158,9 +162,9 @@ def assumed(recording: Recording, found: Identified) -> list[str]:
     if recording.learning_rate is None and found.rates is None and found.row.learning_rate == "given":
         looked = any(cause.name == "learning_rate" for cause in found.causes)
         source = "the settings say so" if "learning_rate" in said else "it was found" if looked else "as it was given"
-        told.append(f"learning rate {config.learning_rate:g} ({source}; there is no array learning_rate)")
-    if config.l1:
-        told.append(f"L1 {config.l1:g} (the settings say so)")
+        told.append(f"learning rate {config.optimizer.learning_rate:g} ({source}; there is no array learning_rate)")
+    if config.penalty.l1:
+        told.append(f"L1 {config.penalty.l1:g} (the settings say so)")
     return told
 
 
@@ -176,7 +180,7 @@ def untold(recording: Recording, found: Identified) -> list[str]:
         told.append("whether a shorter last batch is kept: none is left over, or the only epoch may have been cut off")
     if int(recording.epoch[-1]) == 0:
         told.append("what happens between epochs: one was recorded")
-    if found.config.clip_norm is None and found.config.clip_value is None:
+    if found.config.value("clip_norm") is None and found.config.value("clip_value") is None:
         told.append("whether gradients were clipped at a bound that none of them reached")
     law = law_of_weights(start)
     if law.value is None:

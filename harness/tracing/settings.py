@@ -36,7 +36,7 @@ def config_of(recording: Recording, base: Config | None = None) -> Config:
     loss = loss or TASKS[task][0]
     if loss not in TASKS[task]:
         raise RequestError(f"{where}: settings: {unknown(f'loss of the task {task}', loss, TASKS[task])}")
-    activation = told.get("activation", base.activation if base else ())
+    activation = told.get("activation", base.network.dense["activation"] if base else ())
     if isinstance(activation, str):
         activation = (activation,) * (len(layers) - 2)
     if not isinstance(activation, list | tuple) or not all(isinstance(each, str) for each in activation):
@@ -67,14 +67,14 @@ def config_of(recording: Recording, base: Config | None = None) -> Config:
         epochs=1,
     )
     config = vary(base or plain, **given) if given or base else plain
-    regression_output = told.get("output_activation", base.output_activation if base else "identity")
+    regression_output = told.get("output_activation", base.loss.output.name if base else "identity")
     return vary(
         config,
         activation=activation,
         task=task,
         loss=loss,
         output_activation=outputs.get(task, regression_output),
-        learning_rate=given.get("learning_rate", config.learning_rate if rates is None else float(rates[0])),
+        learning_rate=given.get("learning_rate", config.optimizer.learning_rate if rates is None else float(rates[0])),
         batch_size=int((recording.rows >= 0).sum(axis=1).max()),
         epochs=int(recording.epoch[-1]) + 1,
         dtype=recording.dtype,

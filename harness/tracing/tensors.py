@@ -53,7 +53,7 @@ def shown(walk: Walk, found: Identified | None, clipped: bool = True) -> Shown:
 def before_clipping(walk: Walk, found: Identified) -> bool | None:
     """Whether the gradients of a recording were noted before they were clipped; None where nothing tells."""
     config = found.config
-    if walk.recording.gradients is None or (config.clip_norm is None and config.clip_value is None):
+    if walk.recording.gradients is None or (config.value("clip_norm") is None and config.value("clip_value") is None):
         return None
     return Gradient(walk).form(Hypothesis(config, found.row)) in ("unclipped", "data")
 
@@ -106,7 +106,7 @@ def free_floors(walk: Walk, found: Identified, seen: Shown, clipped: bool = True
         return {name: np.maximum.accumulate(floor) for name, floor in local.items()}
     recording = walk.recording
     config = h.stands(len(recording.X))
-    batches: Batches = RecordedBatches(recording, config.learning_rate)
+    batches: Batches = RecordedBatches(recording, config.optimizer.learning_rate)
     member = Member(config, h.row, recording.weights_at(0), batches, recording.X, recording.y)
     runs = [watched(replace(member, batches=each), walk.steps, "") for each in (batches, ReversedRows(batches))]
     plain, other = (shown(Walk(run), replace(found, config=config), clipped) for run in runs)

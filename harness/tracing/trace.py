@@ -97,13 +97,13 @@ def trace(
     of_b = peel(b, theirs, of_a.row, steps)
     outputs: list[Cause] = []
     said = b.settings.get("output_activation")
-    if of_b.unnamed and theirs.task == "regression" and said in ACTIVATIONS and said != theirs.output_activation:
+    if of_b.unnamed and theirs.task == "regression" and said in ACTIVATIONS and said != theirs.loss.output.name:
         other = peel(b, vary(theirs, output_activation=said), of_a.row, steps)
         if not other.unnamed:
             of_b = other
             evidence = "B's settings say so, and the replay follows with it and not without"
             title = "activation of the outputs"
-            outputs.append(Cause("output_activation", title, "forward", theirs.output_activation, said, evidence))
+            outputs.append(Cause("output_activation", title, "forward", theirs.loss.output.name, said, evidence))
     causes, notes = _drawn(*(draws or (a, b)))
     notes = [*_other_targets(a, b), *notes]
     walked = _Both(a, b, of_a, of_b, steps)
@@ -231,7 +231,7 @@ def _rates(a: Recording, b: Recording, config: Config) -> list[Cause]:
     if b.learning_rate is None:
         return []
     steps = min(a.steps, b.steps)
-    ours = np.full(steps, config.learning_rate) if a.learning_rate is None else a.learning_rate[:steps]
+    ours = np.full(steps, config.optimizer.learning_rate) if a.learning_rate is None else a.learning_rate[:steps]
     off = np.flatnonzero(np.abs(ours - b.learning_rate[:steps]) > 1e-6 * np.abs(ours))
     if not len(off):
         return []

@@ -147,7 +147,7 @@ class Walk:
                 self._passed[key] = self._pass(h, other)
             else:  # penalties and clipping need no second way through the network
                 once = self.passed(plain, other)
-                total = self._bounded(h, self._penalised(h, once.gradient, "coupled", h.config.l1))
+                total = self._bounded(h, self._penalised(h, once.gradient, "coupled", h.config.penalty.l1))
                 self._passed[key] = replace(once, gradient=self._penalised(h, total, "after clipping", 0.0))
         return self._passed[key]
 
@@ -177,13 +177,13 @@ class Walk:
 
     def _bounded(self, h: Hypothesis, gradient: np.ndarray) -> np.ndarray:
         """Clipped as the hypothesis has it, every step by itself."""
-        if h.config.clip_norm is not None:
+        if h.config.value("clip_norm") is not None:
             norms = np.sqrt((gradient.astype(np.float64) ** 2).sum(axis=1)) + self.clip_epsilon
             with np.errstate(all="ignore"):
-                share = np.where(norms > h.config.clip_norm, h.config.clip_norm / norms, 1.0)
+                share = np.where(norms > h.config.value("clip_norm"), h.config.value("clip_norm") / norms, 1.0)
             gradient = np.where(share[:, None] < 1, gradient * share[:, None].astype(self.dtype), gradient)
-        if h.config.clip_value is not None:
-            c = self.dtype.type(h.config.clip_value)
+        if h.config.value("clip_value") is not None:
+            c = self.dtype.type(h.config.value("clip_value"))
             gradient = np.clip(gradient, -c, c)
         return gradient
 
@@ -228,7 +228,7 @@ class Walk:
 
     def rounding(self, h: Hypothesis) -> tuple[Passed, np.ndarray]:
         """The floor of everything in `Passed`, and that of the gradient as a share of each tensor's largest element."""
-        key = (h.row.activation, h.config.activation, h.row.probabilities, h.row.reduction)
+        key = (h.row.activation, h.config.network.dense["activation"], h.row.probabilities, h.row.reduction)
         if key not in self._rounding:
             self._rounding[key] = self._round(h.plain())
         return self._rounding[key]
@@ -270,7 +270,7 @@ class Walk:
 
     def decay(self, h: Hypothesis) -> np.ndarray | None:
         """What a decoupled penalty takes from the weights at each step, `(steps, n_weights)`, before the rate."""
-        if h.row.l2_form != "decoupled" or not h.config.l2:
+        if h.row.l2_form != "decoupled" or not h.config.penalty.l2:
             return None
         coupled = h.having(l2_form="coupled", l1=0.0, clip_norm=None, clip_value=None)
         taken: np.ndarray = self.passed(coupled).gradient - self.passed(h.plain()).gradient
@@ -349,7 +349,7 @@ def minimised(config: Config, row: Row, mean: np.ndarray, n: int) -> np.ndarray:
     """What a step minimises, penalties apart, from the mean that a framework logs for a batch of `n` rows."""
     factor = {"mean": 1.0, "sum": float(n), "mean of n + 1": n / (n + 1)}[row.reduction]
     if config.loss.name != "cross_entropy" and row.outputs == "half sum":
-        factor *= config.n_outputs  # logged is half the mean over the outputs
+        factor *= config.network.n_outputs  # logged is half the mean over the outputs
     return mean * factor
 
 
@@ -359,7 +359,7 @@ def objective(walk: Walk, h: Hypothesis) -> np.ndarray:
     unclipped = h.having(clip_norm=None, clip_value=None, l1=0.0)
     penalty = walk.passed(unclipped).gradient.astype(np.float64) - walk.passed(h.plain()).gradient
     decayed = 0.5 * (penalty * walk.W[: walk.steps]).sum(axis=1)
-    total: np.ndarray = loss + decayed + h.config.l1 * _absolute(walk)
+    total: np.ndarray = loss + decayed + h.config.penalty.l1 * _absolute(walk)
     return total
 
 

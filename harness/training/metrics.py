@@ -79,7 +79,9 @@ def confusion_stack(config: Config, logits: np.ndarray, y: np.ndarray) -> list[n
     """The same for each member of a stack, from `(members, n, n_outputs)`."""
     if config.task not in ("multiclass", "binary"):
         return [None] * len(logits)
-    return [table for _, z in _blocks(logits) for table in _tables(_answers(config, z), y, max(2, config.n_outputs))]
+    return [
+        table for _, z in _blocks(logits) for table in _tables(_answers(config, z), y, max(2, config.network.n_outputs))
+    ]
 
 
 def quick(config: Config, logits: np.ndarray, y: np.ndarray) -> dict[str, float]:
@@ -215,7 +217,7 @@ def _f1(config: Config, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         t, said = _planes(y) > 0, z > 0
         both, either = (t & said).sum(axis=-1), t.sum(axis=-1) + said.sum(axis=-1)
     else:
-        table = _tables(_answers(config, z), y, max(2, config.n_outputs))
+        table = _tables(_answers(config, z), y, max(2, config.network.n_outputs))
         both, either = np.diagonal(table, axis1=1, axis2=2).T, (table.sum(axis=1) + table.sum(axis=2)).T
         if config.task == "binary":
             both, either = both[1:], either[1:]

@@ -208,7 +208,7 @@ class Watcher:
     def logits(self, X: np.ndarray, members: int | None = None) -> np.ndarray:
         """Their logits, or those of all members; `RuntimeError` where the shape is not the contract's."""
         logits = np.asarray(self.trainer.stack_logits(X))
-        expected = (len(self.still) if members is None else members, len(X), self.config.n_outputs)
+        expected = (len(self.still) if members is None else members, len(X), self.config.network.n_outputs)
         if logits.shape != expected:
             raise RuntimeError(f"stack_logits() has shape {logits.shape}, expected {expected}")
         return logits
