@@ -32,7 +32,8 @@ from harness import registry
 from harness.contract import OPTIMIZER_CONSTANTS, Config, Trainer, Weights
 from harness.data.prepared import Dataset
 from harness.draws.recipe import SCHEDULES
-from harness.experiment.file import as_written, parse
+from harness.experiment.arguments import as_written
+from harness.experiment.file import parse
 from harness.experiment.rules import SHORT
 from harness.experiment.sections import ARRAYS, Network, Training
 from harness.manifest import Backend

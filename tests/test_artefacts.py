@@ -20,8 +20,9 @@ from harness.data.tables import check_arrays
 from harness.draws.generators import native_seed
 from harness.execution import sweeper, worker
 from harness.execution.sweeper import Sweep
+from harness.experiment.arguments import parse_arguments
 from harness.experiment.datasets import load_datasets
-from harness.experiment.file import load, parse, parse_arguments, suites
+from harness.experiment.file import load, parse, suites
 from harness.experiment.sections import ARRAYS
 from harness.network.weights import unflatten
 from harness.planning.plan import plan

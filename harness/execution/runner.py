@@ -15,8 +15,9 @@ from harness.data.prepared import Dataset, Datasets, fit_scale, task_of
 from harness.data.tables import check_arrays, check_csv
 from harness.execution.sweeper import Sweep
 from harness.execution.writer import ALL_WEIGHTS
+from harness.experiment.arguments import parse_arguments
 from harness.experiment.datasets import load_datasets
-from harness.experiment.file import Cell, Experiment, load, parse_arguments
+from harness.experiment.file import Cell, Experiment, load
 from harness.experiment.sections import ARRAYS
 from harness.linting.findings import Finding, warn
 from harness.linting.linter import lint_plan

@@ -18,7 +18,7 @@ from pydantic import PrivateAttr, StrictStr, ValidationError
 from harness.contract import PLAIN_MEMBER_NUMBERS
 from harness.experiment.axes import draw_points, read_axis, read_cases
 from harness.experiment.rules import Settings, faults, legacy_faults, unread
-from harness.experiment.sections import ARRAYS, SECTIONS, Data, Name, Network, Report, Run, Section, Training
+from harness.experiment.sections import SECTIONS, Data, Name, Network, Report, Run, Section, Training
 from harness.registry import BY_DEFAULT, add_profiles, backends, profiles
 from harness.support.errors import RequestError, short, unknown
 from harness.support.limits import check_file, check_size, few
@@ -230,48 +230,6 @@ def _check_numbers(table: Mapping[str, Any], source: str) -> None:
             raise RequestError(
                 f"{source}: {short(place)}: a whole number of over {_MOST_DIGITS} digits; give a smaller one"
             )
-
-
-def parse_arguments(name: str, n: int, settings: Mapping[str, Any]) -> Experiment:
-    """An experiment from keys alone, whatever their table, on `n` rows of the caller's own; a list is an axis.
-
-    What is not given is a hidden layer of 50 units, a learning rate of 0.1, 20 epochs, batches of 32 rows (a third of
-    all rows, where that is less), and a fifth of the rows each for validation and testing.
-    """
-    defaults: dict[str, Any] = {"hidden": (50,), "learning_rate": 0.1, "epochs": 20}
-    defaults |= {"batch_size": max(1, min(32, n // 3)), "test_fraction": 0.2, "validation_fraction": 0.2}
-    table: dict[str, Any] = {"name": name, "data": {"name": ARRAYS}, "sweep": {}}
-    sections: dict[str, type[Section]] = {"data": Data, "network": Network, "training": Training, "run": Run}
-    if settings.get("layers") is not None:
-        del defaults["hidden"]
-    for key, value in {**defaults, **settings}.items():
-        section = next((name for name, model in sections.items() if key in model.model_fields), None)
-        if section is None:
-            known = [key for model in sections.values() for key in model.model_fields]
-            raise RequestError(unknown("setting", key, known))
-        value = as_written(value)
-        if key in ("backends", "modes") and isinstance(value, str):
-            value = [value]
-        is_axis = isinstance(value, list) and key in SWEEPABLE
-        if key in ("hidden", "layers") and is_axis:  # a list of numbers or words is one network, of lists several
-            is_axis = any(isinstance(item, list) for item in value)
-        if is_axis:
-            table["sweep"][key] = value
-        else:
-            table.setdefault(section, {})[key] = value
-    return parse(table, name)
-
-
-def as_written(value: Any) -> Any:
-    """A value from Python as a file has it: lists for tuples, ranges and arrays, plain numbers for NumPy's.
-
-    A type, such as `numpy.float32`, is its name.
-    """
-    if isinstance(value, type):
-        return value.__name__
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    return [as_written(item) for item in value] if isinstance(value, list | tuple | range) else value
 
 
 _Axes = dict[str, list[dict[str, Any]]]

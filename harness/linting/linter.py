@@ -24,9 +24,10 @@ from harness.contract import TASKS, Config, Epoch, Weights
 from harness.data.prepared import Dataset, Datasets
 from harness.data.tables import as_array, check_arrays
 from harness.draws.generators import generator
+from harness.experiment.arguments import parse_arguments
 from harness.experiment.axes import describe_cell
 from harness.experiment.datasets import load_datasets
-from harness.experiment.file import Experiment, parse_arguments
+from harness.experiment.file import Experiment
 from harness.experiment.sections import ARRAYS
 from harness.linting.findings import (
     Finding,
