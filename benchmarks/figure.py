@@ -10,7 +10,8 @@ import matplotlib.pyplot as plt
 
 from benchmarks.contenders import COMPARISONS, NAMES
 from benchmarks.rounds import ratios
-from reports.style import ALARM, COLOURS, INK, MUTED, RC
+from harness.registry import colours
+from reports.style import ALARM, INK, MUTED, RC
 
 DTYPES = ("float32", "float64")
 TICKS = (1, 2, 5, 10, 20, 50, 100)
@@ -28,7 +29,7 @@ def draw(timings: list[dict[str, Any]], path: Path) -> None:
                 if row in found:
                     ratio = found[row]
                     text = f"{ratio.median:.3g}"
-                    colour = COLOURS[row.ours.removesuffix("-manual")]
+                    colour = colours()[row.ours.removesuffix("-manual")]
                     axis.barh(y, ratio.median - 1, left=1, height=0.56, color=colour, alpha=0.85)
                     axis.plot([ratio.low, ratio.high], [y, y], color=INK, linewidth=1.2, solid_capstyle="butt")
                 axis.text(0.99, y, text, va="center", ha="right", fontsize=8.5, transform=axis.get_yaxis_transform())

@@ -10,8 +10,7 @@ import json
 import math
 import os
 import sys
-from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from functools import cache, partial
@@ -72,8 +71,33 @@ BY_DEFAULT: tuple[str, ...] = tuple(backend.name for backend in BUILT_IN if back
 _OWN: dict[str, Profile] = {}
 _TABLES: dict[str, Any] = {}  # those that these were made of
 _OWN_TABLES = "HARNESS_OWN_PROFILES"  # by which a worker has them, as JSON
-PROFILES: Mapping[str, Profile] = ChainMap(_OWN, importlib.import_module("experiments.profiles").PROFILES)
-"""Course codes by name: the harness's own, and those that experiment files have brought along."""
+
+
+class _Profiles(Mapping[str, Profile]):
+    """The harness's own, and those that experiment files have brought along: here, or where this worker comes from."""
+
+    built_in: Mapping[str, Profile] = importlib.import_module("experiments.profiles").PROFILES
+    inherited = False
+
+    def _known(self) -> dict[str, Profile]:
+        if not self.inherited:
+            self.inherited = True  # before they are read, which asks for the profiles that there are
+            with suppress(ValueError, RequestError):  # the variable of somebody else's is nothing
+                add_profiles(json.loads(os.environ.get(_OWN_TABLES, "{}")), _OWN_TABLES)
+        return {**self.built_in, **_OWN}
+
+    def __getitem__(self, name: str) -> Profile:
+        return self._known()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known())
+
+    def __len__(self) -> int:
+        return len(self._known())
+
+
+PROFILES: Mapping[str, Profile] = _Profiles()
+"""Course codes by name."""
 
 RESERVED: tuple[str, ...] = ("reference", CONTROLLED, "native", "harness", "all", "none", "true", "false")
 """Names that mean something else where a backend could stand: `reference` is the lane that trains references."""
@@ -165,16 +189,17 @@ def add_profiles(tables: Mapping[str, Any], source: str) -> None:
 
     Raises `RequestError` for a table that is wrong, and for a name that means something else.
     """
+    known = {*PROFILES} - {*_OWN}  # once those are read that this process inherits
     for name, table in tables.items():
         where = f"{source}: profile.{name}"
         reason = taken(name) if name not in _OWN else None
         if reason is not None or name in backends():
             raise RequestError(f"{where}: {name} {reason or 'is a backend already'}; give another name")
-        known = (*native_backends(), *(each for each in PROFILES if each not in _OWN), CONTROLLED)
-        rows = {each: partial(_row, each) for each in known}
+        rows = {each: partial(_row, each) for each in (*native_backends(), *known, CONTROLLED)}
         _OWN[name] = own_profile(name, table, where, rows)
         _TABLES[name] = table
-    os.environ[_OWN_TABLES] = json.dumps(_TABLES)
+    if tables:
+        os.environ[_OWN_TABLES] = json.dumps(_TABLES)
 
 
 def _row(name: str, config: Config) -> Row:
@@ -324,7 +349,3 @@ def row_of(name: str, config: Config, recipe: Recipe) -> Row:
     if declared_by(name):
         return native_row(name, config)
     raise RequestError(unknown("backend or profile", name, (*native_backends(), *PROFILES, CONTROLLED)))
-
-
-with suppress(ValueError, RequestError):  # what a parent has found right; the variable of somebody else's is nothing
-    add_profiles(json.loads(os.environ.get(_OWN_TABLES, "{}")), _OWN_TABLES)

@@ -152,8 +152,8 @@ def test_parts_of_a_network_that_not_every_backend_has(iris):
     fitted = NetworkClassifier(**parts, optimizer="rmsprop", clip_norm=1.0, epochs=5).fit(*iris)
     assert [set(layer) for layer in fitted.weights_[:2]] == [{"W"}, {"gamma", "beta", "mean", "variance"}]
     assert [b.shape for b in fitted.intercepts_] == [(9,), (4,), (3,)]
-    assert fitted.config_.dropout == (0.0, 0.2, 0.0)
-    assert fitted.config_.clip_norm == 1.0
+    assert fitted.config_.value("dropout") == (0.0, 0.2, 0.0)
+    assert fitted.config_.value("clip_norm") == 1.0
 
 
 def test_probabilities_follow_from_the_logits(iris):
@@ -163,7 +163,7 @@ def test_probabilities_follow_from_the_logits(iris):
     np.testing.assert_allclose(p, np.exp(z) / np.exp(z).sum(axis=1, keepdims=True))
     two = NetworkClassifier(epochs=5).fit(X[y < 2], np.array(["no", "yes"])[y[y < 2]])
     z, p = two.decision_function(X), two.predict_proba(X)
-    assert two.config_.n_outputs == 1
+    assert two.config_.network.n_outputs == 1
     np.testing.assert_allclose(p[:, 1], 1 / (1 + np.exp(-z)))
     assert (two.predict(X) == np.where(z > 0, "yes", "no")).all()
 

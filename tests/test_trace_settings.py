@@ -153,7 +153,7 @@ def test_adamw_is_adam_with_a_decoupled_penalty_of_every_tensor(framework, tmp_p
 
 def test_what_adamw_says_of_its_decay_is_read_once():
     adam = replace(A, settings={**SILENT, "optimizer": "adamw", "l2": 0.1})
-    assert config_of(adam).l2 == 0.1
+    assert config_of(adam).penalty.l2 == 0.1
     assert assumed_row(adam, config_of(adam)).l2_form == "decoupled"
     assert assumed_row(A, config_of(A)).l2_form == "coupled"
     for settings, told in (
