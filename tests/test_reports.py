@@ -1196,3 +1196,12 @@ def test_a_backend_without_a_best_cell_has_no_row():
 
     table = tables.best_table(make(edit=edit), "native")
     assert (list(table["backend"]), list(table["seeds"])) == (["numpy"], [1])
+
+
+def test_lists_of_layers_stand_down_where_there_is_room_for_their_names():
+    assert grid(["learning_rate", "layers"]) == grid(["layers", "learning_rate"])
+    assert (grid(["learning_rate", "layers"]).row, grid(["learning_rate", "layers"]).column) == (
+        "layers",
+        "learning_rate",
+    )
+    assert grid(["layers", "l2"], rows="l2", columns="layers").column == "layers"

@@ -45,7 +45,8 @@ class Grid:
 def grid(axes: Sequence[str], rows: str | None = None, columns: str | None = None) -> Grid:
     """Down: `rows`, else `learning_rate` if swept, else the first axis. Across: `columns`, else `l2`, else the next.
 
-    Raises `ValueError` for a name that is no axis, or given twice.
+    Lists of layers are long texts, and stand down wherever nothing else is asked for. Raises `ValueError` for a name
+    that is no axis, or given twice.
     """
     for name in (rows, columns):
         if name is not None and (name not in axes or rows == columns):
@@ -54,7 +55,8 @@ def grid(axes: Sequence[str], rows: str | None = None, columns: str | None = Non
     left = [axis for axis in axes if axis not in (rows, columns)]
     column = columns or ("l2" if "l2" in left and len(axes) > 1 else None)
     left = [axis for axis in left if axis != column]
-    row = rows or ("learning_rate" if "learning_rate" in left else next(iter(left), None))
+    first = next((axis for axis in ("layers", "learning_rate") if axis in left), next(iter(left), None))
+    row = rows or first
     left = [axis for axis in left if axis != row]
     column = column or next(iter(left), None)
     return Grid(row, column, tuple(axis for axis in left if axis != column))
